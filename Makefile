@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Everything they need, they install into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+UV_VERSION := 0.13.8
+# Certificates of the system, as pip uses them: needed behind a company's proxy.
+export UV_SYSTEM_CERTS := true
+PYTEST_ARGS ?=
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(VENV)/.installed  ## make .venv from locks/dev.txt
+
+$(VENV)/.installed: locks/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing. Choose one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed: install your system's venv package (Debian: apt-get install python3-venv)"; exit 1; }
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python locks/dev.txt
+	$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+lock:  ## resolve locks/*.txt anew from pyproject.toml (needs .venv's uv)
+	for side in airflow worker dev; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command "make lock" --extra $$side --no-emit-package airflow-provider-langgraph \
+	    $(if $(UPGRADE),--upgrade) --constraints locks/pins.txt pyproject.toml --output-file locks/$$side.txt || exit 1; done
+
+demo: env  ## an agent's answer through a real Airflow and a Kafka broker, then clean up
+	@$(BIN)/python -m devtools.demo
+
+dev: env  ## the same, left running until Ctrl-C
+	@$(BIN)/python -m devtools.demo --keep
+
+test: env  ## the whole test suite; chooses a broker and prints which
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: env  ## everything a reviewer would run: format, lint, types, import contracts, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+
+fmt: env  ## format, and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: help env lock demo dev test check fmt
