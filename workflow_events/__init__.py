@@ -1,0 +1,59 @@
+"""The wire contract between Airflow and the workers that run LangGraph graphs.
+
+Everything that crosses Kafka is one of the models exported here, written and read by :mod:`workflow_events.codec`.
+The package needs pydantic only: neither Airflow nor LangGraph nor a Kafka client is imported.
+"""
+
+from workflow_events.control import (
+    ProgressKind,
+    WorkflowCancelledEvent,
+    WorkflowProgressEvent,
+    WorkflowQueryEvent,
+    WorkflowSupersededEvent,
+)
+from workflow_events.errors import (
+    DecodeError,
+    MessageTooLargeError,
+    UnsupportedSchemaError,
+    WorkflowEventsError,
+)
+from workflow_events.models import (
+    Answer,
+    Attempt,
+    Budget,
+    EventSource,
+    EventType,
+    RunConfig,
+    WorkflowEvent,
+    WorkflowEventMetadata,
+    WorkflowEventPayload,
+)
+from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
+from workflow_events.topics import Fleet, TopicSpec
+
+__all__ = [
+    "Answer",
+    "Attempt",
+    "Budget",
+    "DecodeError",
+    "EventSource",
+    "EventType",
+    "Fleet",
+    "Interrupt",
+    "MessageTooLargeError",
+    "ModelUsage",
+    "ProgressKind",
+    "ResultStatus",
+    "RunConfig",
+    "TopicSpec",
+    "UnsupportedSchemaError",
+    "WorkflowCancelledEvent",
+    "WorkflowEvent",
+    "WorkflowEventMetadata",
+    "WorkflowEventPayload",
+    "WorkflowEventsError",
+    "WorkflowProgressEvent",
+    "WorkflowQueryEvent",
+    "WorkflowResultEvent",
+    "WorkflowSupersededEvent",
+]

@@ -1,0 +1,70 @@
+"""What steers running work (control topic), and what running work tells (progress topic)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID, uuid4
+
+from pydantic import Field, JsonValue
+
+from workflow_events.models import Attempt, EventType, Name, UtcDatetime, WireModel, utcnow
+
+
+class WorkflowCancelledEvent(WireModel):
+    """Ends one request, whether it is still to come, waiting, running or done (then nothing changes).
+
+    :param correlation_id: the request.
+    :param reason: for the person who reads the result.
+    """
+
+    event_type: Literal[EventType.WORKFLOW_CANCELLED] = EventType.WORKFLOW_CANCELLED
+    correlation_id: UUID
+    reason: str = Field(default="", max_length=2048)
+    requested_by: str | None = Field(default=None, max_length=512)
+    timestamp: UtcDatetime = Field(default_factory=utcnow)
+
+
+class WorkflowSupersededEvent(WireModel):
+    """A newer attempt of a task exists: every older unfinished run of that task ends, even if the fleet is full."""
+
+    event_type: Literal[EventType.WORKFLOW_SUPERSEDED] = EventType.WORKFLOW_SUPERSEDED
+    attempt: Attempt
+    timestamp: UtcDatetime = Field(default_factory=utcnow)
+
+
+class WorkflowQueryEvent(WireModel):
+    """Asks for stored results to be published again, by a waiter that can no longer read them.
+
+    :param query_id: the same when the question is repeated; a worker answers each once.
+    """
+
+    event_type: Literal[EventType.WORKFLOW_QUERY] = EventType.WORKFLOW_QUERY
+    query_id: UUID = Field(default_factory=uuid4)
+    correlation_ids: list[UUID] = Field(min_length=1, max_length=10_000)
+    timestamp: UtcDatetime = Field(default_factory=utcnow)
+
+
+class ProgressKind(StrEnum):
+    """What a progress message reports."""
+
+    ACCEPTED = "accepted"
+    NODE_STARTED = "node_started"
+    NODE_FINISHED = "node_finished"
+    CUSTOM = "custom"
+    TOKEN = "token"
+
+
+class WorkflowProgressEvent(WireModel):
+    """A best-effort line about a run: may be lost, late or dropped under load, and promises nothing."""
+
+    event_type: Literal[EventType.WORKFLOW_PROGRESS] = EventType.WORKFLOW_PROGRESS
+    correlation_id: UUID
+    workflow_id: Name
+    workflow_run_id: Name
+    kind: ProgressKind
+    node: str | None = None
+    agent: str | None = None
+    data: JsonValue = None
+    timestamp: UtcDatetime = Field(default_factory=utcnow)
+    worker_id: str | None = None

@@ -1,0 +1,67 @@
+"""What can be wrong with a message.
+
+::
+
+    WorkflowEventsError
+    ├── DecodeError                 the bytes are not a message of this contract
+    │   └── UnsupportedSchemaError  a newer major version of it
+    └── MessageTooLargeError        it would not fit the broker
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+class WorkflowEventsError(Exception):
+    """Base of every error of the wire contract. Sending the same bytes again never helps."""
+
+    retriable = False
+
+
+class DecodeError(WorkflowEventsError):
+    """The bytes are not what the topic carries.
+
+    :param reason: one sentence, safe to show: it names the field and the rule, never the value.
+    :param field: dotted path of the first offending field (``payload.data``), None when the body is not JSON at all.
+    :param where: ``topic[partition]@offset`` of the record, None when it did not come from Kafka.
+    :param correlation_id: from the record's header, if that could be read. A request with one still gets an answer.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        field: str | None = None,
+        where: str | None = None,
+        correlation_id: UUID | None = None,
+    ) -> None:
+        self.reason = reason
+        self.field = field
+        self.where = where
+        self.correlation_id = correlation_id
+        place = f"{where}: " if where else ""
+        name = f"field {field!r}: " if field else ""
+        super().__init__(f"{place}{name}{reason}")
+
+
+class UnsupportedSchemaError(DecodeError):
+    """The peer speaks a newer major version of the contract. Remedy: upgrade this side."""
+
+
+class MessageTooLargeError(WorkflowEventsError):
+    """The encoded message exceeds the limit; nothing was sent, nothing was truncated.
+
+    :param what: the kind of message, for the reader.
+    :param size: encoded size in bytes: key, value and headers.
+    :param limit: the limit in bytes.
+    """
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.what = what
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"{what} is {size:,} bytes, over the limit of {limit:,}. Pass a reference to large data (an object "
+            f"store's URL), or raise the topic's max.message.bytes and both sides' message.max.bytes together"
+        )

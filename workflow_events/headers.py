@@ -1,0 +1,53 @@
+"""Record headers: what lets a reader skip a message without parsing its body.
+
+Kafka clients hand headers over as ``[(name, bytes), ...]`` or None; names may repeat, then the last one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+CORRELATION_ID = "correlation-id"
+EVENT_TYPE = "event-type"
+SCHEMA_VERSION = "schema-version"
+TRACEPARENT = "traceparent"
+SIGNATURE = "signature"  # reserved
+
+CURRENT_SCHEMA = "1.0"
+"""``major.minor``. A reader accepts every minor of its own major: unknown fields are ignored."""
+
+Headers = Sequence[tuple[str, bytes | str | None]]
+
+
+def build(correlation_id: UUID | None, event_type: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:
+    """The headers of one message, in a fixed order (a repeated answer is identical bytes)."""
+    headers = [] if correlation_id is None else [(CORRELATION_ID, str(correlation_id).encode())]
+    headers += [(EVENT_TYPE, event_type.encode()), (SCHEMA_VERSION, CURRENT_SCHEMA.encode())]
+    if traceparent:
+        headers.append((TRACEPARENT, traceparent.encode()))
+    return headers
+
+
+def value_of(headers: Headers | None, name: str) -> str | None:
+    """The last value of a header as text; None when absent, null or not UTF-8."""
+    for key, value in reversed(headers or ()):
+        if key == name:
+            if isinstance(value, bytes):
+                try:
+                    return value.decode()
+                except UnicodeDecodeError:
+                    return None
+            return value
+    return None
+
+
+def correlation_id_of(headers: Headers | None) -> UUID | None:
+    """The correlation id that a record is about; None when the header is absent or no UUID."""
+    text = value_of(headers, CORRELATION_ID)
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,66 @@
+"""Names that both sides compute alike: correlation ids, tasks, lineages, logical runs, threads.
+
+Every name is derived, never drawn: whoever repeats a request arrives at the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from uuid import UUID, uuid5
+
+from pydantic import JsonValue
+
+NAMESPACE = UUID("6e1dc6e4-6d5f-5a0f-9a6e-1c2f4f1b7a10")
+"""The namespace of every uuid5 of this contract. Changing it orphans every request under way."""
+
+
+def _joined(*parts: object) -> str:
+    # JSON quotes each part, so ("a", "b:c") and ("a:b", "c") differ.
+    return json.dumps([str(part) for part in parts], separators=(",", ":"))
+
+
+def correlation_id(ti_id: UUID | str, agent: str = "default", round: int = 0) -> UUID:  # noqa: A002
+    """The id of one request: the same for every publish of one attempt, new on retry and clear."""
+    return uuid5(NAMESPACE, _joined("request", UUID(str(ti_id)), agent, round))
+
+
+def record_id(cluster: str, topic: str, partition: int, offset: int) -> UUID:
+    """The id of a plain event without ``event_id``: its place in Kafka."""
+    return uuid5(NAMESPACE, _joined("record", cluster, topic, partition, offset))
+
+
+def task_key(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+    """One Airflow task instance over all its attempts: 64 hex digits."""
+    return hashlib.sha256(_joined(deployment, dag_id, run_id, task_id, map_index).encode()).hexdigest()
+
+
+def lineage_key(task: str, agent: str) -> str:
+    """One agent of one task over all attempts: what a retry can resume. 64 hex digits."""
+    return hashlib.sha256(_joined("lineage", task, agent).encode()).hexdigest()
+
+
+def plain_lineage_key(event_id: UUID) -> str:
+    """The lineage of a request without ``attempt``: its own."""
+    return hashlib.sha256(_joined("plain", event_id).encode()).hexdigest()
+
+
+def logical_run_id(lineage: str, generation: int) -> UUID:
+    """What LangGraph sees as ``metadata.run_id``: the same over retries, new on every fresh start."""
+    return uuid5(NAMESPACE, _joined("logical-run", lineage, generation))
+
+
+def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
+    """The LangGraph ``thread_id``: the logical run's own, or the author's conversation within its deployment and graph.
+
+    Two graphs never share a thread, and neither do two Airflow installations: a name in a message grants no access.
+    """
+    if shared is None:
+        return f"run:{graph}:{logical_run}"
+    return f"shared:{graph}:{deployment}:{shared}"
+
+
+def input_hash(data: JsonValue) -> str:
+    """SHA-256 of the input in canonical JSON: tells a retry with other input from one with the same."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,73 @@
+"""What a worker replies: :class:`WorkflowResultEvent`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import Field, JsonValue
+
+from workflow_events.models import Name, UtcDatetime, WireModel
+
+
+class ResultStatus(StrEnum):
+    """How a request ended. Each is terminal for its correlation id."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """The graph ran and failed for good."""
+    ERROR = "error"
+    """The event could not be run: unknown graph, bad input, a dead letter."""
+    INTERRUPTED = "interrupted"
+    """The graph waits for a person; the answer is a new request."""
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+
+
+class Interrupt(WireModel):
+    """One pending question of a graph.
+
+    :param id: names the question in an :class:`~workflow_events.models.Answer`.
+    :param value: what the graph passed to ``interrupt()``.
+    """
+
+    id: str
+    value: JsonValue = None
+
+
+class ModelUsage(WireModel):
+    """Tokens spent with one model."""
+
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    total_tokens: int = Field(default=0, ge=0)
+
+
+class WorkflowResultEvent(WireModel):
+    """The one terminal answer to a request.
+
+    :param correlation_id: the request's ``event_id``.
+    :param result: the graph's final state as JSON; None unless status is ``success`` or ``interrupted``.
+    :param error: one or a few lines for a person; None on success.
+    :param error_type: a stable word for a program: an exception's name, or one of the worker's own
+        (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
+    :param retriable: whether running the request again can help; None when the worker cannot tell.
+    :param usage: tokens by model name.
+    :param attempts: how often the run was started, takeovers included.
+    """
+
+    correlation_id: UUID
+    workflow_id: Name
+    workflow_run_id: Name
+    result: JsonValue = None
+    status: ResultStatus
+    error: str | None = None
+    thread_id: str | None = None
+    error_type: str | None = None
+    retriable: bool | None = None
+    interrupts: list[Interrupt] = Field(default_factory=list)
+    usage: dict[str, ModelUsage] = Field(default_factory=dict)
+    attempts: int = Field(default=0, ge=0)
+    started_at: UtcDatetime | None = None
+    finished_at: UtcDatetime | None = None
+    worker_id: str | None = None
