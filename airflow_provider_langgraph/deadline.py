@@ -1,0 +1,40 @@
+"""Until when an agent may work. There always is a deadline: a lost answer must end some day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow_provider_langgraph.exceptions import SettingsError
+
+DEFAULT_TIMEOUT = timedelta(hours=24)
+
+GRACE = timedelta(seconds=60)
+"""How much longer than the deadline a task waits, so that the worker's own ``timeout`` answer normally comes first."""
+
+
+def as_timedelta(timeout: timedelta | float | None, name: str = "timeout") -> timedelta:
+    """Normalise an operator's argument: a timedelta, or seconds; None is :data:`DEFAULT_TIMEOUT`.
+
+    :raises SettingsError: not a duration, or not above zero.
+    """
+    if timeout is None:
+        return DEFAULT_TIMEOUT
+    if isinstance(timeout, bool) or not isinstance(timeout, timedelta | int | float):
+        raise SettingsError(f"{name} must be a timedelta or a number of seconds, not {type(timeout).__name__}")
+    duration = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+    if duration <= timedelta(0):
+        raise SettingsError(f"{name} must be above zero, not {duration}")
+    return duration
+
+
+def deadline(timeout: timedelta, execution_timeout: timedelta | None, now: datetime, started: datetime) -> datetime:
+    """The earlier of ``now + timeout`` and the end of the task's ``execution_timeout``, in UTC.
+
+    Airflow itself does not apply ``execution_timeout`` to a deferral, yet many authors set it for every task.
+
+    :param started: when Airflow started this try of the task.
+    """
+    ends = now + timeout
+    if execution_timeout is not None:
+        ends = min(ends, started + execution_timeout)
+    return ends.astimezone(UTC)

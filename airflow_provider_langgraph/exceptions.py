@@ -1,0 +1,146 @@
+"""What a task can fail with. Which of them Airflow retries is part of the type.
+
+::
+
+    LangGraphError (AirflowException)
+    ├── SettingsError                 a setting is wrong; never retried
+    ├── KafkaError                    Kafka could not be used; retried
+    │   ├── KafkaSettingsError        ... because the connection's settings are wrong; never retried
+    │   ├── PublishError              the request was not acknowledged, the agent may not have been asked
+    │   └── WaitError                 the reply cannot be waited for, or cannot be read
+    └── RunError                      the agent answered, but not with a result
+        ├── RunFailed                 status failure: the graph ran and failed
+        ├── RunRejected               status error: the request could not be run
+        ├── RunTimedOut               status timeout, or no answer before the deadline
+        ├── RunCancelled              status cancelled: by a person, or by a newer attempt
+        └── RunInterrupted            status interrupted: the graph waits for a person
+
+Each ``Run…`` error has a twin that is an ``AirflowFailException`` too, raised when the worker says that running again
+cannot help: Airflow then fails the task at once instead of spending its retries. Catch the plain name for both.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+
+class LangGraphError(AirflowException):
+    """Base of this provider's errors.
+
+    :cvar retriable: whether Airflow's retry can help without anyone changing anything.
+    """
+
+    retriable = True
+
+
+class SettingsError(LangGraphError, AirflowFailException):
+    """An argument, a configuration option or the rendered input is wrong: names it and the remedy."""
+
+    retriable = False
+
+
+class KafkaError(LangGraphError):
+    """Kafka could not be used."""
+
+
+class KafkaSettingsError(KafkaError, AirflowFailException):
+    """The Kafka connection holds a setting that cannot work, or would break the protocol."""
+
+    retriable = False
+
+
+class PublishError(KafkaError):
+    """The broker has not acknowledged the request. Publishing it again is safe: it is the same request."""
+
+
+class WaitError(KafkaError):
+    """The reply cannot be waited for, or arrived in a form that cannot be read."""
+
+
+class RunError(LangGraphError):
+    """The agent answered, but not with a result.
+
+    :ivar result: the whole answer; None when none came before the deadline.
+    """
+
+    def __init__(self, message: str, result: WorkflowResultEvent | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class RunFailed(RunError):
+    """The graph ran and failed."""
+
+
+class RunRejected(RunError):
+    """The request could not be run: unknown graph, input the graph refuses, a dead letter."""
+
+
+class RunTimedOut(RunError):
+    """The deadline passed before the agent had finished."""
+
+
+class RunCancelled(RunError):
+    """The run was cancelled, or a newer attempt of the task took its place."""
+
+
+class RunInterrupted(RunError):
+    """The graph waits for a person's answer."""
+
+
+class FinalRunFailed(RunFailed, AirflowFailException):
+    """:class:`RunFailed`, and running again cannot help."""
+
+    retriable = False
+
+
+class FinalRunRejected(RunRejected, AirflowFailException):
+    """:class:`RunRejected`, and running again cannot help."""
+
+    retriable = False
+
+
+class FinalRunTimedOut(RunTimedOut, AirflowFailException):
+    """:class:`RunTimedOut`, and running again cannot help."""
+
+    retriable = False
+
+
+class FinalRunCancelled(RunCancelled, AirflowFailException):
+    """:class:`RunCancelled`, and running again cannot help."""
+
+    retriable = False
+
+
+class FinalRunInterrupted(RunInterrupted, AirflowFailException):
+    """:class:`RunInterrupted`, and running again cannot help: it would ask the same question."""
+
+    retriable = False
+
+
+_BY_STATUS: dict[ResultStatus, tuple[type[RunError], type[RunError]]] = {
+    ResultStatus.FAILURE: (RunFailed, FinalRunFailed),
+    ResultStatus.ERROR: (RunRejected, FinalRunRejected),
+    ResultStatus.TIMEOUT: (RunTimedOut, FinalRunTimedOut),
+    ResultStatus.CANCELLED: (RunCancelled, FinalRunCancelled),
+    ResultStatus.INTERRUPTED: (RunInterrupted, FinalRunInterrupted),
+}
+# Used when the worker cannot tell. A timeout is retried because the retry resumes from the last checkpoint; a
+# question stays the same question.
+_RETRIABLE_BY_DEFAULT = frozenset({ResultStatus.FAILURE, ResultStatus.TIMEOUT})
+
+
+def error_for(result: WorkflowResultEvent) -> RunError:
+    """The exception that a result other than ``success`` becomes: which, why, and whether a retry can help."""
+    retriable = result.retriable if result.retriable is not None else result.status in _RETRIABLE_BY_DEFAULT
+    kind = _BY_STATUS[result.status][0 if retriable else 1]
+    cause = f" ({result.error_type})" if result.error_type else ""
+    help_ = "a retry can help" if retriable else "a retry cannot help"
+    return kind(
+        f"the agent's run ended with status {result.status.value}{cause}: {result.error or 'no reason given'} "
+        f"[correlation id {result.correlation_id}, thread {result.thread_id or '-'}, worker {result.worker_id or '-'}; "
+        f"{help_}]",
+        result,
+    )

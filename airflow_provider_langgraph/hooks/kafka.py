@@ -1,0 +1,249 @@
+"""Publish requests to a fleet of workers, over a connection of Airflow's existing type ``kafka``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_langgraph.exceptions import KafkaError, PublishError
+from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
+from airflow_provider_langgraph.hooks.settings import checked, producer_settings
+from workflow_events import codec
+from workflow_events.models import WorkflowEvent, WorkflowEventPayload
+from workflow_events.topics import Fleet
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+    from confluent_kafka import KafkaError as ClientError
+    from confluent_kafka.admin import AdminClient
+
+# confluent-kafka is imported where it is used: a DAG file that imports the operator must not load it.
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Where the broker has put a message; it is safe there on every in-sync replica."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndOffsets:
+    """The next offset of every partition of a topic at one moment.
+
+    :param cluster: id of the Kafka cluster; empty where the broker has none.
+    """
+
+    cluster: str
+    offsets: dict[int, int]
+
+
+class KafkaHook(BaseHook):
+    """Talks to a fleet of workers.
+
+    The connection's extra is a JSON object of librdkafka settings, ``bootstrap.servers`` among them, as for the
+    official Kafka provider: SASL, TLS, OAUTHBEARER, Amazon MSK IAM and Google's managed Kafka work the same way.
+
+    :param kafka_config_id: id of the Airflow connection.
+    :param timeout: seconds that any one call waits for the broker.
+    """
+
+    conn_name_attr = "kafka_config_id"
+    default_conn_name = "kafka_default"
+    conn_type = "kafka"
+    hook_name = "Apache Kafka"
+
+    def __init__(
+        self, kafka_config_id: str = default_conn_name, *, timeout: float = DEFAULT_TIMEOUT, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kafka_config_id = kafka_config_id
+        self.timeout = timeout
+
+    def settings(self) -> dict[str, Any]:
+        """The librdkafka settings of the connection, checked, with token callbacks of the cloud providers.
+
+        :raises KafkaSettingsError: a setting is missing, or would break the protocol.
+        """
+        return self._settings_of(self.get_connection(self.kafka_config_id))
+
+    async def asettings(self) -> dict[str, Any]:
+        """:meth:`settings` for a trigger: does not block the event loop."""
+        return self._settings_of(await self.aget_connection(self.kafka_config_id))
+
+    def publish(self, event: WorkflowEvent, topic: str = Fleet().events) -> Delivered:
+        """Publish a request and wait for its delivery report.
+
+        When this returns, the request is durable on every in-sync replica. Publishing the same event again is safe:
+        it is the same request.
+
+        :raises PublishError: not acknowledged; says why, and names broker and topic. Nothing is known to be lost: the
+            broker may still have it.
+        :raises workflow_events.MessageTooLargeError: the event does not fit; nothing was sent.
+        """
+        from confluent_kafka import KafkaException, Producer
+
+        settings, errors = with_errors(producer_settings(self.settings()))
+        limit = int(settings.get("message.max.bytes", codec.DEFAULT_MAX_BYTES))
+        message = codec.encode(event, max_bytes=limit)
+        reports: list[tuple[ClientError | None, Delivered]] = []
+        try:
+            # The report is what counts, so librdkafka gives up when we do, not minutes later.
+            producer = Producer(settings | {"message.timeout.ms": int(self.timeout * 1000)}, logger=log)
+            producer.produce(
+                topic,
+                value=message.value,
+                key=message.key,
+                headers=list(message.headers),
+                on_delivery=lambda error, report: reports.append(
+                    (error, Delivered(report.topic() or topic, report.partition() or 0, report.offset() or 0))
+                ),
+            )
+            self._await_report(producer, reports, errors)
+        except KafkaException as error:
+            raise self._publish_error(event, topic, errors.explain(error.args[0])) from error
+        if not reports:
+            raise self._publish_error(event, topic, errors.explain())
+        failed, delivered = reports[0]
+        if failed is not None:
+            raise self._publish_error(event, topic, errors.explain(failed))
+        self.log.info(
+            "Published request %s to %s[%d]@%d",
+            event.event_id,
+            delivered.topic,
+            delivered.partition,
+            delivered.offset,
+            extra={"action": "published"},
+        )
+        return delivered
+
+    def publish_workflow_event(
+        self, *, payload: dict[str, Any] | WorkflowEventPayload, topic: str = Fleet().events, **fields: Any
+    ) -> WorkflowEvent:
+        """Build a :class:`~workflow_events.WorkflowEvent` from its fields, :meth:`publish` it and return it."""
+        event = WorkflowEvent.model_validate({"payload": payload, **fields})
+        self.publish(event, topic)
+        return event
+
+    def end_offsets(self, topic: str) -> EndOffsets:
+        """The end offsets of a topic: whatever is published from now on lies at or after them.
+
+        :raises KafkaError: the broker or the topic cannot be reached; says why.
+        """
+        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+        admin, cluster = self._connect()
+        try:
+            wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in self._partitions(admin, topic)}
+            found = admin.list_offsets(wanted, request_timeout=self.timeout)
+            offsets = {place.partition: future.result().offset for place, future in found.items()}
+        except KafkaException as error:
+            raise KafkaError(self._cannot(f"read the end offsets of {topic}", explain(error.args[0]))) from error
+        return EndOffsets(cluster, dict(sorted(offsets.items())))
+
+    def require_topics(self, *topics: str) -> None:
+        """Make sure that topics exist, without creating any by asking.
+
+        :raises KafkaError: the broker cannot be reached, or a topic is missing: names it and the remedy.
+        """
+        admin, _cluster = self._connect()
+        for topic in topics:
+            self._partitions(admin, topic)
+
+    def ensure_topics(self, fleet: Fleet | None = None) -> list[str]:
+        """Create the fleet's missing topics with their defaults; return the names of those created.
+
+        :raises KafkaError: the broker cannot be reached, or refuses; says why.
+        """
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+        admin, _cluster = self._connect()
+        created = []
+        new = [NewTopic(spec.name, spec.partitions, config=spec.config) for spec in (fleet or Fleet()).specs()]
+        for name, future in admin.create_topics(new, request_timeout=self.timeout).items():
+            try:
+                future.result()
+                created.append(name)
+            except KafkaException as error:
+                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                    raise KafkaError(self._cannot(f"create topic {name}", explain(error.args[0]))) from error
+        return created
+
+    def test_connection(self) -> tuple[bool, str]:
+        """For ``airflow connections test`` and the UI: whether the broker answers, and why not."""
+        try:
+            admin, cluster = self._connect()
+            brokers = len(admin.list_topics(timeout=self.timeout).brokers)
+        except Exception as error:  # noqa: BLE001 - the form shows whatever it is
+            return False, str(error)
+        return True, f"Connected to cluster {cluster or '(unnamed)'}, {brokers} broker(s)"
+
+    def _settings_of(self, connection: Connection) -> dict[str, Any]:
+        # The official hook knows the callbacks of the cloud providers and guards those that the extra names. It takes
+        # seconds to import, and reads the connection itself, which in a trigger must not be done synchronously.
+        from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
+
+        class Official(KafkaBaseHook):
+            @classmethod
+            def get_connection(cls, conn_id: str) -> Connection:
+                return connection
+
+        checked(connection.extra_dejson, self.kafka_config_id)
+        return checked(Official(self.kafka_config_id)._build_config(), self.kafka_config_id)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> tuple[AdminClient, str]:
+        """A client that has reached the cluster, and the cluster's id."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        settings, errors = with_errors(self.settings())
+        began = time.monotonic()
+        try:
+            admin = AdminClient(settings, logger=log)
+            while True:
+                try:
+                    # Short tries: why a broker cannot be reached is told to error_cb, which only poll() serves.
+                    cluster = admin.describe_cluster(request_timeout=min(self.timeout, 1.0)).result()
+                except KafkaException:
+                    admin.poll(0)
+                    if errors.refused or time.monotonic() - began >= self.timeout:
+                        raise
+                else:
+                    return admin, cluster.cluster_id or ""
+        except KafkaException as error:
+            servers = settings["bootstrap.servers"]
+            raise KafkaError(self._cannot(f"reach {servers}", errors.explain(error.args[0]))) from error
+
+    def _partitions(self, admin: AdminClient, topic: str) -> list[int]:
+        from confluent_kafka import KafkaException, TopicCollection
+
+        found = admin.describe_topics(TopicCollection([topic]), request_timeout=self.timeout)
+        try:
+            return [partition.id for partition in found[topic].result().partitions]
+        except KafkaException as error:
+            raise KafkaError(self._cannot(f"use topic {topic}", explain(error.args[0]))) from error
+
+    def _await_report(self, producer: Any, reports: list[Any], errors: BrokerErrors) -> None:
+        # librdkafka keeps trying a refused login until the message times out; nobody gains by waiting that long.
+        waited = 0.0
+        while not reports and waited < self.timeout + 1 and not errors.refused:
+            producer.flush(0.25)
+            waited += 0.25
+
+    def _publish_error(self, event: WorkflowEvent, topic: str, why: str) -> PublishError:
+        return PublishError(self._cannot(f"publish request {event.event_id} to {topic}", why))
+
+    def _cannot(self, what: str, why: str) -> str:
+        return f"Kafka connection {self.kafka_config_id!r}: cannot {what}: {why}"

@@ -1,0 +1,51 @@
+"""``deferrable=False``: wait in the task's own process, on the same listener as the trigger."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from airflow_provider_langgraph.exceptions import RunCancelled
+from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers.result import wait_for_result
+from workflow_events.results import WorkflowResultEvent
+
+
+class BlockingWait:
+    """One wait that another thread, or a signal handler, can end."""
+
+    def __init__(self, handle: RequestHandle) -> None:
+        self._handle = handle
+        self._killed = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[WorkflowResultEvent] | None = None
+
+    def result(self, log: Any) -> WorkflowResultEvent:
+        """Block until the reply is there.
+
+        :raises TimeoutError: none came by the deadline and its grace.
+        :raises WaitError: the results cannot be read, or the reply cannot.
+        :raises RunCancelled: :meth:`kill` was called.
+        """
+        return asyncio.run(self._wait(log))
+
+    def kill(self) -> None:
+        """End the wait. Safe in a signal handler: nothing is done here but to wake the loop."""
+        self._killed.set()
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def _wait(self, log: Any) -> WorkflowResultEvent:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.ensure_future(wait_for_result(self._handle, log))
+        if self._killed.is_set():
+            self._task.cancel()
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            if self._killed.is_set():
+                raise RunCancelled(
+                    f"the task was killed while it waited for request {self._handle.correlation_id}"
+                ) from None
+            raise

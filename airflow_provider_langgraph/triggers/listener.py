@@ -1,0 +1,124 @@
+"""One listener per process, connection and topic: however many tasks wait, one consumer reads the results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from airflow_provider_langgraph.exceptions import WaitError
+from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers.poll import Outcome, PollThread, Register, Unregister
+from workflow_events.codec import Record
+
+log = logging.getLogger(__name__)
+
+
+class ResultListener:
+    """Hands each result to whoever waits for it. Belongs to one event loop; use :func:`shared_listener`.
+
+    A reply cannot be missed: a waiter says where it can lie at the earliest (the handle's start offsets), and is served
+    from what was read since the listener started, from what is read back, or from what still comes.
+    """
+
+    def __init__(self, settings: dict[str, Any], topic: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiters: dict[bytes, list[asyncio.Future[Record]]] = {}
+        self._failed: WaitError | None = None
+        self._thread = PollThread(settings, topic, self._deliver)
+        self._thread.start()
+        self.users = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the listener has given up; a new one must take its place."""
+        return self._failed is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why results cannot be read just now; None while they can."""
+        return self._thread.trouble
+
+    def wait(self, handle: RequestHandle) -> asyncio.Future[Record]:
+        """A future for the reply's record, undecoded. Cancel it to leave.
+
+        The future raises :class:`~airflow_provider_langgraph.exceptions.WaitError` if the topic cannot be read at all.
+        """
+        future: asyncio.Future[Record] = self._loop.create_future()
+        if self._failed is not None:
+            future.set_exception(self._failed)
+            return future
+        key = str(handle.correlation_id).encode()
+        self._waiters.setdefault(key, []).append(future)
+        future.add_done_callback(lambda done: self._left(key, done))
+        self._thread.send(Register(key, handle.start_offsets, handle.cluster))
+        return future
+
+    def close(self) -> None:
+        """Stop reading. Whoever still waits gets a :class:`WaitError`. Returns at once."""
+        self._thread.stop()
+        self._fail(WaitError("the listener was closed"))
+
+    async def closed(self) -> None:
+        """Wait for the thread to let go of its consumer."""
+        await asyncio.to_thread(self._thread.join)
+
+    def _left(self, key: bytes, done: asyncio.Future[Record]) -> None:
+        if done.cancelled():
+            self._thread.send(Unregister(key))
+        futures = self._waiters.get(key, [])
+        if done in futures:
+            futures.remove(done)
+        if not futures:
+            self._waiters.pop(key, None)
+
+    def _deliver(self, outcome: Outcome) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._settle, outcome)
+        except RuntimeError:  # the loop is closed, so nobody waits any more
+            self._thread.stop()
+
+    def _settle(self, outcome: Outcome) -> None:
+        for key, record in outcome.replies:
+            for future in self._waiters.pop(key, ()):
+                if not future.done():
+                    future.set_result(record)
+        if outcome.fatal is not None:
+            self._fail(outcome.fatal)
+
+    def _fail(self, error: WaitError) -> None:
+        self._failed = error
+        waiters, self._waiters = self._waiters, {}
+        for futures in waiters.values():
+            for future in futures:
+                if not future.done():
+                    # An exception object per waiter: each gets a traceback of its own.
+                    future.set_exception(WaitError(str(error)))
+
+
+_listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ResultListener] = {}
+
+
+@asynccontextmanager
+async def shared_listener(settings: dict[str, Any], topic: str) -> AsyncIterator[ResultListener]:
+    """The process's listener for a topic over a connection; started with its first user, closed with its last.
+
+    :param settings: librdkafka settings of the connection.
+    """
+    plain = {name: value for name, value in settings.items() if not callable(value)}
+    key = (asyncio.get_running_loop(), topic, json.dumps(plain, sort_keys=True, default=str))
+    listener = _listeners.get(key)
+    if listener is None or listener.failed:
+        listener = _listeners[key] = ResultListener(settings, topic)
+    listener.users += 1
+    try:
+        yield listener
+    finally:
+        listener.users -= 1
+        if listener.users == 0:
+            if _listeners.get(key) is listener:
+                del _listeners[key]
+            listener.close()

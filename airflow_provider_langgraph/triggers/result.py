@@ -1,0 +1,101 @@
+"""The trigger that a deferred task leaves behind: thin, all work is the shared listener's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_langgraph.deadline import GRACE
+from airflow_provider_langgraph.exceptions import WaitError
+from airflow_provider_langgraph.handle import RequestHandle
+from workflow_events.errors import DecodeError
+from workflow_events.results import WorkflowResultEvent
+
+# confluent-kafka comes in with the listener, which is imported only where a trigger runs: the operator's module, and
+# with it every DAG file, imports this one.
+
+LOOK_SECONDS = 30.0
+"""How often a waiting trigger looks whether the listener has trouble to tell of."""
+
+
+class Reply(dict[str, Any]):
+    """The event's payload. Airflow logs every event: this one's repr shows no result, which may be large or secret."""
+
+    def __repr__(self) -> str:
+        result = self.get("result") or {}
+        shown = {name: result.get(name) for name in ("correlation_id", "status")} if result else {}
+        return f"<{self.get('kind')} {' '.join(f'{name}={value}' for name, value in shown.items())}>"
+
+
+class WorkflowResultTrigger(BaseTrigger):
+    """Waits for the reply to one request and fires one event with it.
+
+    The event's payload is a JSON object: ``{"kind": "result", "result": <WorkflowResultEvent>}``;
+    ``{"kind": "silence"}`` when no reply came by the deadline and its grace; ``{"kind": "broken", "error": ...}`` when
+    the reply cannot be waited for or cannot be read.
+
+    :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.handle.RequestHandle.to_dict>`.
+    """
+
+    def __init__(self, handle: dict[str, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.handle = handle
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class path and the arguments that build this trigger again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", {"handle": self.handle}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire once."""
+        handle = RequestHandle.from_dict(self.handle)
+        self.log.info(
+            "Waiting for the reply to request %s on %s until %s",
+            handle.correlation_id,
+            handle.results_topic,
+            handle.deadline.isoformat(timespec="seconds"),
+        )
+        try:
+            result = await wait_for_result(handle, self.log)
+        except TimeoutError:
+            yield TriggerEvent(Reply(kind="silence"))
+        except WaitError as error:
+            yield TriggerEvent(Reply(kind="broken", error=str(error)))
+        else:
+            yield TriggerEvent(Reply(kind="result", result=result.model_dump(mode="json")))
+
+
+async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEvent:
+    """The reply to a request.
+
+    :param log: the waiter's own logger: lines of a shared listener would not reach the task's log.
+    :raises TimeoutError: none came by the deadline and its grace.
+    :raises WaitError: the results cannot be read, or the reply cannot.
+    """
+    from airflow_provider_langgraph.hooks.kafka import KafkaHook
+    from airflow_provider_langgraph.triggers.listener import shared_listener
+    from workflow_events.codec import decode_result
+
+    settings = await KafkaHook(handle.kafka_config_id).asettings()
+    async with shared_listener(settings, handle.results_topic) as listener:
+        reply = listener.wait(handle)
+        told: str | None = None
+        try:
+            while not reply.done():
+                left = (handle.deadline + GRACE - datetime.now(UTC)).total_seconds()
+                if left <= 0:
+                    raise TimeoutError
+                await asyncio.wait({reply}, timeout=min(left, LOOK_SECONDS))
+                if listener.trouble != told and not reply.done():
+                    told = listener.trouble
+                    log.warning("Waiting on: %s", told or f"{handle.results_topic} can be read again")
+            record = reply.result()
+        finally:
+            reply.cancel()
+    try:
+        return decode_result(record)
+    except DecodeError as error:
+        raise WaitError(f"the reply to request {handle.correlation_id} cannot be read: {error}") from error

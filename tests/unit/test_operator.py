@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import pytest
+
+from airflow_provider_langgraph import attempt
+from airflow_provider_langgraph.exceptions import (
+    FinalRunRejected,
+    RunFailed,
+    RunTimedOut,
+    SettingsError,
+    WaitError,
+)
+from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+from workflow_events import WorkflowResultEvent
+from workflow_events.identity import correlation_id, task_key
+
+TI_ID = UUID("019a0000-0000-7000-8000-000000000001")
+NOW = datetime.now(UTC)
+
+
+class StateStore(dict):
+    def set(self, key, value):
+        self[key] = value
+
+
+@pytest.fixture(autouse=True)
+def named_deployment(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "test-airflow")
+
+
+def context(**fields):
+    ti = SimpleNamespace(
+        **{
+            "id": TI_ID,
+            "dag_id": "desk",
+            "run_id": "run_1",
+            "task_id": "agent",
+            "map_index": -1,
+            "try_number": 1,
+            "max_tries": 2,
+            "start_date": NOW,
+        }
+        | fields
+    )
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=NOW), "task_state_store": StateStore()}
+
+
+def operator(**fields):
+    return LangGraphTriggerOperator(task_id="agent", **fields)
+
+
+class TestRequest:
+    def test_it_carries_who_asks_and_until_when(self):
+        event = operator(graph="desk", input={"a": 1}, timeout=60, config={"tags": ["t"]})._event(context())
+
+        assert event.event_id == correlation_id(TI_ID)
+        assert event.attempt.task == task_key("test-airflow", "desk", "run_1", "agent")
+        assert event.attempt.deployment == "test-airflow"
+        assert event.workflow_id == "desk"
+        assert event.workflow_run_id == "run_1"
+        assert event.payload.data == {"a": 1}
+        assert timedelta(0) < event.deadline - NOW <= timedelta(seconds=70)
+        assert event.attempt.run_start == NOW
+
+    def test_a_mapped_task_is_a_task_of_its_own(self):
+        tasks = {operator()._event(context(map_index=number)).attempt.task for number in (-1, 0, 1)}
+        assert len(tasks) == 3
+
+    def test_the_same_try_is_the_same_request_and_another_is_not(self):
+        assert operator()._event(context()).event_id == operator()._event(context()).event_id
+        assert operator()._event(context()).event_id != operator()._event(context(id=uuid4())).event_id
+
+    def test_a_task_that_has_returned_says_so_in_its_next_attempt(self):
+        seen = context()
+        assert operator()._event(seen).attempt.returned is False
+        operator().execute_complete(seen, {"kind": "result", "result": reply("success")})
+        assert operator()._event(seen).attempt.returned is True
+
+    def test_older_airflows_have_no_state_store(self):
+        old = context()
+        del old["task_state_store"]
+        assert operator()._event(old).attempt.returned is False
+        assert operator().execute_complete(old, {"kind": "result", "result": reply("success")}) == {"answer": 42}
+
+    def test_execution_timeout_counts(self):
+        event = operator(execution_timeout=timedelta(seconds=30))._event(context())
+        assert event.deadline == NOW + timedelta(seconds=30)
+
+    @pytest.mark.parametrize(
+        ("fields", "says"),
+        [
+            ({"input": {"when": datetime(2026, 1, 1)}}, r"^input\.when: .*JSON values"),
+            ({"input": [1]}, r"^input: "),
+            ({"input": "{'a': 1}"}, r"^input: "),
+            ({"config": {"recursion_limit": 0}}, r"^config\.recursion_limit: "),
+            ({"config": {"temperature": 0}}, r"^config\.temperature: "),
+            ({"config": {"configurable": {"thread_id": "x"}}}, r"^config\.configurable: .*thread_id"),
+            ({"graph": ""}, r"^graph: "),
+            ({"thread_id": "x" * 1000}, r"^thread_id: "),
+        ],
+    )
+    def test_what_cannot_be_sent_is_named_in_the_authors_words(self, fields, says):
+        with pytest.raises(SettingsError, match=says):
+            operator(**fields)._event(context())
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("fields", "says"),
+        [
+            ({"timeout": 0}, "timeout must be above zero"),
+            ({"on_retry": "again"}, "on_retry must be one of resume, restart"),
+            ({"on_clear": "again"}, "on_clear must be one of restart, resume"),
+        ],
+    )
+    def test_they_are_checked_when_the_dag_is_parsed(self, fields, says):
+        with pytest.raises(SettingsError, match=says):
+            operator(**fields)
+
+    def test_what_the_author_may_template(self):
+        assert set(LangGraphTriggerOperator.template_fields) == {"graph", "input", "config", "thread_id", "workflow_id"}
+
+    def test_it_defers_whatever_the_deployments_default_is(self):
+        assert operator().deferrable is True
+
+
+def reply(status, **fields):
+    return WorkflowResultEvent(
+        correlation_id=correlation_id(TI_ID),
+        workflow_id="desk",
+        workflow_run_id="run_1",
+        status=status,
+        result={"answer": 42} if status == "success" else None,
+        **fields,
+    ).model_dump(mode="json")
+
+
+class TestAnswer:
+    def test_the_return_value_is_the_result(self):
+        assert operator().execute_complete(context(), {"kind": "result", "result": reply("success")}) == {"answer": 42}
+
+    @pytest.mark.parametrize(
+        ("event", "error", "says"),
+        [
+            ({"kind": "result", "result": reply("failure", error="boom")}, RunFailed, "boom"),
+            ({"kind": "result", "result": reply("error", error="no such graph")}, FinalRunRejected, "no such graph"),
+            ({"kind": "silence"}, RunTimedOut, "is a langgraph-worker running"),
+            ({"kind": "broken", "error": "cannot read"}, WaitError, "cannot read"),
+        ],
+    )
+    def test_anything_else_is_a_typed_error(self, event, error, says):
+        with pytest.raises(error, match=says):
+            operator().execute_complete(context(), event)
+
+    def test_a_failure_is_not_remembered_as_returned(self):
+        seen = context()
+        with pytest.raises(RunFailed):
+            operator().execute_complete(seen, {"kind": "result", "result": reply("failure")})
+        assert attempt.RETURNED_KEY not in seen["task_state_store"]
+
+
+def test_a_dag_file_loads_no_kafka_client_and_little_else():
+    # Beyond what Airflow itself loads for a DAG file; seconds are left to the benchmark, modules are exact.
+    code = (
+        "import sys, airflow.sdk; before = set(sys.modules)\n"
+        "import airflow_provider_langgraph.operators.langgraph\n"
+        "ours = set(sys.modules) - before\n"
+        "heavy = [m for m in ours if m.split('.')[0] in ('confluent_kafka', 'langgraph', 'sqlalchemy', 'langchain_core')"
+        " or m.startswith('airflow.providers.apache.kafka')]\n"
+        "print(sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
