@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = 30.0
+
+# A topic that was just created, or whose broker restarts; confluent-kafka does not mark these as retriable everywhere.
+_PASSING = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS"})
+_NEW_TOPIC = _PASSING | {"UNKNOWN_TOPIC_OR_PART"}
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +147,9 @@ class KafkaHook(BaseHook):
 
         :raises KafkaError: the broker or the topic cannot be reached; says why.
         """
-        from confluent_kafka import KafkaException, TopicPartition
-        from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
-
         admin, cluster = self._connect()
-        try:
-            wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in self._partitions(admin, topic)}
-            found = admin.list_offsets(wanted, request_timeout=self.timeout)
-            offsets = {place.partition: future.result().offset for place, future in found.items()}
-        except KafkaException as error:
-            raise KafkaError(self._cannot(f"read the end offsets of {topic}", explain(error.args[0]))) from error
-        return EndOffsets(cluster, dict(sorted(offsets.items())))
+        numbers = self._partitions(admin, topic)
+        return EndOffsets(cluster, self._patiently(lambda: self._latest(admin, topic, numbers), f"read {topic}"))
 
     def require_topics(self, *topics: str) -> None:
         """Make sure that topics exist, without creating any by asking.
@@ -179,6 +178,9 @@ class KafkaHook(BaseHook):
             except KafkaException as error:
                 if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                     raise KafkaError(self._cannot(f"create topic {name}", explain(error.args[0]))) from error
+        for name in created:
+            # The controller has it; for a moment the broker that we ask may not.
+            self._patiently(lambda name=name: self._described(admin, name), f"use topic {name}", _NEW_TOPIC)
         return created
 
     def test_connection(self) -> tuple[bool, str]:
@@ -227,13 +229,34 @@ class KafkaHook(BaseHook):
             raise KafkaError(self._cannot(f"reach {servers}", errors.explain(error.args[0]))) from error
 
     def _partitions(self, admin: AdminClient, topic: str) -> list[int]:
-        from confluent_kafka import KafkaException, TopicCollection
+        return self._patiently(lambda: self._described(admin, topic), f"use topic {topic}")
+
+    def _described(self, admin: AdminClient, topic: str) -> list[int]:
+        from confluent_kafka import TopicCollection
 
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=self.timeout)
-        try:
-            return [partition.id for partition in found[topic].result().partitions]
-        except KafkaException as error:
-            raise KafkaError(self._cannot(f"use topic {topic}", explain(error.args[0]))) from error
+        return [partition.id for partition in found[topic].result().partitions]
+
+    def _latest(self, admin: AdminClient, topic: str, numbers: list[int]) -> dict[int, int]:
+        from confluent_kafka import TopicPartition
+        from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
+        found = admin.list_offsets(wanted, request_timeout=self.timeout)
+        return {place.partition: future.result().offset for place, future in found.items()}
+
+    def _patiently(self, call: Callable[[], _T], what: str, passing: frozenset[str] = _PASSING) -> _T:
+        """Repeat a call while the broker says that it may work in a moment: a partition has no leader just now."""
+        from confluent_kafka import KafkaException
+
+        ends = time.monotonic() + self.timeout
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                if error.args[0].name() not in passing or time.monotonic() >= ends:
+                    raise KafkaError(self._cannot(what, explain(error.args[0]))) from error
+                time.sleep(0.1)
 
     def _await_report(self, producer: Any, reports: list[Any], errors: BrokerErrors) -> None:
         # librdkafka keeps trying a refused login until the message times out; nobody gains by waiting that long.

@@ -69,6 +69,8 @@ class ResultListener:
     def _left(self, key: bytes, done: asyncio.Future[Record]) -> None:
         if done.cancelled():
             self._thread.send(Unregister(key))
+        else:
+            done.exception()  # looked at: a waiter that has gone must not be reported as one that ignores its error
         futures = self._waiters.get(key, [])
         if done in futures:
             futures.remove(done)

@@ -6,7 +6,8 @@ Belongs to one thread, like every consumer of confluent-kafka.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_provider_langgraph.hooks.broker_errors import with_errors
 from airflow_provider_langgraph.hooks.settings import listener_settings
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 BATCH = 1000
-CALL_SECONDS = 5.0
+CALL_SECONDS = 2.0
 
 
 class TopicReader:
@@ -52,7 +55,7 @@ class TopicReader:
         """
         from confluent_kafka import KafkaException
 
-        metadata = self._consumer.list_topics(self.topic, timeout=CALL_SECONDS)
+        metadata = self._asked(lambda: self._consumer.list_topics(self.topic, timeout=CALL_SECONDS))
         found = metadata.topics[self.topic]
         if found.error is not None:
             raise KafkaException(found.error)
@@ -67,8 +70,17 @@ class TopicReader:
         from confluent_kafka import TopicPartition
 
         place = TopicPartition(self.topic, partition)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=CALL_SECONDS)
+        low, high = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=CALL_SECONDS))
         return low, high
+
+    def _asked(self, call: Callable[[], _T]) -> _T:
+        from confluent_kafka import KafkaException
+
+        try:
+            return call()
+        except KafkaException:
+            self._consumer.poll(0)  # why it failed is told to error_cb, which only poll() serves
+            raise
 
     def stand_at(self, offsets: dict[int, int]) -> None:
         """Read on from these offsets; partitions that are not named are left as they are."""
