@@ -57,7 +57,8 @@ def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deploy
     """
     if shared is None:
         return f"run:{graph}:{logical_run}"
-    return f"shared:{graph}:{deployment}:{shared}"
+    # Hashed, because databases index the name and an author's may be long.
+    return f"shared:{graph}:{hashlib.sha256(_joined(deployment, shared).encode()).hexdigest()}"
 
 
 def input_hash(data: JsonValue) -> str:

@@ -37,14 +37,20 @@ def _naive_is_utc(value: Any) -> Any:
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of the years 1 to 9999 in UTC") from None
 
 
 UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc), AfterValidator(_to_utc)]
 """An instant, always UTC. Input without a zone is taken as UTC."""
 
-Name = Annotated[str, Field(min_length=1, max_length=512)]
-"""An identifier chosen by a person or by Airflow: 1 to 512 characters."""
+Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+"""An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL (no database keeps it)."""
+
+Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
+"""A number of something, as every database can keep it."""
 
 
 def utcnow() -> datetime:
@@ -116,11 +122,11 @@ class Attempt(WireModel):
     deployment: str = Field(default="", max_length=512)
     agent: Name = "default"
     id: UUID
-    try_number: int = Field(ge=0)
-    max_tries: int = Field(ge=0)
+    try_number: Count
+    max_tries: Count
     run_start: UtcDatetime | None = None
     returned: bool = False
-    replay: int = Field(default=0, ge=0)
+    replay: Count = 0
     on_retry: Literal["resume", "restart"] = "resume"
     on_clear: Literal["restart", "resume"] = "restart"
 
@@ -141,7 +147,7 @@ class RunConfig(WireModel):
     model_config = ConfigDict(extra="forbid")  # a misspelt setting must not silently do nothing
 
     tags: list[Name] = Field(default_factory=list, max_length=64)
-    recursion_limit: int | None = Field(default=None, ge=1)
+    recursion_limit: int | None = Field(default=None, ge=1, le=2_147_483_647)
     model: Name | None = None
     configurable: dict[Name, JsonValue] = Field(default_factory=dict)
 
@@ -220,7 +226,7 @@ class WorkflowEvent(WireModel):
     reply_topic: Name | None = None
     config: RunConfig = Field(default_factory=RunConfig)
     budget: Budget | None = None
-    round: int = Field(default=0, ge=0)
+    round: Count = 0
     answers: list[Answer] = Field(default_factory=list, max_length=256)
 
     @model_validator(mode="after")

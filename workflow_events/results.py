@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from workflow_events.models import Name, UtcDatetime, WireModel
+from workflow_events.models import Count, Name, UtcDatetime, WireModel
 
 
 class ResultStatus(StrEnum):
@@ -67,7 +67,7 @@ class WorkflowResultEvent(WireModel):
     retriable: bool | None = None
     interrupts: list[Interrupt] = Field(default_factory=list)
     usage: dict[str, ModelUsage] = Field(default_factory=dict)
-    attempts: int = Field(default=0, ge=0)
+    attempts: Count = 0
     started_at: UtcDatetime | None = None
     finished_at: UtcDatetime | None = None
     worker_id: str | None = None
