@@ -1,0 +1,46 @@
+"""What can go wrong in the worker itself. What goes wrong in a run becomes a result: :mod:`langgraph_worker.faults`.
+
+::
+
+    WorkerError
+    ├── SettingsError      a setting is wrong: names it, its value's place and the remedy
+    ├── GraphLoadError     langgraph.json, or a graph it names, cannot be loaded
+    ├── StoreError         the run store cannot be used
+    │   └── StoreLockedError   another worker process owns the SQLite store
+    └── BrokerError        Kafka cannot be used: unreachable, refused credentials, a topic is missing
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Base of the worker's own errors. Each ends the command with its message and exit code 1, without a traceback.
+
+    :cvar retriable: whether starting again can help without anyone changing anything.
+    """
+
+    retriable = False
+
+
+class SettingsError(WorkerError):
+    """A setting is wrong."""
+
+
+class GraphLoadError(WorkerError):
+    """``langgraph.json``, or a graph that it names, cannot be loaded."""
+
+
+class StoreError(WorkerError):
+    """The run store cannot be used."""
+
+    retriable = True
+
+
+class StoreLockedError(StoreError):
+    """Another process holds the SQLite store. Remedy: stop it, or give this worker a store of its own."""
+
+
+class BrokerError(WorkerError):
+    """Kafka cannot be used."""
+
+    retriable = True

@@ -1,0 +1,207 @@
+"""A batch of requests against what the store knows of them: decided in memory, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from langgraph_worker.attempts import Asked, Lineage, Seen, Verdict, Work, decide
+from langgraph_worker.store import endings
+from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
+from langgraph_worker.store.schema import workflow_runs
+from langgraph_worker.store.statements import Row
+from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
+from workflow_events.models import Attempt, WorkflowEvent
+from workflow_events.results import WorkflowResultEvent
+
+_NOTHING: Row = {column.name: None for column in workflow_runs.c if column.name != "seq"}
+
+
+def lineage_of(event: WorkflowEvent) -> str:
+    """The key of the lineage that a request belongs to."""
+    if event.attempt is None:
+        return plain_lineage_key(event.event_id)
+    return lineage_key(event.attempt.task, event.attempt.agent)
+
+
+def correlation_of(item: Request | Refusal) -> UUID:
+    """The id of the reply that a record is about."""
+    return item.event.event_id if isinstance(item, Request) else item.result.correlation_id
+
+
+class Book:
+    """The rows that a batch meets, by key, and what it changes in them.
+
+    :param runs: the batch's known runs, the newest run of each of its lineages (with ``reply_value`` where that can
+        answer a retry), and the unfinished runs of its tasks.
+    """
+
+    def __init__(
+        self, runs: Iterable[Row], tasks: Iterable[Row], lineages: Iterable[Row], *, max_bytes: int, now: datetime
+    ) -> None:
+        self._runs: dict[UUID, Row] = {row["correlation_id"]: row for row in runs}
+        self._tasks: dict[str, Row] = {row["task"]: row for row in tasks}
+        self._lineages: dict[str, Row] = {row["lineage"]: row for row in lineages}
+        self._max_bytes = max_bytes
+        self._now = now
+        self.new_runs: dict[UUID, Row] = {}
+        self.changed_tasks: dict[str, Row] = {}
+        self.changed_lineages: dict[str, Row] = {}
+        self.ended: dict[UUID, Row] = {}  # runs of before, superseded by the batch
+        self.asked_again: set[UUID] = set()  # finished runs of before, to be published once more
+
+    def take(self, item: Request | Refusal) -> Accepted:
+        """Decide one item, and remember what follows from it."""
+        correlation_id = correlation_of(item)
+        known = self._runs.get(correlation_id)
+        if known is not None:
+            return self._duplicate(known)
+        if isinstance(item, Refusal):
+            row = _blank(item, Decision.REFUSED, self._now)
+            self._add(row | endings.ending(item.result, self._max_bytes, self._now))
+            return Accepted(correlation_id, Decision.REFUSED, item.result.error or "")
+        return self._request(item)
+
+    def _duplicate(self, known: Row) -> Accepted:
+        correlation_id: UUID = known["correlation_id"]
+        if known["finished_at"] is None:
+            return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known['status']}")
+        if correlation_id not in self.new_runs:
+            self.asked_again.add(correlation_id)
+        return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known['status']}, and is answered again")
+
+    def _request(self, item: Request) -> Accepted:
+        event, key = item.event, lineage_of(item.event)
+        asked = _asked(item)
+        verdict = decide(asked, self._newest(event.attempt), self._lineage(key, event.attempt))
+        reason = verdict.reason
+        if event.attempt is not None and verdict.newest:
+            count = self._supersede(event.attempt)
+            reason += f"; ends {count} older" if count else ""
+        row = _requested(item, verdict, self._now)
+        if verdict.decision is Decision.LATE:
+            newest = self._tasks[row["task"]]["try_number"]
+            row |= endings.ending(endings.superseded(row, newest, self._now), self._max_bytes, self._now)
+        else:
+            self._place(row, asked.work, verdict, key, event)
+        self._add(row)
+        return Accepted(event.event_id, verdict.decision, reason)
+
+    def _newest(self, attempt: Attempt | None) -> Seen | None:
+        row = self._tasks.get(attempt.task) if attempt else None
+        return _seen(row) if row else None
+
+    def _lineage(self, key: str, attempt: Attempt | None) -> Lineage | None:
+        row = self._lineages.get(key)
+        if row is None or attempt is None:
+            return None
+        run = self._runs[row["newest"]]
+        work = Work(row["graph"], row["shared_thread"], row["input_hash"])
+        return Lineage(row["generation"], work, _seen(run), RunStatus(run["status"]))
+
+    def _supersede(self, attempt: Attempt) -> int:
+        """End the unfinished runs of every older attempt; the arriving one is the newest now."""
+        older = [
+            row for row in self._runs.values() if row["task"] == attempt.task and row["finished_at"] is None
+        ]  # none has this attempt's id: it was not the newest
+        for row in older:
+            row |= endings.ending(endings.superseded(row, attempt.try_number, self._now), self._max_bytes, self._now)
+            if row["correlation_id"] not in self.new_runs:
+                self.ended[row["correlation_id"]] = row
+        task = {"task": attempt.task, **_attempt_columns(attempt), "updated_at": self._now}
+        self._tasks[attempt.task] = self.changed_tasks[attempt.task] = task
+        return len(older)
+
+    def _place(self, row: Row, work: Work, verdict: Verdict, key: str, event: WorkflowEvent) -> None:
+        """Give the run its place in its lineage, and if it is answered, its answer."""
+        attempt = event.attempt
+        logical_run = logical_run_id(key, verdict.generation)
+        thread = thread_name(work.graph, logical_run, event.thread_id, attempt.deployment if attempt else "")
+        before = self._lineages.get(key)
+        row |= {"lineage": key, "generation": verdict.generation, "logical_run": logical_run, "thread_id": thread}
+        if verdict.decision is Decision.ANSWERED and before is not None:
+            row |= endings.ending(self._readdressed(before["newest"], event), self._max_bytes, self._now)
+        self._lineages[key] = self.changed_lineages[key] = {
+            "lineage": key,
+            "task": attempt.task if attempt else None,
+            "agent": attempt.agent if attempt else None,
+            "generation": verdict.generation,
+            "logical_run": logical_run,
+            "graph": work.graph,
+            "shared_thread": work.thread,
+            "input_hash": work.input_hash,
+            "nodes": None if verdict.decision is Decision.FRESH or before is None else before["nodes"],
+            "newest": event.event_id,
+            "updated_at": self._now,
+        }
+
+    def _readdressed(self, answered_by: UUID, event: WorkflowEvent) -> WorkflowResultEvent:
+        stored = WorkflowResultEvent.model_validate_json(self._runs[answered_by]["reply_value"])
+        address = {
+            "correlation_id": event.event_id,
+            "workflow_id": event.workflow_id,
+            "workflow_run_id": event.workflow_run_id,
+        }
+        return stored.model_copy(update=address)
+
+    def _add(self, row: Row) -> None:
+        self._runs[row["correlation_id"]] = self.new_runs[row["correlation_id"]] = row
+
+
+def _seen(row: Row) -> Seen:
+    return Seen(row["attempt_id"], row["try_number"], row["max_tries"], row["run_start"])
+
+
+def _attempt_columns(attempt: Attempt) -> Row:
+    return {
+        "attempt_id": attempt.id,
+        "try_number": attempt.try_number,
+        "max_tries": attempt.max_tries,
+        "run_start": attempt.run_start,
+        "replay": attempt.replay,
+    }
+
+
+def _asked(item: Request) -> Asked:
+    event = item.event
+    work = Work(item.graph, event.thread_id, input_hash(event.payload.data))
+    if event.attempt is None:
+        return Asked(work)
+    a = event.attempt
+    seen = Seen(a.id, a.try_number, a.max_tries, a.run_start)
+    return Asked(work, seen, a.returned, a.on_retry, a.on_clear)
+
+
+def _blank(item: Request | Refusal, decision: Decision, now: datetime) -> Row:
+    """A new row with every column, as it is before anything happened to it."""
+    said = item.event if isinstance(item, Request) else item.result
+    return _NOTHING | {
+        "correlation_id": correlation_of(item),
+        "workflow_id": said.workflow_id,
+        "workflow_run_id": said.workflow_run_id,
+        "status": RunStatus.PENDING.value,
+        "decision": decision.value,
+        "round": 0,
+        "cluster": item.origin.cluster,
+        "topic": item.origin.topic,
+        "partition": item.origin.partition,
+        "offset": item.origin.offset,
+        "reply_topic": item.reply_topic,
+        "accepted_at": now,
+        "waiting_since": now,
+        "attempts": 0,
+        "takeovers": 0,
+        "publish_asked": 0,
+    }
+
+
+def _requested(item: Request, verdict: Verdict, now: datetime) -> Row:
+    event = item.event
+    row = _blank(item, verdict.decision, now) | {
+        "event": event.model_dump_json(),
+        "graph": item.graph,
+        "deadline": event.deadline,
+        "round": event.round,
+    }
+    return row | {"task": event.attempt.task, **_attempt_columns(event.attempt)} if event.attempt else row

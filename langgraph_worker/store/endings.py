@@ -1,0 +1,151 @@
+"""How a run ends in the store: the answers that the store gives by itself, and the columns that every ending sets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from langgraph_worker import faults
+from langgraph_worker.faults import Fault
+from langgraph_worker.reply import encode_reply
+from langgraph_worker.store.port import RunStatus, StepStatus
+from langgraph_worker.store.schema import step_executions, threads, workflow_runs
+from langgraph_worker.store.statements import Row
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+MAX_TAKEOVERS = 3
+"""A run whose owner vanishes once more than this is not tried again: it may be what kills its workers."""
+
+_RUN_STATUS = {
+    ResultStatus.SUCCESS: RunStatus.COMPLETED,
+    ResultStatus.FAILURE: RunStatus.FAILED,
+    ResultStatus.ERROR: RunStatus.FAILED,
+    ResultStatus.TIMEOUT: RunStatus.FAILED,
+    ResultStatus.CANCELLED: RunStatus.CANCELLED,
+    ResultStatus.INTERRUPTED: RunStatus.INTERRUPTED,
+}
+_STEP_STATUS = {RunStatus.COMPLETED: StepStatus.COMPLETED, RunStatus.INTERRUPTED: StepStatus.INTERRUPTED}
+
+_ENDING = (
+    "status",
+    "result_status",
+    "error_type",
+    "finished_at",
+    "reply_key",
+    "reply_value",
+    "reply_headers",
+    "published_at",
+    "publish_asked",
+)
+
+
+def ending(result: WorkflowResultEvent, max_bytes: int, now: datetime) -> Row:
+    """The columns of a run that ends with this result, which is to be published."""
+    sent, encoded = encode_reply(result, max_bytes)
+    values: tuple[Any, ...] = (
+        _RUN_STATUS[sent.status].value,
+        sent.status.value,
+        sent.error_type,
+        now,
+        encoded.key,
+        encoded.value,
+        [[name, value.decode("latin-1")] for name, value in encoded.headers],
+        None,
+        1,
+    )
+    return dict(zip(_ENDING, values, strict=True))
+
+
+_end = (
+    update(workflow_runs)
+    .where(workflow_runs.c.correlation_id == bindparam("of"), workflow_runs.c.finished_at.is_(None))
+    .values({name: bindparam(name) for name in _ENDING})
+)
+_close_steps = (
+    update(step_executions)
+    .where(
+        step_executions.c.correlation_id == bindparam("of"),
+        step_executions.c.status == StepStatus.RUNNING.value,
+    )
+    .values(status=bindparam("closed"), finished_at=bindparam("at"))
+)
+
+
+async def end_runs(connection: AsyncConnection, endings: Mapping[UUID, Row]) -> None:
+    """Write endings of unfinished runs, by correlation id, and close their open steps. Leases are left as they are."""
+    if not endings:
+        return
+    await connection.execute(_end, [{**{name: row[name] for name in _ENDING}, "of": of} for of, row in endings.items()])
+    closing = [
+        {
+            "of": of,
+            "closed": _STEP_STATUS.get(RunStatus(row["status"]), StepStatus.FAILED).value,
+            "at": row["finished_at"],
+        }
+        for of, row in endings.items()
+    ]
+    await connection.execute(_close_steps, closing)
+
+
+async def free_threads(connection: AsyncConnection, correlation_ids: Collection[UUID]) -> None:
+    """Take the threads that these runs hold from them."""
+    await connection.execute(
+        update(threads)
+        .where(threads.c.correlation_id.in_(correlation_ids))
+        .values(owner=None, correlation_id=None, held=None, until=None)
+    )
+
+
+def superseded(run: Mapping[str, Any], newer_try: int, now: datetime) -> WorkflowResultEvent:
+    """The answer to a request whose task has a newer attempt; whoever still waits for it may ask again."""
+    text = f"superseded: try {newer_try} of the same task is newer than this one, try {run['try_number']}"
+    return _answer(run, faults.SUPERSEDED, text, now)
+
+
+def past_deadline(run: Mapping[str, Any], now: datetime) -> WorkflowResultEvent:
+    """The answer to a request that waited longer than its sender wanted."""
+    state = "could be taken up again" if run["attempts"] else "could start"
+    text = (
+        f"the deadline {run['deadline'].isoformat(timespec='seconds')} passed before the run {state}: every worker was "
+        f"busy or away, or its thread was. Allow the task a longer timeout, or run more workers"
+    )
+    return _answer(run, faults.DEADLINE, text, now)
+
+
+def unknown_graph(run: Mapping[str, Any], known: Collection[str], grace: float, now: datetime) -> WorkflowResultEvent:
+    """The answer to a request for a graph that no worker came to know in time."""
+    text = (
+        f"graph {run['graph']!r} is not known, and did not become so within {grace:g} s. "
+        f"Known: {', '.join(sorted(known)) or 'none'}. Correct the name, or add the graph to langgraph.json"
+    )
+    return _answer(run, faults.UNKNOWN_GRAPH, text, now)
+
+
+def worker_lost(run: Mapping[str, Any], now: datetime) -> WorkflowResultEvent:
+    """The answer to a request whose workers keep vanishing."""
+    text = (
+        f"given up: workers vanished {run['takeovers']} times while they ran it, so the run itself may be what ends "
+        f"them (memory, a crash in native code). The last was {run['worker_id']!r}; see how it ended"
+    )
+    return _answer(run, faults.WORKER_LOST, text, now)
+
+
+def _answer(run: Mapping[str, Any], fault: Fault, error: str, now: datetime) -> WorkflowResultEvent:
+    return WorkflowResultEvent(
+        correlation_id=run["correlation_id"],
+        workflow_id=run["workflow_id"],
+        workflow_run_id=run["workflow_run_id"],
+        status=fault.status,
+        error=error,
+        error_type=fault.name,
+        retriable=fault.retriable,
+        thread_id=run["thread_id"],
+        attempts=run["attempts"],
+        started_at=run["started_at"],
+        finished_at=now,
+    )

@@ -1,0 +1,223 @@
+"""Owning: claims, leases, takeovers, and what only an owner may write."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from langgraph_worker.store.port import Lease, RunStatus, Step, StepStatus
+from langgraph_worker.store.schema import step_executions
+from langgraph_worker.store.sql import SqlRunStore
+from tests.support.run_store import (
+    LEASE,
+    Clock,
+    SqliteBackend,
+    attempt,
+    claim_one,
+    event,
+    holds,
+    replies,
+    request,
+    result,
+)
+from workflow_events.results import ResultStatus
+
+
+def step(name: str, clock: Clock, status: StepStatus = StepStatus.RUNNING, **changes: object) -> Step:
+    return Step(step_id=name, namespace="", node="n", agent=None, status=status, started_at=clock.now, **changes)  # type: ignore[arg-type]
+
+
+async def test_claims_come_oldest_first_and_no_more_than_asked(store: SqlRunStore) -> None:
+    asked = [request() for _ in range(5)]
+    await store.accept(asked)
+    first = await store.claim("w1", 2, ["graph"])
+    rest = await store.claim("w2", 10, ["graph"])
+    assert [claim.correlation_id for claim in first + rest] == [one.event.event_id for one in asked]
+    assert [claim.attempts for claim in first + rest] == [1] * 5
+    assert await store.claim("w1", 10, ["graph"]) == []
+    assert (await store.counts())[RunStatus.RUNNING] == 5
+
+
+async def test_only_runs_of_the_named_graphs_are_claimed(store: SqlRunStore) -> None:
+    a, b = request(graph="a"), request(graph="b")
+    await store.accept([a, b])
+    assert await store.claim("w1", 10, []) == []
+    assert await store.claim("w1", 0, ["a", "b"]) == []
+    assert (await claim_one(store, graph="b")).correlation_id == b.event.event_id
+    assert (await claim_one(store, graph="a")).graph == "a"
+
+
+async def test_two_that_claim_at_once_get_different_runs(store: SqlRunStore) -> None:
+    await store.accept([request() for _ in range(20)])
+    many = await asyncio.gather(*(store.claim(f"w{number}", 3, ["graph"]) for number in range(10)))
+    claimed = [claim.correlation_id for claims in many for claim in claims]
+    assert len(claimed) == len(set(claimed)) == 20
+
+
+async def test_requests_on_a_shared_thread_queue_oldest_first(store: SqlRunStore) -> None:
+    asked = [request(event(attempt(1, task=f"{n:064d}", at=n), thread_id="talk")) for n in range(3)]
+    await store.accept(asked)
+    threads = set()
+    for one in asked:
+        claim = await claim_one(store)
+        assert claim.correlation_id == one.event.event_id
+        assert await store.claim("w2", 10, ["graph"]) == []
+        threads.add(claim.thread_id)
+        await store.finish(claim, result(claim))
+    assert len(threads) == 1
+
+
+async def test_a_released_run_keeps_its_place_in_the_queue(store: SqlRunStore) -> None:
+    first, second = request(event(thread_id="talk")), request(event(thread_id="talk"))
+    await store.accept([first, second])
+    await store.release(await claim_one(store))
+    assert (await claim_one(store)).correlation_id == first.event.event_id
+
+
+async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: SqlRunStore) -> None:
+    elsewhere = attempt(1, deployment="there", task="u" * 64, at=7)
+    here, there = request(event(attempt(1), thread_id="talk")), request(event(elsewhere, thread_id="talk"))
+    await store.accept([here, there, request(event(thread_id="talk"), "other")])
+    claims = await store.claim("w1", 10, ["graph", "other"])
+    assert len({claim.thread_id for claim in claims}) == 3
+
+
+async def test_a_run_past_its_deadline_is_not_claimed_and_holds_nobody_up(store: SqlRunStore, clock: Clock) -> None:
+    soon = clock.now + timedelta(seconds=5)
+    await store.accept([request(event(thread_id="talk", deadline=soon)), request(event(thread_id="talk"))])
+    clock.advance(5)
+    claim = await claim_one(store)
+    assert claim.event.deadline is None
+
+
+async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request(), request()])
+    kept, lost = await store.claim("w1", 10, ["graph"])
+    clock.advance(LEASE - 1)
+    assert await store.renew("w1", [kept.lease]) == set()
+    clock.advance(1)
+    assert await store.renew("w1", [kept.lease, lost.lease]) == {lost.lease}
+    clock.advance(LEASE - 1)
+    assert await holds(store, kept.lease)
+
+
+async def test_renewing_nothing_loses_nothing(store: SqlRunStore) -> None:
+    assert await store.renew("w1", []) == set()
+
+
+async def test_only_its_owner_renews_a_lease(store: SqlRunStore) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store, "w1")
+    unknown = Lease("nowhere", 1)
+    higher = Lease(claim.thread_id, claim.lease.token + 1)
+    assert await store.renew("w2", [claim.lease]) == {claim.lease}
+    assert await store.renew("w1", [claim.lease, unknown, higher]) == {unknown, higher}
+
+
+async def test_an_expired_run_is_taken_over_with_a_higher_token(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request()])
+    old = await claim_one(store, "w1")
+    clock.advance(LEASE)
+    new = await claim_one(store, "w2")
+    assert new.correlation_id == old.correlation_id
+    assert (new.attempts, new.resumes, new.logical_run) == (2, True, old.logical_run)
+    assert new.lease.token > old.lease.token
+    assert not await holds(store, old.lease, "w1")
+    assert not await store.finish(old, result(old))
+    assert await holds(store, new.lease, "w2")  # the old owner's end is not the new one's
+    assert await store.finish(new, result(new))
+
+
+async def test_a_lease_that_ran_out_is_void_even_if_nobody_took_the_run(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    clock.advance(LEASE)
+    assert not await store.finish(claim, result(claim))
+    assert await store.unpublished(10) == []
+    assert (await claim_one(store)).correlation_id == claim.correlation_id
+
+
+async def test_a_release_makes_a_run_claimable_at_once_and_is_no_takeover(store: SqlRunStore) -> None:
+    await store.accept([request()])
+    for attempts in range(1, 8):
+        claim = await claim_one(store)
+        assert claim.attempts == attempts
+        await store.release(claim)
+        assert (await store.counts())[RunStatus.PENDING] == 1
+        assert not await holds(store, claim.lease)
+
+
+async def test_a_release_after_the_end_changes_nothing(store: SqlRunStore) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    await store.finish(claim, result(claim))
+    await store.release(claim)
+    assert (await store.counts())[RunStatus.COMPLETED] == 1
+
+
+async def test_a_run_whose_workers_vanish_is_given_up_after_three_takeovers(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request(event(thread_id="talk")), request(event(thread_id="talk"))])
+    for attempts in range(1, 5):
+        claim = await claim_one(store, f"w{attempts}")
+        assert claim.attempts == attempts
+        clock.advance(LEASE)
+    assert await store.claim("w5", 10, ["graph"]) == []
+    [answer] = (await replies(store)).values()
+    assert (answer.correlation_id, answer.attempts) == (claim.correlation_id, 4)
+    assert (answer.status, answer.error_type, answer.retriable) == (ResultStatus.FAILURE, "worker_lost", False)
+    assert "'w4'" in (answer.error or "")
+    assert (await claim_one(store)).correlation_id != claim.correlation_id  # the queue behind it goes on
+
+
+async def test_steps_are_inserted_and_replaced(backend: SqliteBackend, store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    await store.record(claim, [])
+    await store.record(claim, [step("s1", clock, input={"a": [1]}), step("s2", clock, StepStatus.FAILED)])
+    clock.advance(1.5)
+    done = step("s1", clock, StepStatus.COMPLETED, finished_at=clock.now, output=None, error="a\x00b\ud800")
+    await store.record(claim, [done])
+    one, two = backend.rows(step_executions)
+    assert (one["status"], one["output"], one["finished_at"]) == ("COMPLETED", None, clock.now)
+    assert one["error"] == "a\ufffdb?"
+    assert (two["step_id"], two["status"], two["attempt"]) == ("s2", "FAILED", 1)
+
+
+async def test_steps_of_two_runs_may_have_one_id(backend: SqliteBackend, store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request(), request()])
+    for claim in await store.claim("w1", 2, ["graph"]):
+        await store.record(claim, [step("s1", clock)])
+    assert len(backend.rows(step_executions)) == 2
+
+
+@pytest.mark.parametrize("how", ["expired", "superseded", "finished", "released"])
+async def test_a_void_lease_writes_nothing(backend: SqliteBackend, store: SqlRunStore, clock: Clock, how: str) -> None:
+    await store.accept([request(attempt(1))])
+    claim = await claim_one(store)
+    match how:
+        case "expired":
+            clock.advance(LEASE)
+        case "superseded":
+            await store.accept([request(attempt(2))])
+        case "finished":
+            await store.finish(claim, result(claim))
+        case "released":
+            await store.release(claim)
+    before = await store.unpublished(10)
+    await store.record(claim, [step("s1", clock)])
+    await store.remember_nodes(claim.lease, ["n"])
+    assert not await store.finish(claim, result(claim, value={"other": 1}))
+    assert backend.rows(step_executions) == []
+    assert await store.unpublished(10) == before
+
+
+async def test_a_retry_begins_a_new_count_of_attempts(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request(attempt(1))])
+    await claim_one(store)
+    clock.advance(LEASE)
+    claim = await claim_one(store)
+    await store.finish(claim, result(claim, ResultStatus.FAILURE))
+    await store.accept([request(attempt(2))])
+    assert (await claim_one(store)).attempts == 1

@@ -1,0 +1,250 @@
+"""The SQLite file itself: its URL, what can be wrong with it, its schema, and its neighbour, LangGraph's saver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TypedDict
+
+import aiosqlite
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import StateGraph
+from sqlalchemy import Connection, create_engine, inspect
+
+from langgraph_worker.errors import SettingsError, StoreError
+from langgraph_worker.store.migrate import VERSION_TABLE, config, upgrade
+from langgraph_worker.store.schema import metadata
+from langgraph_worker.store.sql import SqlRunStore
+from tests.support.run_store import request, result
+
+CHECKPOINTS = {"checkpoints", "writes"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+def store_in(path: Path) -> SqlRunStore:
+    return SqlRunStore(f"sqlite:///{path}")
+
+
+async def refused(path: Path) -> str:
+    """The message with which a store refuses to open; it must not keep the lock, nor hope that waiting helps."""
+    store = store_in(path)
+    with pytest.raises(StoreError) as caught:
+        await store.open()
+    assert not caught.value.retriable
+    assert str(path) in str(caught.value)
+    with pytest.raises(StoreError, match="not open"):
+        await store.counts()
+    return str(caught.value)
+
+
+def test_urls_name_relative_and_absolute_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert SqlRunStore("sqlite:///runs.db").path == tmp_path / "runs.db"
+    assert SqlRunStore("sqlite:////var/lib/runs.db").path == Path("/var/lib/runs.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://me:hunter2@db/runs", "PostgreSQL is not supported yet"),
+        ("postgresql+psycopg://me:hunter2@db/runs", "PostgreSQL is not supported yet"),
+        ("mysql://me:hunter2@db/runs", "'mysql' is not supported"),
+        ("sqlite+pysqlite:///runs.db", "'sqlite[+]pysqlite' is not supported"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite:///runs.db?mode=ro", "must name a file"),
+        ("sqlite://host/runs.db", "must name a file"),
+        ("/var/lib/hunter2.db", "not a URL"),
+        ("", "not a URL"),
+    ],
+)
+def test_other_urls_are_refused_by_name(url: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason) as caught:
+        SqlRunStore(url)
+    assert "LANGGRAPH_WORKER_STORE_URL" in str(caught.value)
+    assert "sqlite:///relative.db" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    text = await refused(tmp_path / "missing" / "store.db")
+    assert "does not exist: create it" in text
+
+
+async def test_a_directory_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.mkdir()
+    assert "is a directory" in await refused(path)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "closed"])
+def test_a_directory_that_cannot_be_written_is_named(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        directory.chmod(mode)
+        as_root = os.geteuid() == 0
+        if as_root:
+            os.seteuid(65534)  # nobody: for root every directory is writable
+        try:
+            text = asyncio.run(refused(directory / "store.db"))
+        finally:
+            if as_root:
+                os.seteuid(0)
+            directory.chmod(0o700)
+    assert "Permission denied" in text
+    assert f"Make {directory} writable" in text
+
+
+def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+    path.write_bytes(b"hello, world\n" * 1000)
+    text = asyncio.run(refused(path))
+    assert "is damaged or no SQLite file" in text
+    assert "restore it from a backup" in text
+    assert path.read_bytes().startswith(b"hello")
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    store = store_in(path)
+    await store.open()
+    await store.accept([request()])
+    await store.close()
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'r9999'")
+    raw.close()
+    text = await refused(path)
+    assert "'r9999'" in text
+    assert "upgrade this worker" in text
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT count(*) FROM workflow_runs").fetchone() == (1,)
+    raw.close()
+
+
+async def test_tables_of_something_else_are_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE tasks (todo TEXT)")
+    raw.close()
+    assert "holds tables of something else (tasks)" in await refused(path)
+
+
+def with_connection(path: Path) -> Connection:
+    return create_engine(f"sqlite:///{path}").connect()
+
+
+def test_the_revisions_arrive_at_the_schema(path: Path) -> None:
+    with with_connection(path) as connection:
+        upgrade(connection)
+        options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        checks = {
+            (table, check["name"], check["sqltext"])
+            for table in metadata.tables
+            for check in inspect(connection).get_check_constraints(table)
+        }
+    connection.engine.dispose()
+    other = create_engine("sqlite://")
+    metadata.create_all(other)
+    expected = {
+        (table, check["name"], check["sqltext"])
+        for table in metadata.tables
+        for check in inspect(other).get_check_constraints(table)
+    }
+    other.dispose()
+    assert checks == expected
+    assert checks
+
+
+def test_the_first_revision_can_be_reverted(path: Path) -> None:
+    with with_connection(path) as connection:
+        upgrade(connection)
+        command.downgrade(config(connection), "base")
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
+        upgrade(connection)
+    connection.engine.dispose()
+
+
+async def test_an_upgrade_that_fails_leaves_nothing_half_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(MigrationContext, "_ensure_version_table", breaks)
+    with pytest.raises(RuntimeError, match="plug"):
+        await store_in(path).open()
+    monkeypatch.undo()
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
+    raw.close()
+    store = store_in(path)
+    await store.open()
+    await store.close()
+
+
+async def test_the_connections_are_as_durable_as_promised(path: Path) -> None:
+    store = store_in(path)
+    await store.open()
+    found = {}
+    async with store._database.read() as connection:
+        for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
+            found[pragma] = (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one()
+    await store.close()
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+async def test_opening_twice_changes_no_schema(path: Path) -> None:
+    schemas = []
+    for _ in range(2):
+        store = store_in(path)
+        await store.open()
+        await store.close()
+        with sqlite3.connect(path) as raw:
+            schemas.append(raw.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall())
+        raw.close()
+    assert schemas[0] == schemas[1]
+
+
+class State(TypedDict):
+    count: int
+
+
+async def test_langgraphs_saver_shares_the_file(path: Path) -> None:
+    """Both write at once; neither fails for the other's lock, and the store leaves the saver's tables alone."""
+    store = store_in(path)
+    await store.open()
+    builder = StateGraph(State)
+    for name in ("a", "b", "c"):
+        builder.add_node(name, lambda state: {"count": state["count"] + 1})
+    builder.add_edge("__start__", "a").add_edge("a", "b").add_edge("b", "c")
+    async with aiosqlite.connect(store.path) as connection:
+        graph = builder.compile(checkpointer=AsyncSqliteSaver(connection))
+
+        async def one() -> None:
+            await store.accept([request()])
+            [claim] = await store.claim("w1", 1, ["graph"])
+            thread = {"configurable": {"thread_id": claim.thread_id}}
+            state = await graph.ainvoke({"count": 0}, thread, durability="sync")  # type: ignore[call-overload]
+            assert await store.finish(claim, result(claim, value=state))
+
+        await asyncio.gather(*(one() for _ in range(20)))
+        await store.published([out.correlation_id for out in await store.unpublished(100)])
+    await store.close()
+    again = store_in(path)
+    await again.open()
+    await again.close()
+    with with_connection(path) as connection_after:
+        assert set(inspect(connection_after).get_table_names()) >= CHECKPOINTS | set(metadata.tables)
+        threads = connection_after.exec_driver_sql("SELECT count(DISTINCT thread_id) FROM checkpoints").scalar_one()
+        context = MigrationContext.configure(connection_after, opts={"version_table": VERSION_TABLE})
+        removed = compare_metadata(context, metadata)  # without env.py's filter it would drop these two, and only these
+    connection_after.engine.dispose()
+    assert threads == 20
+    assert {change[1].name for change in removed} == CHECKPOINTS

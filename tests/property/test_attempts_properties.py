@@ -1,0 +1,133 @@
+"""What holds of every verdict, whatever arrives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langgraph_worker.attempts import Asked, Lineage, Seen, Work, decide, is_newer
+from langgraph_worker.store.port import Decision, RunStatus
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+small = st.integers(0, 4)
+seens = st.builds(
+    Seen,
+    id=st.builds(
+        lambda time, salt: UUID(int=(time << 80) | (7 << 76) | (2 << 62) | salt), st.integers(0, 6), st.integers(0, 3)
+    ),
+    try_number=small,
+    max_tries=small,
+    run_start=st.one_of(st.none(), st.builds(lambda hours: START + timedelta(hours=hours), st.integers(0, 2))),
+)
+works = st.builds(
+    Work, graph=st.sampled_from("gh"), thread=st.sampled_from([None, "t"]), input_hash=st.sampled_from("12")
+)
+asks = st.builds(
+    Asked,
+    work=works,
+    attempt=seens,
+    returned=st.booleans(),
+    on_retry=st.sampled_from(["resume", "restart"]),
+    on_clear=st.sampled_from(["restart", "resume"]),
+)
+histories = st.builds(
+    Lineage, generation=st.integers(1, 5), work=works, attempt=seens, status=st.sampled_from(list(RunStatus))
+)
+
+
+@given(seens, seens)
+def test_of_two_attempts_exactly_one_is_newer(one: Seen, other: Seen) -> None:
+    assert is_newer(one, other) + is_newer(other, one) == (one.id != other.id or _differ_in_try(one, other))
+
+
+def _differ_in_try(one: Seen, other: Seen) -> bool:
+    return one.run_start == other.run_start and one.try_number != other.try_number
+
+
+@given(st.lists(seens, min_size=3, max_size=3), st.sampled_from([None, START]))
+def test_within_one_dag_run_the_order_has_no_circle(attempts: list[Seen], run_start: datetime | None) -> None:
+    a, b, c = (Seen(one.id, one.try_number, one.max_tries, run_start) for one in attempts)
+    if is_newer(a, b) and is_newer(b, c):
+        assert is_newer(a, c)
+
+
+@given(asks, st.one_of(st.none(), seens), st.one_of(st.none(), histories))
+def test_a_verdict_depends_on_nothing_but_its_arguments(
+    asked: Asked, newest: Seen | None, lineage: Lineage | None
+) -> None:
+    assert decide(asked, newest, lineage) == decide(asked, newest, lineage)
+
+
+@given(asks, st.one_of(st.none(), seens), st.one_of(st.none(), histories))
+def test_only_the_older_is_late_and_only_the_newer_supersedes(
+    asked: Asked, newest: Seen | None, lineage: Lineage | None
+) -> None:
+    verdict = decide(asked, newest, lineage)
+    assert asked.attempt is not None
+    same = newest is not None and newest.id == asked.attempt.id
+    newer = newest is None or (not same and is_newer(asked.attempt, newest))
+    assert verdict.newest == newer
+    assert (verdict.decision is Decision.LATE) == (not newer and not same)
+
+
+@given(asks, st.one_of(st.none(), seens), st.one_of(st.none(), histories))
+def test_generations_only_grow_and_only_with_a_fresh_start(
+    asked: Asked, newest: Seen | None, lineage: Lineage | None
+) -> None:
+    verdict = decide(asked, newest, lineage)
+    before = lineage.generation if lineage else 0
+    match verdict.decision:
+        case Decision.FRESH:
+            assert verdict.generation == before + 1
+        case Decision.LATE:
+            assert verdict.generation == 0
+        case _:
+            assert verdict.generation == before >= 1
+
+
+@given(asks, histories)
+def test_a_clear_never_uses_what_was_before_unless_told_to(asked: Asked, lineage: Lineage) -> None:
+    assert asked.attempt is not None
+    earlier = lineage.attempt
+    unmoved = (asked.attempt.run_start, asked.attempt.max_tries) == (earlier.run_start, earlier.max_tries)
+    retry = unmoved and asked.attempt.try_number > earlier.try_number and not asked.returned
+    verdict = decide(asked, earlier, lineage)
+    if retry or asked.attempt.id == earlier.id or verdict.decision is Decision.LATE:
+        return
+    if asked.on_clear == "restart" or lineage.status is RunStatus.COMPLETED:
+        assert verdict.decision is Decision.FRESH
+
+
+@given(asks, st.one_of(st.none(), seens), histories)
+def test_other_work_is_never_continued_nor_answered_for(asked: Asked, newest: Seen | None, lineage: Lineage) -> None:
+    if asked.work != lineage.work:
+        assert decide(asked, newest, lineage).decision in (Decision.FRESH, Decision.LATE)
+
+
+@given(asks, st.one_of(st.none(), seens), histories)
+def test_only_what_has_a_result_is_answered_and_only_what_has_none_resumes(
+    asked: Asked, newest: Seen | None, lineage: Lineage
+) -> None:
+    has_result = lineage.status in (RunStatus.COMPLETED, RunStatus.INTERRUPTED)
+    decision = decide(asked, newest, lineage).decision
+    assert not (decision is Decision.ANSWERED and not has_result)
+    assert not (decision is Decision.RESUMED and has_result)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True))
+def test_tries_of_one_run_end_with_the_highest_in_any_order(numbers: list[int]) -> None:
+    """Whatever order Kafka brings them in: the highest try rules, and no lower one is accepted after it."""
+    tries = [Seen(UUID(int=99 - number), number, 3, START) for number in numbers]  # clocks that run backwards
+    for order in permutations(tries):
+        newest: Seen | None = None
+        for one in order:
+            verdict = decide(Asked(Work("g", None, "1"), one), newest, None)
+            assert (verdict.decision is Decision.LATE) == (newest is not None and one.try_number < newest.try_number)
+            newest = one if verdict.newest else newest
+        assert newest is not None
+        assert newest.try_number == max(numbers)

@@ -1,0 +1,165 @@
+"""The table of identity, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from langgraph_worker.attempts import Asked, Lineage, Seen, Verdict, Work, decide, is_newer
+from langgraph_worker.store.port import Decision, RunStatus
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+WORK = Work("graph", None, "h1")
+ENDED_BADLY = [RunStatus.FAILED, RunStatus.CANCELLED]
+UNFINISHED = [RunStatus.PENDING, RunStatus.RUNNING]
+ANSWERABLE = [RunStatus.COMPLETED, RunStatus.INTERRUPTED]
+
+
+def seen(try_number: int, *, at: int | None = None, max_tries: int = 3, run_start: datetime | None = START) -> Seen:
+    """A try whose id was drawn at a time that fits, unless told otherwise."""
+    number = 1_000 * try_number if at is None else at
+    return Seen(UUID(int=(number << 80) | (7 << 76) | (2 << 62)), try_number, max_tries, run_start)
+
+
+def after(status: RunStatus, asked: Asked, *, first: Seen | None = None, generation: int = 1) -> Verdict:
+    """The verdict on a request whose lineage's first try stands so."""
+    first = first or seen(1)
+    return decide(asked, first, Lineage(generation, WORK, first, status))
+
+
+RETRY = Asked(WORK, seen(2))
+CLEAR = Asked(WORK, seen(2, max_tries=4))
+
+
+def test_a_plain_request_is_fresh_whatever_is_known() -> None:
+    verdict = decide(Asked(WORK), None, None)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.FRESH, 1, False)
+
+
+@pytest.mark.parametrize("try_number", [0, 1, 2])
+def test_the_first_request_of_a_task_is_fresh_at_any_try(try_number: int) -> None:
+    verdict = decide(Asked(WORK, seen(try_number)), None, None)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.FRESH, 1, True)
+
+
+def test_a_new_agent_of_a_known_attempt_is_fresh_and_supersedes_nobody() -> None:
+    verdict = decide(Asked(WORK, seen(2)), seen(2), None)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.FRESH, 1, False)
+
+
+@pytest.mark.parametrize("status", ANSWERABLE)
+def test_a_retry_of_what_succeeded_or_waits_for_a_person_is_answered(status: RunStatus) -> None:
+    verdict = after(status, RETRY, generation=3)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.ANSWERED, 3, True)
+
+
+@pytest.mark.parametrize("status", ENDED_BADLY + UNFINISHED)
+def test_a_retry_of_anything_else_resumes(status: RunStatus) -> None:
+    verdict = after(status, RETRY, generation=3)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.RESUMED, 3, True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(replace(RETRY, attempt=seen(2, max_tries=4)), id="max_tries moved"),
+        pytest.param(replace(RETRY, attempt=seen(2, run_start=START + timedelta(hours=1))), id="run_start moved"),
+        pytest.param(replace(RETRY, attempt=seen(2, run_start=None)), id="run_start gone"),
+        pytest.param(replace(RETRY, returned=True), id="a result was returned before"),
+        pytest.param(replace(RETRY, attempt=seen(1, at=5_000)), id="the same try number, a newer id"),
+        pytest.param(
+            replace(RETRY, attempt=seen(1, at=5_000, run_start=START + timedelta(hours=1))), id="re-created run"
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", list(RunStatus))
+def test_what_is_newer_but_no_retry_is_a_clear_and_starts_afresh(changed: Asked, status: RunStatus) -> None:
+    verdict = after(status, changed, generation=3)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.FRESH, 4, True)
+
+
+@pytest.mark.parametrize("other", [Work("graph", None, "h2"), Work("graph2", None, "h1"), Work("graph", "talk", "h1")])
+@pytest.mark.parametrize("status", list(RunStatus))
+@pytest.mark.parametrize("kind", [RETRY, replace(CLEAR, on_clear="resume"), Asked(WORK, seen(1))])
+def test_other_work_starts_afresh(other: Work, status: RunStatus, kind: Asked) -> None:
+    verdict = after(status, replace(kind, work=other), generation=3)
+    assert (verdict.decision, verdict.generation) == (Decision.FRESH, 4)
+
+
+@pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.COMPLETED])
+def test_on_retry_restart_starts_unfinished_work_afresh(status: RunStatus) -> None:
+    verdict = after(status, replace(RETRY, on_retry="restart"), generation=3)
+    assert (verdict.decision, verdict.generation) == (Decision.FRESH, 4)
+
+
+def test_on_retry_restart_does_not_pay_again_for_a_success() -> None:
+    assert after(RunStatus.COMPLETED, replace(RETRY, on_retry="restart")).decision is Decision.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, Decision.RESUMED) for status in ENDED_BADLY + UNFINISHED),
+        (RunStatus.INTERRUPTED, Decision.ANSWERED),
+        (RunStatus.COMPLETED, Decision.FRESH),
+    ],
+)
+def test_on_clear_resume_continues_what_did_not_succeed(status: RunStatus, expected: Decision) -> None:
+    assert after(status, replace(CLEAR, on_clear="resume")).decision is expected
+
+
+def test_on_clear_says_nothing_about_retries_nor_on_retry_about_clears() -> None:
+    assert after(RunStatus.FAILED, replace(RETRY, on_clear="restart")).decision is Decision.RESUMED
+    assert after(RunStatus.FAILED, replace(CLEAR, on_retry="resume")).decision is Decision.FRESH
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        pytest.param(seen(1), id="an earlier try"),
+        pytest.param(seen(1, at=9_000), id="an earlier try, from a host whose clock is ahead"),
+        pytest.param(seen(2, at=1), id="the same try, an earlier id"),
+        pytest.param(seen(9, at=1, run_start=START - timedelta(days=1)), id="a higher try of the DAG run before"),
+    ],
+)
+def test_what_is_older_than_the_newest_is_late(late: Seen) -> None:
+    verdict = decide(Asked(WORK, late), seen(2), Lineage(1, WORK, seen(2), RunStatus.FAILED))
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.LATE, 0, False)
+
+
+def test_lateness_is_decided_per_task_even_for_an_agent_that_was_never_seen() -> None:
+    assert decide(Asked(WORK, seen(1)), seen(2), None).decision is Decision.LATE
+
+
+def test_a_lineage_that_missed_a_clear_still_starts_afresh() -> None:
+    """Agent b ran in try 1; the clear's try 2 reached us from agent a only; now comes b's try 3, a retry of that."""
+    cleared = seen(2, max_tries=4)
+    verdict = decide(
+        Asked(WORK, seen(3, max_tries=4)), cleared, Lineage(1, WORK, seen(1, max_tries=3), RunStatus.COMPLETED)
+    )
+    assert (verdict.decision, verdict.generation) == (Decision.FRESH, 2)
+
+
+def test_a_retry_of_a_retry_that_never_reached_us_resumes() -> None:
+    assert after(RunStatus.FAILED, Asked(WORK, seen(4))).decision is Decision.RESUMED
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, Decision.RESUMED) for status in ENDED_BADLY + UNFINISHED),
+        *((status, Decision.ANSWERED) for status in ANSWERABLE),
+    ],
+)
+def test_a_second_request_of_one_attempt_continues_its_lineage(status: RunStatus, expected: Decision) -> None:
+    verdict = after(status, Asked(WORK, seen(1), on_retry="restart"), generation=3)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (expected, 3, False)
+
+
+def test_try_numbers_beat_clocks_within_a_run_and_ids_decide_between_runs() -> None:
+    assert is_newer(seen(2, at=1), seen(1, at=9))
+    assert is_newer(seen(1, at=9, run_start=None), seen(2, at=1))
+    assert is_newer(seen(2, at=1, run_start=None), seen(1, at=9, run_start=None))
