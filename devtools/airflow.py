@@ -1,0 +1,216 @@
+"""A real Airflow for a while: API server, scheduler, DAG processor and triggerers, each a child of this process.
+
+``airflow standalone`` is not used: on SIGTERM it leaves processes behind, and it does not bring a triggerer back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from devtools.airflow_api import DONE, AirflowApi, TaskInstance
+from devtools.errors import AirflowError
+from devtools.processes import Child, free_port, stop_all, wait_until
+from workflow_events import Fleet
+
+MIGRATE_SECONDS = 120.0
+HEALTHY_SECONDS = 180.0
+
+_T = TypeVar("_T")
+
+
+class AirflowStack:
+    """Airflow with a temporary home, configured by environment variables alone. Entering starts it and waits.
+
+    :param dags: folders with DAG files; each becomes a DAG bundle; their last names must differ.
+    :param kafka: librdkafka settings, for the extra of the connection ``kafka_default``.
+    :param fleet: the topics that operators use when they name none; the default names unless given.
+    :param python: the interpreter whose Airflow to run.
+    :param port: of the API server; None for a free one.
+    :param triggerers: how many; more than one needs ``database``, SQLite is not made for it.
+    :param database: SQLAlchemy URL of the metadata database; None for SQLite in the home.
+    :param env: further environment variables, over all others.
+    """
+
+    def __init__(
+        self,
+        dags: Sequence[Path],
+        *,
+        kafka: Mapping[str, Any],
+        fleet: Fleet | None = None,
+        python: Path | None = None,
+        port: int | None = None,
+        triggerers: int = 1,
+        database: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="devtools-airflow-", ignore_cleanup_errors=True)
+        self.home = Path(self._folder.name)
+        self._python = python or Path(sys.executable)
+        self._triggerers = triggerers
+        port = port or free_port()
+        self.api = AirflowApi(f"http://127.0.0.1:{port}")
+        self._environment = {
+            **_callers_environment(self._python),
+            **_settings(self.home, port, dags, database),
+            **_fleet_settings(fleet or Fleet()),
+            "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": dict(kafka)}),
+            **(env or {}),
+        }
+        self._migration: Child | None = None
+        self.children: dict[str, Child] = {}
+
+    @property
+    def url(self) -> str:
+        """Where its UI is."""
+        return self.api.url
+
+    def prepare(self) -> None:
+        """Begin to make the metadata database, without waiting: there is other work to do in these 10 s."""
+        self._migration = self._child("airflow db migrate", "db", "migrate", ends=True)
+
+    def start(self) -> None:
+        """Start all components and wait until each says that it is healthy.
+
+        :raises ChildDiedError: naming the component, with the last lines of its log.
+        :raises NotReadyError: after three minutes.
+        """
+        if self._migration is None:
+            self.prepare()
+        assert self._migration is not None
+        if self._migration.wait(MIGRATE_SECONDS) != 0:
+            raise AirflowError(f"airflow db migrate failed. The last lines of its output:\n{self._migration.tail()}")
+        self.launch("api-server")
+        self.launch("scheduler", "--skip-serve-logs")
+        self.launch("dag-processor")
+        for number in range(1, self._triggerers + 1):
+            self.launch("triggerer", "--skip-serve-logs", name=f"triggerer-{number}")
+        wait_until("Airflow to be healthy", self._is_healthy, timeout=HEALTHY_SECONDS, show=self.children.values())
+
+    def launch(self, command: str, *options: str, name: str | None = None) -> Child:
+        """Start one component, also anew after it was stopped or killed. It is not waited for.
+
+        :param name: its key in ``children``; ``command`` unless there are several of them.
+        """
+        name = name or command
+        self.children[name] = self._child(f"airflow {name}", command, *options)
+        return self.children[name]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a component and all it started. It is not missed any more; :meth:`launch` brings it back."""
+        self.children.pop(name).kill()
+
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Wait until the DAG is parsed, unpause it, start a run, and return the run's id."""
+        self._wait(f"Airflow to parse the DAG {dag_id}", lambda: self.api.has_dag(dag_id), timeout=60)
+        self.api.unpause(dag_id)
+        return self.api.trigger(dag_id, conf)
+
+    def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120.0) -> str:
+        """Wait until a DAG run ended, and return how: "success" or "failed"."""
+
+        def ended() -> str | None:
+            state = self.api.run_state(dag_id, run_id)
+            return state if state in DONE else None
+
+        return self._wait(f"the DAG run {run_id} to end", ended, timeout=timeout)
+
+    def wait_for_task(
+        self, dag_id: str, run_id: str, task_id: str, *states: str, map_index: int = -1, timeout: float = 60.0
+    ) -> TaskInstance:
+        """Wait until a task instance is in one of the states, and return it."""
+
+        def reached() -> TaskInstance | None:
+            task = self.api.task_instance(dag_id, run_id, task_id, map_index)
+            return task if task.state in states else None
+
+        return self._wait(f"task {task_id} of {dag_id} to be {' or '.join(states)}", reached, timeout=timeout)
+
+    def stop(self) -> None:
+        """Stop all components at once: TERM, up to 10 s, KILL."""
+        children = [*self.children.values(), *([self._migration] if self._migration else [])]
+        stop_all(children)
+        self.children.clear()
+
+    def close(self) -> None:
+        """Stop, and remove the home folder."""
+        try:
+            self.stop()
+        finally:
+            self.api.close()
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait(self, what: str, check: Callable[[], _T | None], *, timeout: float) -> _T:
+        return wait_until(what, check, timeout=timeout, show=self.children.values(), interval=0.25)
+
+    def _child(self, name: str, *arguments: str, ends: bool = False) -> Child:
+        command = [str(self._python), "-m", "airflow", *arguments]
+        log = self.home / f"{name.replace(' ', '-')}.log"
+        return Child(name, command, log=log, env=self._environment, cwd=self.home, ends=ends)
+
+    def _is_healthy(self) -> bool:
+        health = self.api.health()
+        return health.keys() >= _COMPONENTS and all(status == "healthy" for status in health.values())
+
+
+_COMPONENTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+
+
+def _callers_environment(python: Path) -> dict[str, str]:
+    """The caller's environment without what is meant for another Airflow."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
+    local = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1,localhost")))
+    path = f"{python.parent}{os.pathsep}{kept.get('PATH', '')}"
+    return {**kept, "PATH": path, "NO_PROXY": local, "no_proxy": local}
+
+
+def _fleet_settings(fleet: Fleet) -> dict[str, str]:
+    return {"AIRFLOW__LANGGRAPH__EVENTS_TOPIC": fleet.events, "AIRFLOW__LANGGRAPH__RESULTS_TOPIC": fleet.results}
+
+
+def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None) -> dict[str, str]:
+    bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    bundles = [
+        {"name": f"local-{folder.name}", "classpath": bundle, "kwargs": {"path": str(folder.resolve())}}
+        for folder in dags
+    ]
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }

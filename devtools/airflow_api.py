@@ -1,0 +1,159 @@
+"""The few calls of Airflow's REST API that the demo and the tests make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from devtools.errors import AirflowError
+
+DONE = frozenset({"success", "failed"})
+"""The states in which a DAG run rests."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstance:
+    """What the API says of one task instance.
+
+    :param id: Airflow's uuid7, new on each retry and clear.
+    :param state: "deferred", "success", …; None before it is scheduled.
+    :param map_index: -1 for a task that is not mapped.
+    """
+
+    id: str
+    task_id: str
+    state: str | None
+    try_number: int
+    map_index: int
+
+
+class AirflowApi:
+    """A client of an Airflow whose simple auth manager takes everybody for an administrator.
+
+    Every method but :meth:`health` raises :class:`AirflowError` when Airflow refuses or does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # A proxy of the caller's environment has no business with 127.0.0.1.
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def health(self) -> dict[str, str | None]:
+        """Component to "healthy", "unhealthy" or None for never seen; empty while the server does not answer."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return {}
+        if answer.status_code != httpx.codes.OK:
+            return {}
+        return {name: part["status"] for name, part in answer.json().items() if part}
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the DAG is parsed.
+
+        :raises AirflowError: when it is not, and a DAG file cannot be imported.
+        """
+        try:
+            self._call("GET", f"/dags/{dag_id}")
+        except AirflowError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            problems = self._call("GET", "/importErrors")["import_errors"]
+            if problems:
+                raise AirflowError(
+                    f"{problems[0]['filename']} cannot be imported:\n{problems[0]['stack_trace']}"
+                ) from error
+            return False
+        return True
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run the DAG."""
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a DAG run and return its id."""
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        run_id: str = self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return run_id
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """The state of a DAG run: "queued", "running", or one of :data:`DONE`."""
+        state: str = self._call("GET", _run(dag_id, run_id))["state"]
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """All task instances of a DAG run, mapped ones one by one."""
+        rows = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
+        names = ("id", "task_id", "state", "try_number", "map_index")
+        return [TaskInstance(**{name: row[name] for name in names}) for row in rows]
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
+        """One task instance.
+
+        :raises AirflowError: when the DAG run has none of that name.
+        """
+        for found in self.task_instances(dag_id, run_id):
+            if (found.task_id, found.map_index) == (task_id, map_index):
+                return found
+        raise AirflowError(f"{dag_id} {run_id} has no task instance {task_id!r} with map index {map_index}")
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """A value that a task pushed; its return value unless ``key`` says otherwise."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self._call("GET", path, params={"map_index": map_index})["value"]
+
+    def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """A task's log, one line an event, with the tracebacks of the errors in it."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
+        answer = self._call("GET", path, params={"full_content": True, "map_index": map_index})
+        return "\n".join(line if isinstance(line, str) else _log_line(line) for line in answer["content"])
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str], *, downstream: bool = True) -> None:
+        """Clear tasks of a DAG run, whatever their state, so that they run again."""
+        body = {
+            "dry_run": False,
+            "only_failed": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "include_downstream": downstream,
+        }
+        self._call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
+        """Mark a task instance "success", "failed" or "skipped", as a person does in the UI."""
+        place = f"{_run(dag_id, run_id)}/taskInstances/{task_id}"
+        self._call("PATCH", place if map_index < 0 else f"{place}/{map_index}", json={"new_state": state})
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        if "Authorization" not in self._http.headers:
+            token = self._request("GET", "/auth/token")["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        return self._request(method, f"/api/v2{path}", **arguments)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise AirflowError(f"Airflow's API server at {self.url} does not answer: {error!r}") from error
+        if answer.is_error:
+            raise AirflowError(
+                f"Airflow answers {answer.status_code} to {method} {path}: {answer.text[:500]}", answer.status_code
+            )
+        return answer.json()
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{run_id}"
+
+
+def _log_line(event: Mapping[str, Any]) -> str:
+    words = [str(event.get("timestamp") or ""), str(event.get("level") or "").upper(), event["event"]]
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ()]
+    return "\n".join([" ".join(filter(None, words)), *errors])

@@ -1,0 +1,255 @@
+"""Child processes that never outlive their parent, and the ports they listen on.
+
+Each child runs in a session of its own, so that a Ctrl-C at the terminal reaches the parent alone, writes to a log
+file, and knows its ancestry by an environment variable: that is how all it started can be found and ended, whatever
+process groups that moved to (Airflow gives each task one of its own). A child that ends before somebody stops it, or
+waits for its end, is missed: whatever is waited for at that time fails at once, and names it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from devtools.errors import ChildDiedError, DevtoolsError, MissingToolError, NotReadyError, PortInUseError
+from devtools.reaper import ANCESTRY, kill_descendants
+
+STOP_SECONDS = 10.0
+"""How long a child may take to end after SIGTERM before its group is killed."""
+
+_T = TypeVar("_T")
+_OWN_ID = uuid.uuid4().hex[:12]
+_expected: list[Child] = []
+"""Who has to be alive."""
+
+
+class Child:
+    """A running child process.
+
+    :param name: what it is, for messages: "worker".
+    :param log: file that gets its output; a new process appends.
+    :param env: its whole environment; None for this process's own.
+    :param ends: whether it ends by itself once its work is done; that is not missed.
+    :raises MissingToolError: when the program does not exist.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        ends: bool = False,
+    ) -> None:
+        _start_reaper()
+        self.name = name
+        self.log = log
+        self._ends = ends
+        self._id = uuid.uuid4().hex[:12]
+        environment = dict(os.environ if env is None else env)
+        above = os.environ.get(ANCESTRY)
+        environment[ANCESTRY] = ":".join(filter(None, (above, _OWN_ID, self._id)))
+        environment["SPT_NOENV"] = "1"  # or setproctitle, which Airflow uses, writes over the ancestry
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with log.open("ab") as output:
+                self._first_byte = output.tell()
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    cwd=cwd,
+                    start_new_session=True,
+                )
+        except FileNotFoundError as error:
+            raise MissingToolError(f"cannot start the {name}: {error.filename} does not exist") from error
+        _expected.append(self)
+
+    @property
+    def pid(self) -> int:
+        """The process id; also its process group and session."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status, negative for the signal that ended it, None while it runs."""
+        return self._process.poll()
+
+    def output(self) -> str:
+        """All it has written so far, without what an earlier process left in the same log."""
+        with self.log.open("rb") as log:
+            log.seek(self._first_byte)
+            return log.read().decode(errors="replace")
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of its output, indented."""
+        last = self.output().rstrip().splitlines()[-lines:]
+        return "\n".join(f"    {line}" for line in last) or "    (it wrote nothing)"
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status, once it ended by itself.
+
+        :raises NotReadyError: when it still runs after ``timeout`` seconds.
+        """
+        self._excuse()
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise NotReadyError(
+                f"the {self.name} still runs after {timeout:.0f} s. Its last lines:\n{self.tail()}"
+            ) from None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself, not to its group. It is missed if it ends of that: see :meth:`wait`."""
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End it in an orderly way: TERM, up to 10 s, then KILL for it and all it started. Repeating is harmless."""
+        stop_all([self])
+
+    def kill(self) -> None:
+        """SIGKILL it and all it started, and wait until they are gone."""
+        self._excuse()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        kill_descendants(self._id)
+
+    def _excuse(self) -> None:
+        if self in _expected:
+            _expected.remove(self)
+
+
+def stop_all(children: Iterable[Child]) -> None:
+    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for what is left of them."""
+    children = list(children)
+    for child in children:
+        child._excuse()
+        if child.returncode is None:
+            child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(child.returncode is None for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for child in children:
+        child.kill()
+
+
+def check_children() -> None:
+    """Do nothing while every child that should be alive is.
+
+    :raises ChildDiedError: naming the one that is not, with the last lines of its output.
+    """
+    for child in _expected:
+        status = child.returncode
+        if status is not None and not (child._ends and status == 0):
+            _expected.remove(child)
+            raise ChildDiedError(child.name, _status_words(status), child.tail())
+
+
+def wait_until(
+    what: str,
+    check: Callable[[], _T | None],
+    *,
+    timeout: float,
+    show: Iterable[Child] = (),
+    interval: float = 0.1,
+) -> _T:
+    """Ask ``check`` again and again until its answer is true, and return that answer.
+
+    :param what: what is waited for, for the message: "the worker to be ready".
+    :param timeout: seconds.
+    :param show: whose last lines belong into the message when the time is over.
+    :param interval: seconds between two questions.
+    :raises ChildDiedError: at once when any child ended.
+    :raises NotReadyError: when the time is over.
+    """
+    deadline = time.monotonic() + timeout
+    while not (answer := _ask(check)):
+        check_children()
+        if time.monotonic() > deadline:
+            tails = "".join(f"\nThe last lines of the {child.name}:\n{child.tail()}" for child in show)
+            raise NotReadyError(f"waited {timeout:.0f} s in vain for {what}.{tails}")
+        time.sleep(interval)
+    return answer
+
+
+def _ask(check: Callable[[], _T | None]) -> _T | None:
+    try:
+        return check()
+    except DevtoolsError:
+        check_children()  # a part that is gone explains more than the silence it leaves
+        raise
+
+
+def free_port() -> int:
+    """A TCP port that nothing on this machine listens on.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections: so a server that is stopped
+    finds its port free when it comes back, and a client that retries meanwhile cannot connect to itself.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        if _is_free(port):
+            return port
+    raise DevtoolsError("found no free TCP port between 20000 and 32000")
+
+
+def require_port(port: int, purpose: str, variable: str) -> int:
+    """The port, if a server may listen on it.
+
+    :raises PortInUseError: naming the purpose, and the environment variable that moves it.
+    """
+    if not _is_free(port):
+        raise PortInUseError(port, purpose, variable)
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _status_words(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+_reaper: subprocess.Popen[bytes] | None = None
+
+
+def _start_reaper() -> None:
+    """Start the reaper of this process, once."""
+    global _reaper
+    if _reaper is not None:
+        return
+    script = Path(__file__).with_name("reaper.py")
+    _reaper = subprocess.Popen(
+        [sys.executable, "-P", str(script), _OWN_ID], stdin=subprocess.PIPE, start_new_session=True, cwd="/"
+    )
+    atexit.register(_dismiss_reaper, _reaper)
+
+
+def _dismiss_reaper(reaper: subprocess.Popen[bytes]) -> None:
+    assert reaper.stdin is not None
+    reaper.stdin.close()
+    reaper.wait()

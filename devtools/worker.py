@@ -1,0 +1,102 @@
+"""A ``langgraph-worker run`` as a child process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devtools.broker import Broker
+from devtools.processes import Child, wait_until
+from workflow_events import Fleet
+
+READY_SECONDS = 60.0
+READY = "worker ready"
+
+
+class Worker:
+    """One worker, as a context manager: entering starts it and waits until it consumes.
+
+    It creates the topics that are missing. A second one in the same folder shares the first one's store.
+
+    :param langgraph_json: the graphs it offers.
+    :param directory: where it runs, logs and keeps its store.
+    :param env: further environment variables, over all others.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        langgraph_json: Path,
+        directory: Path,
+        *,
+        fleet: Fleet | None = None,
+        env: Mapping[str, str] | None = None,
+        python: Path | None = None,
+    ) -> None:
+        self._directory = directory
+        self._python = python or Path(sys.executable)
+        self._environment = {
+            **_callers_environment(),
+            **_settings(broker, langgraph_json, fleet or Fleet()),
+            **(env or {}),
+        }
+        self.child: Child | None = None
+
+    def launch(self) -> Child:
+        """Start the process, also anew after a stop or a kill, without waiting for it."""
+        command = [str(self._python), "-m", "langgraph_worker", "run"]
+        log = self._directory / "worker.log"
+        self.child = Child("worker", command, log=log, env=self._environment, cwd=self._directory)
+        return self.child
+
+    def wait_ready(self) -> None:
+        """Wait until the worker consumes.
+
+        :raises ChildDiedError: when it gave up, with the last lines of its log.
+        :raises NotReadyError: after a minute.
+        """
+        child = self.child or self.launch()
+        wait_until("the worker to be ready", lambda: READY in child.output(), timeout=READY_SECONDS, show=[child])
+
+    def stop(self) -> None:
+        """Stop it in an orderly way: TERM, up to 10 s, KILL."""
+        if self.child is not None:
+            self.child.stop()
+
+    def __enter__(self) -> Self:
+        self.launch()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _callers_environment() -> dict[str, str]:
+    """The caller's environment, OLLAMA_* included, without the settings of another worker."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "LANGGRAPH_WORKER_"))}
+
+
+def _settings(broker: Broker, langgraph_json: Path, fleet: Fleet) -> dict[str, str]:
+    further = {name: value for name, value in broker.client.items() if name != "bootstrap.servers"}
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "KAFKA_CONFIG": json.dumps({**further, **broker.consumer}),
+        "KAFKA_CONSUMER_GROUP_ID": f"{fleet.events}-consumers",
+        "KAFKA_WORKFLOW_EVENTS_TOPIC": fleet.events,
+        "KAFKA_WORKFLOW_RESULTS_TOPIC": fleet.results,
+        "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
+        "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(langgraph_json.resolve()),
+        "LANGGRAPH_WORKER_CREATE_TOPICS": "true",
+    }

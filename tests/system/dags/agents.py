@@ -1,0 +1,57 @@
+"""DAGs of the system tests. What each run does comes with its conf, so that runs do not meet."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+
+INPUT = {"folder": "{{ dag_run.conf['folder'] }}", "name": "{{ dag_run.conf.get('name', '') }}"}
+
+
+def ask(**arguments):
+    return LangGraphTriggerOperator(
+        **{"task_id": "agent", "graph": "ledger", "input": INPUT, "timeout": timedelta(minutes=3)} | arguments
+    )
+
+
+with DAG("deferred"):
+    ask()
+
+with DAG("retried"):
+    ask(retries=1, retry_delay=timedelta(seconds=1))
+
+with DAG("blocking"):
+    ask(deferrable=False)
+
+with DAG("unawaited"):
+    ask(wait_for_completion=False)
+
+with DAG("impatient"):
+    ask(timeout=timedelta(seconds=3))
+
+with DAG("misdirected"):
+    ask(events_topic="no-such-topic")
+
+with DAG("unknown_graph"):
+    ask(graph="no-such-graph")
+
+with DAG("not_json"):
+
+    @task
+    def prepare():
+        return {"folder": "x", "when": timedelta(days=1)}
+
+    ask(input=prepare())
+
+with DAG("mapped"):
+
+    @task
+    def inputs(**context):
+        return [{"folder": context["dag_run"].conf["folder"], "name": f"n{number}"} for number in range(4)]
+
+    LangGraphTriggerOperator.partial(task_id="agent", graph="ledger", timeout=timedelta(minutes=3)).expand(
+        input=inputs()
+    )

@@ -1,0 +1,169 @@
+"""A real scheduler, triggerer and worker over the broker of this run: what a DAG author sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from workflow_events.identity import correlation_id
+
+pytestmark = [pytest.mark.system, pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.usefixtures("worker")]
+
+
+class Folder:
+    """What one run's graph reads and writes outside of itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open_gate(self) -> None:
+        (self.path / "gate").touch()
+
+    def break_with(self, exception: str) -> None:
+        (self.path / "broken").write_text(exception)
+
+    def mend(self) -> None:
+        (self.path / "broken").unlink()
+
+    @property
+    def ledger(self) -> list[str]:
+        return (self.path / "ledger").read_text().splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def run(airflow, folder):
+    """Starts a run of one of the DAGs whose graph reads and writes in ``folder``."""
+
+    def start(dag_id, **conf):
+        return airflow.run_dag(dag_id, {"folder": str(folder.path), "name": dag_id, **conf})
+
+    return start
+
+
+def test_a_task_defers_while_the_agent_works_and_returns_its_result(airflow, run, folder):
+    run_id = run("deferred")
+    task = airflow.wait_for_task("deferred", run_id, "agent", "deferred")
+    folder.open_gate()
+
+    assert airflow.wait_for_run("deferred", run_id) == "success"
+    assert airflow.api.xcom("deferred", run_id, "agent") == {
+        "folder": str(folder.path),
+        "name": "deferred",
+        "answer": "done for deferred",
+    }
+    log = airflow.api.logs("deferred", run_id, "agent")
+    request = str(correlation_id(UUID(task.id)))
+    assert f"Asked graph ledger as request {request}" in log
+    assert f"Waiting for the reply to request {request}" in log
+    assert f"Request {request} succeeded" in log
+    assert "done for deferred" not in log  # a result may be large or secret
+
+
+def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):
+    folder.open_gate()
+    folder.break_with("ConnectionError")
+    run_id = run("retried")
+    airflow.wait_for_task("retried", run_id, "agent", "up_for_retry")
+    folder.mend()
+
+    assert airflow.wait_for_run("retried", run_id) == "success"
+    assert folder.ledger == ["retried:first", "retried:second", "retried:second"]
+    assert "RunFailed: the agent's run ended with status failure (ConnectionError)" in airflow.api.logs(
+        "retried", run_id, "agent", 1
+    )
+
+
+def test_what_a_retry_cannot_help_is_not_retried(airflow, run, folder):
+    folder.open_gate()
+    folder.break_with("TypeError")
+    run_id = run("retried")
+
+    assert airflow.wait_for_run("retried", run_id) == "failed"
+    assert airflow.api.task_instance("retried", run_id, "agent").try_number == 1
+    log = airflow.api.logs("retried", run_id, "agent")
+    assert "FinalRunFailed" in log
+    assert "the market is closed" in log
+    assert "a retry cannot help" in log
+
+
+def test_clearing_a_finished_task_asks_again(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("deferred")
+    assert airflow.wait_for_run("deferred", run_id) == "success"
+    airflow.api.clear("deferred", run_id, ["agent"])
+    airflow.wait_for_task("deferred", run_id, "agent", "deferred", "running")
+
+    assert airflow.wait_for_run("deferred", run_id) == "success"
+    assert folder.ledger == ["deferred:first", "deferred:second"] * 2
+
+
+def test_a_reply_that_comes_while_no_triggerer_runs_is_not_missed(airflow, run, folder):
+    run_id = run("deferred")
+    airflow.wait_for_task("deferred", run_id, "agent", "deferred")
+    airflow.kill("triggerer-1")
+    folder.open_gate()
+    airflow.launch("triggerer", "--skip-serve-logs", name="triggerer-1")
+
+    assert airflow.wait_for_run("deferred", run_id) == "success"
+    assert folder.ledger == ["deferred:first", "deferred:second"]
+
+
+def test_mapped_tasks_each_get_their_own_answer(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("mapped")
+
+    assert airflow.wait_for_run("mapped", run_id) == "success"
+    answers = [airflow.api.xcom("mapped", run_id, "agent", map_index=number) for number in range(4)]
+    assert [answer["answer"] for answer in answers] == [f"done for n{number}" for number in range(4)]
+
+
+def test_a_blocking_task_returns_the_same(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("blocking")
+
+    assert airflow.wait_for_run("blocking", run_id) == "success"
+    assert airflow.api.xcom("blocking", run_id, "agent")["answer"] == "done for blocking"
+
+
+def test_without_waiting_the_handle_is_returned(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("unawaited")
+
+    assert airflow.wait_for_run("unawaited", run_id) == "success"
+    handle = airflow.api.xcom("unawaited", run_id, "agent")
+    task = airflow.api.task_instance("unawaited", run_id, "agent")
+    assert handle["correlation_id"] == str(correlation_id(UUID(task.id)))
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "says"),
+    [
+        ("impatient", "RunTimedOut: the agent's run ended with status timeout"),
+        ("misdirected", "cannot use topic no-such-topic: UNKNOWN_TOPIC_OR_PART"),
+        ("not_json", "SettingsError: input.when: "),
+        ("unknown_graph", "FinalRunRejected: the agent's run ended with status error (unknown_graph)"),
+    ],
+)
+def test_what_goes_wrong_is_in_the_tasks_log(airflow, run, dag_id, says):
+    run_id = run(dag_id)
+
+    assert airflow.wait_for_run(dag_id, run_id) == "failed"
+    assert says in airflow.api.logs(dag_id, run_id, "agent")
+
+
+def test_the_examples_run(airflow):
+    report = airflow.run_dag("example_langgraph")
+    options = airflow.run_dag("example_langgraph_options")
+
+    assert airflow.wait_for_run("example_langgraph", report) == "success"
+    assert "drawdown" in airflow.api.xcom("example_langgraph", report, "report")
+    assert airflow.wait_for_run("example_langgraph_options", options) == "success"
+    assert "say hello on 20" in json.dumps(airflow.api.xcom("example_langgraph_options", options, "templated"))
