@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -180,7 +181,7 @@ class KafkaHook(BaseHook):
                     raise KafkaError(self._cannot(f"create topic {name}", explain(error.args[0]))) from error
         for name in created:
             # The controller has it; for a moment the broker that we ask may not.
-            self._patiently(lambda name=name: self._described(admin, name), f"use topic {name}", _NEW_TOPIC)
+            self._patiently(partial(self._described, admin, name), f"use topic {name}", _NEW_TOPIC)
         return created
 
     def test_connection(self) -> tuple[bool, str]:

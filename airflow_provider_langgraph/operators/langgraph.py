@@ -15,7 +15,7 @@ from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline
 from airflow_provider_langgraph.exceptions import RunTimedOut, SettingsError, WaitError, error_for
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.operators.blocking import BlockingWait
-from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
+from airflow_provider_langgraph.triggers.result import SETTLE, WorkflowResultTrigger
 from workflow_events.errors import MessageTooLargeError
 from workflow_events.identity import correlation_id
 from workflow_events.models import EventSource, EventType, WorkflowEvent
@@ -103,9 +103,11 @@ class LangGraphTriggerOperator(BaseOperator):
         if not self.wait_for_completion:
             return handle.to_dict()
         if self.deferrable:
-            limit = handle.deadline + GRACE + SAFETY_NET - datetime.now(UTC)
+            now = datetime.now(UTC)
             self.defer(
-                trigger=WorkflowResultTrigger(handle=handle.to_dict()), method_name="execute_complete", timeout=limit
+                trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=(now + SETTLE).isoformat()),
+                method_name="execute_complete",
+                timeout=handle.deadline + GRACE + SAFETY_NET - now,
             )
         self._blocking = BlockingWait(handle)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -17,6 +17,15 @@ from workflow_events.results import WorkflowResultEvent
 
 # confluent-kafka comes in with the listener, which is imported only where a trigger runs: the operator's module, and
 # with it every DAG file, imports this one.
+
+SETTLE = timedelta(seconds=5)
+"""How long after the deferral a trigger fires at the earliest.
+
+Airflow's scheduler takes the end of the task's first part for the end of its second if it hears of it only when the
+second is queued or running, and fails the task: "finished with state success, but the task instance's state attribute
+is running" (apache/airflow#71580, open; seen on 3.3.2 with replies within 2 s of the deferral). The scheduler hears of
+it within a loop or two, so a task must not come back sooner.
+"""
 
 LOOK_SECONDS = 30.0
 """How often a waiting trigger looks whether the listener has trouble to tell of."""
@@ -39,15 +48,20 @@ class WorkflowResultTrigger(BaseTrigger):
     the reply cannot be waited for or cannot be read.
 
     :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.handle.RequestHandle.to_dict>`.
+    :param not_before: the instant, as ISO 8601, before which no event is fired; see :data:`SETTLE`.
     """
 
-    def __init__(self, handle: dict[str, Any]) -> None:
+    def __init__(self, handle: dict[str, Any], not_before: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
+        self.not_before = not_before
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and the arguments that build this trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {"handle": self.handle}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "handle": self.handle,
+            "not_before": self.not_before,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
@@ -58,14 +72,20 @@ class WorkflowResultTrigger(BaseTrigger):
             handle.results_topic,
             handle.deadline.isoformat(timespec="seconds"),
         )
+        reply = await self._reply(handle)
+        # At most SETTLE, whatever the clocks of two hosts make of it.
+        early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
+        await asyncio.sleep(min(early, SETTLE).total_seconds())
+        yield TriggerEvent(reply)
+
+    async def _reply(self, handle: RequestHandle) -> Reply:
         try:
             result = await wait_for_result(handle, self.log)
         except TimeoutError:
-            yield TriggerEvent(Reply(kind="silence"))
+            return Reply(kind="silence")
         except WaitError as error:
-            yield TriggerEvent(Reply(kind="broken", error=str(error)))
-        else:
-            yield TriggerEvent(Reply(kind="result", result=result.model_dump(mode="json")))
+            return Reply(kind="broken", error=str(error))
+        return Reply(kind="result", result=result.model_dump(mode="json"))
 
 
 async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEvent:

@@ -9,11 +9,12 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers.result import Reply, WorkflowResultTrigger
 
+NOW = datetime.now(UTC).isoformat()
 HANDLE = RequestHandle(uuid4(), "d", "r", "kafka_default", "e", "r2", "c", {0: 1}, datetime.now(UTC)).to_dict()
 
 
 def test_it_can_be_built_again_from_what_it_serializes():
-    path, arguments = WorkflowResultTrigger(handle=HANDLE).serialize()
+    path, arguments = WorkflowResultTrigger(handle=HANDLE, not_before=NOW).serialize()
     assert path == "airflow_provider_langgraph.triggers.result.WorkflowResultTrigger"
 
     again = WorkflowResultTrigger(**json.loads(json.dumps(arguments)))

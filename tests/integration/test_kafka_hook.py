@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_langgraph.exceptions import KafkaError, PublishError
+from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from workflow_events import EventSource, EventType, Fleet, MessageTooLargeError, WorkflowEvent
+from workflow_events.codec import Record, decode_event
+
+pytestmark = pytest.mark.integration
+
+
+def event(**fields):
+    return WorkflowEvent.model_validate(
+        {"event_type": "workflow.triggered", "source": "airflow", "workflow_id": "d", "workflow_run_id": "r"} | fields
+    )
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    def to(extra, name="kafka_default", **options):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps({"conn_type": "kafka", "extra": extra}))
+        return KafkaHook(name, **options)
+
+    return to
+
+
+def test_a_published_event_is_where_the_report_says(kafka, connect):
+    hook = connect(kafka.client)
+    before = hook.end_offsets(kafka.fleet.events)
+    sent = event(payload={"data": {"a": 1}})
+    delivered = hook.publish(sent, kafka.fleet.events)
+
+    (message,) = kafka.read(kafka.fleet.events, 1)
+    assert (message.topic(), message.partition(), message.offset()) == (
+        delivered.topic,
+        delivered.partition,
+        delivered.offset,
+    )
+    assert decode_event(Record(kafka.fleet.events, 0, 0, message.value(), message.headers())) == sent
+    assert delivered.offset >= before.offsets[delivered.partition]
+
+
+def test_the_documents_publish_works(kafka, connect):
+    sent = connect(kafka.client).publish_workflow_event(
+        event_type=EventType.WORKFLOW_TRIGGERED,
+        source=EventSource.AIRFLOW,
+        workflow_id="dag",
+        workflow_run_id="run",
+        payload={"data": {"task": "process_data"}},
+        topic=kafka.fleet.events,
+    )
+    (message,) = kafka.read(kafka.fleet.events, 1)
+    assert json.loads(message.value())["event_id"] == str(sent.event_id)
+
+
+def test_end_offsets_move_with_what_is_written(kafka, connect):
+    hook = connect(kafka.client)
+    before = hook.end_offsets(kafka.fleet.results)
+    hook.publish(event(), kafka.fleet.results)
+    after = hook.end_offsets(kafka.fleet.results)
+
+    assert before.cluster == after.cluster
+    assert set(before.offsets) == set(range(len(before.offsets)))
+    assert sum(after.offsets.values()) == sum(before.offsets.values()) + 1
+
+
+def test_topics_are_created_once(kafka, connect):
+    own = Fleet(*(f"{kafka.prefix}-own-{name}" for name in ("e", "r", "p", "c", "d", "g")))
+    hook = connect(kafka.client)
+
+    assert set(hook.ensure_topics(own)) == {spec.name for spec in own.specs()}
+    assert hook.ensure_topics(own) == []
+    assert len(hook.end_offsets(own.results).offsets) == 12
+
+
+def test_a_good_connection_tests_well(kafka, connect):
+    usable, says = connect(kafka.client).test_connection()
+    assert usable, says
+    assert "broker" in says
+
+
+class TestRefused:
+    def test_a_missing_topic_is_named_and_not_created(self, kafka, connect):
+        hook = connect(kafka.client)
+        for _ in range(2):
+            with pytest.raises(KafkaError, match=r"no-such-topic.*does not exist.*create-topics"):
+                hook.require_topics("no-such-topic")
+
+    def test_an_oversize_event_names_size_and_limit(self, kafka, connect):
+        hook = connect(kafka.client)
+        before = hook.end_offsets(kafka.fleet.events)
+        with pytest.raises(MessageTooLargeError, match=r"1,5\d\d,\d\d\d bytes, over the limit of 1,000,000"):
+            hook.publish(event(payload={"data": {"text": "x" * 1_500_000}}), kafka.fleet.events)
+        assert hook.end_offsets(kafka.fleet.events) == before
+
+    @pytest.mark.parametrize("call", ["publish", "end_offsets", "test_connection"])
+    def test_a_broker_that_is_not_there(self, connect, call):
+        hook = connect({"bootstrap.servers": "127.0.0.1:1"}, timeout=2)
+        if call == "test_connection":
+            usable, says = hook.test_connection()
+            assert not usable
+        else:
+            with pytest.raises(PublishError if call == "publish" else KafkaError) as caught:
+                hook.publish(event(), "t") if call == "publish" else hook.end_offsets("t")
+            says = str(caught.value)
+        assert "no broker can be reached: check bootstrap.servers" in says
+
+    @pytest.mark.parametrize("call", ["publish", "end_offsets", "test_connection"])
+    def test_a_wrong_password_is_told_as_such(self, sasl, connect, call):
+        hook = connect(sasl | {"sasl.password": "wrong"}, timeout=15)
+        if call == "test_connection":
+            usable, says = hook.test_connection()
+            assert not usable
+        else:
+            with pytest.raises(KafkaError) as caught:
+                hook.publish(event(), "t") if call == "publish" else hook.end_offsets("t")
+            says = str(caught.value)
+        assert "the broker refused the login: check security.protocol" in says
+        assert "wrong" not in says
+
+    def test_the_right_password_is_let_in(self, sasl, connect):
+        usable, says = connect(sasl).test_connection()
+        assert usable, says

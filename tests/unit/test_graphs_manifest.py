@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.manifest import GraphSpec, read_manifest
+
+
+def written(tmp_path, body):
+    path = tmp_path / "langgraph.json"
+    path.write_text(body if isinstance(body, str) else json.dumps(body))
+    return path
+
+
+def test_every_documented_form_of_an_entry(tmp_path):
+    (tmp_path / "lib").mkdir()
+    body = {
+        "graphs": {
+            "a": "./agents/a.py:graph",
+            "b": "pkg.mod:make",
+            "c": {"path": "./c.py:graph", "description": "See."},
+        },
+        "dependencies": ["langchain", ".", "./lib"],
+        "env": {"KEY": "value"},
+        "store": {"index": {}},
+        "unheard_of": 1,
+    }
+    manifest = read_manifest(written(tmp_path, body))
+    assert manifest.graphs == (
+        GraphSpec("a", "./agents/a.py", True, "graph"),
+        GraphSpec("b", "pkg.mod", False, "make"),
+        GraphSpec("c", "./c.py", True, "graph", "See."),
+    )
+    assert manifest.import_paths == (tmp_path.resolve(), (tmp_path / "lib").resolve())
+    assert manifest.env == {"KEY": "value"}
+    assert manifest.root == tmp_path
+
+
+def test_variables_from_a_file(tmp_path):
+    (tmp_path / ".env").write_text('A=1\nexport B="two words"\n# C=3\nEMPTY\n')
+    manifest = read_manifest(written(tmp_path, {"graphs": {"a": "./a.py:g"}, "env": ".env"}))
+    assert manifest.env == {"A": "1", "B": "two words"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{", "is not JSON"),
+        ([], "key 'graphs'"),
+        ({"graphs": {}}, "key 'graphs'"),
+        ({"graphs": {"a": "./a.py"}}, "graph 'a': './a.py' is not of the form"),
+        ({"graphs": {"a": "./a.py:not-a-name"}}, "graph 'a'"),
+        ({"graphs": {"a": 5}}, "graph 'a' must be"),
+        ({"graphs": {"a": {"description": "x"}}}, "graph 'a' must be"),
+        ({"graphs": {"a": "./a.py:g"}, "dependencies": "."}, "key 'dependencies'"),
+        ({"graphs": {"a": "./a.py:g"}, "dependencies": ["./gone"]}, "there is no folder"),
+        ({"graphs": {"a": "./a.py:g"}, "env": ".gone"}, "there is no file"),
+        ({"graphs": {"a": "./a.py:g"}, "env": 5}, "key 'env'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(tmp_path, body, reason):
+    path = written(tmp_path, body)
+    with pytest.raises(GraphLoadError) as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_missing_manifest_says_how_to_name_one(tmp_path):
+    with pytest.raises(GraphLoadError, match="LANGGRAPH_WORKER_LANGGRAPH_JSON or --langgraph-json"):
+        read_manifest(tmp_path / "langgraph.json")
