@@ -11,11 +11,11 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from pydantic import ValidationError
 
 from airflow_provider_langgraph.attempt import attempt_of, note_returned
-from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline
+from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline, settled
 from airflow_provider_langgraph.exceptions import RunTimedOut, SettingsError, WaitError, error_for
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.operators.blocking import BlockingWait
-from airflow_provider_langgraph.triggers.result import SETTLE, WorkflowResultTrigger
+from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from workflow_events.errors import MessageTooLargeError
 from workflow_events.identity import correlation_id
 from workflow_events.models import EventSource, EventType, WorkflowEvent
@@ -105,7 +105,7 @@ class LangGraphTriggerOperator(BaseOperator):
         if self.deferrable:
             now = datetime.now(UTC)
             self.defer(
-                trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=(now + SETTLE).isoformat()),
+                trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=settled(now).isoformat()),
                 method_name="execute_complete",
                 timeout=handle.deadline + GRACE + SAFETY_NET - now,
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_langgraph.deadline import GRACE
+from airflow_provider_langgraph.deadline import GRACE, LONGEST_SETTLE
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
 from workflow_events.errors import DecodeError
@@ -17,15 +17,6 @@ from workflow_events.results import WorkflowResultEvent
 
 # confluent-kafka comes in with the listener, which is imported only where a trigger runs: the operator's module, and
 # with it every DAG file, imports this one.
-
-SETTLE = timedelta(seconds=5)
-"""How long after the deferral a trigger fires at the earliest.
-
-Airflow's scheduler takes the end of the task's first part for the end of its second if it hears of it only when the
-second is queued or running, and fails the task: "finished with state success, but the task instance's state attribute
-is running" (apache/airflow#71580, open; seen on 3.3.2 with replies within 2 s of the deferral). The scheduler hears of
-it within a loop or two, so a task must not come back sooner.
-"""
 
 LOOK_SECONDS = 30.0
 """How often a waiting trigger looks whether the listener has trouble to tell of."""
@@ -48,7 +39,8 @@ class WorkflowResultTrigger(BaseTrigger):
     the reply cannot be waited for or cannot be read.
 
     :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.handle.RequestHandle.to_dict>`.
-    :param not_before: the instant, as ISO 8601, before which no event is fired; see :data:`SETTLE`.
+    :param not_before: the instant, as ISO 8601, before which no event is fired: see
+        :func:`airflow_provider_langgraph.deadline.settled`.
     """
 
     def __init__(self, handle: dict[str, Any], not_before: str) -> None:
@@ -73,9 +65,8 @@ class WorkflowResultTrigger(BaseTrigger):
             handle.deadline.isoformat(timespec="seconds"),
         )
         reply = await self._reply(handle)
-        # At most SETTLE, whatever the clocks of two hosts make of it.
         early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
-        await asyncio.sleep(min(early, SETTLE).total_seconds())
+        await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
         yield TriggerEvent(reply)
 
     async def _reply(self, handle: RequestHandle) -> Reply:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_langgraph.deadline import DEFAULT_TIMEOUT, as_timedelta, deadline
+from airflow_provider_langgraph.deadline import DEFAULT_TIMEOUT, as_timedelta, deadline, settled
 from airflow_provider_langgraph.exceptions import SettingsError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -29,3 +29,8 @@ def test_whichever_ends_first_counts():
     assert deadline(HOUR, None, NOW, NOW) == NOW + HOUR
     assert deadline(HOUR, 2 * HOUR, NOW, NOW) == NOW + HOUR
     assert deadline(2 * HOUR, HOUR, NOW, NOW - HOUR / 2) == NOW + HOUR / 2
+
+
+def test_a_task_comes_back_when_its_supervisor_and_the_scheduler_have_noticed(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "7")
+    assert settled(NOW) == NOW + timedelta(seconds=12)
