@@ -1,0 +1,82 @@
+"""Directives that write tables from the code they describe, so that a page cannot say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+
+
+class CodeTable(Directive):
+    """A list-table made of rows of reStructuredText; in a Markdown page, use it inside of ``eval-rst``."""
+
+    header: Sequence[str] = ()
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        """The table's rows."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Render the table."""
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        for row in (self.header, *self.rows()):
+            lines += [f"   {'* -' if number == 0 else '  -'} {cell}" for number, cell in enumerate(row)]
+        holder = nodes.container()
+        self.state.nested_parse(StringList(lines, source="code_tables"), self.content_offset, holder)
+        return list(holder.children)
+
+
+class WorkerSettingsTable(CodeTable):
+    """Every setting of the worker."""
+
+    header = ("Setting", "Default", "Meaning")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        from langgraph_worker.settings import documentation
+
+        for setting in documentation():
+            default = f"``{setting.default}``" if setting.default else ""
+            names = f"``{setting.env}`` ``{setting.flag}``"
+            yield names, default, setting.description.replace("*", r"\*")
+
+
+class FaultsTable(CodeTable):
+    """Which fault gives which answer."""
+
+    header = ("``error_type``", "Status", "Airflow's retry can help", "Dead letter", "When")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        from langgraph_worker.faults import FAULTS
+
+        for fault in FAULTS:
+            yield (
+                f"``{fault.name}``",
+                fault.status.value,
+                "yes" if fault.retriable else "no",
+                "yes" if fault.dead_letter else "no",
+                fault.when,
+            )
+
+
+class TopicsTable(CodeTable):
+    """The topics of a fleet."""
+
+    header = ("Topic", "Partitions", "Retention")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        from workflow_events.topics import DAY_MS, Fleet
+
+        for spec in Fleet().specs():
+            kept = "compacted" if spec.retention_ms is None else f"{spec.retention_ms // DAY_MS} days"
+            yield f"``{spec.name}``", str(spec.partitions), kept
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.add_directive("worker-settings", WorkerSettingsTable)
+    app.add_directive("faults", FaultsTable)
+    app.add_directive("fleet-topics", TopicsTable)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,29 @@
+"""Sphinx configuration: pages in Markdown, the reference from docstrings, the tables from the code they describe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# Importing Airflow makes a folder and a configuration file; not in the home of whoever builds the docs.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="docs-airflow-"))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "airflow-provider-langgraph"
+author = "The airflow-provider-langgraph authors"
+project_copyright = author
+extensions = ["myst_parser", "sphinx.ext.autodoc", "code_tables"]
+exclude_patterns = ["_build"]
+smartquotes = False  # tables quote JSON
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_title = "Airflow × LangGraph over Kafka"
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+nitpicky = False
