@@ -188,6 +188,7 @@ def test_a_module_by_its_dotted_name(tmp_path):
         ("./a.py:graph", "def broken(:", "importing it raises SyntaxError"),
         ("./a.py:graph", "raise OSError('no model server')", "importing it raises OSError: no model server"),
         ("./a.py:graph", "grahp = 1", "there is no 'graph' in ./a.py"),
+        ("./a.py:graph", HEAD + "graph = StateGraph(State)", "it does not compile: Graph must have an entrypoint"),
         ("./a.py:graph", "graph = 1", "'graph' is a int, not a compiled graph"),
     ],
 )

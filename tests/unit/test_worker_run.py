@@ -1,147 +1,31 @@
-"""One run on its thread: what is started, continued, answered again, refused; with the real store and saver."""
+"""What one run gives: its result, its record, its faults; with the real store and saver."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
-from uuid import uuid4
+from typing import TypedDict
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
-from langgraph.store.memory import InMemoryStore
-from langgraph.types import interrupt
-from sqlalchemy import create_engine, select
+from pydantic import BaseModel, TypeAdapter
 
-from langgraph_worker.checkpoints.sqlite import open_saver
-from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
-from langgraph_worker.outcome import Outcome
-from langgraph_worker.run import Runner, run_config
-from langgraph_worker.store.port import Claim, Origin, Request
-from langgraph_worker.store.schema import step_executions
-from langgraph_worker.store.sql import SqlRunStore
-from workflow_events.models import Attempt, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
+from langgraph_worker.run import run_config
+from tests.support.runs import Desk, Failing, State, chain, opened
+from workflow_events.models import RunConfig
 from workflow_events.results import ResultStatus
-
-LEASE = 60.0
-
-
-class State(TypedDict, total=False):
-    log: Annotated[list[str], operator.add]
-    value: Any
-
-
-def chain(schema: Any = State, /, **nodes: Any) -> StateGraph:
-    builder = StateGraph(schema)
-    before = START
-    for name, node in nodes.items():
-        builder.add_node(name, node)
-        builder.add_edge(before, name)
-        before = name
-    return builder
-
-
-@dataclass
-class Desk:
-    """A worker without Kafka: accepts, claims and runs."""
-
-    store: SqlRunStore
-    path: Path
-    runner: Callable[[Graphs], Runner]
-    offset: int = 0
-    attempts: dict[str, int] = field(default_factory=dict)
-
-    async def claim(self, graph: str, data: dict[str, Any] | None = None, **event: Any) -> Claim:
-        """A request, accepted and claimed."""
-        self.offset += 1
-        asked = WorkflowEvent(
-            event_type=EventType.WORKFLOW_TRIGGERED,
-            source=EventSource.AIRFLOW,
-            workflow_id="dag",
-            workflow_run_id="run",
-            payload=WorkflowEventPayload(data=data or {}),
-            **event,
-        )
-        await self.store.accept([Request(asked, graph, "results", Origin("c", "events", 0, self.offset))])
-        (claim,) = await self.store.claim("w1", 1, [graph])
-        return claim
-
-    async def attempt(self, task: str, graph: str, data: dict[str, Any] | None = None) -> Claim:
-        """The next try of a task."""
-        number = self.attempts[task] = self.attempts.get(task, 0) + 1
-        tried = Attempt(task=task, id=uuid4(), try_number=number, max_tries=5)
-        return await self.claim(graph, data, attempt=tried)
-
-    async def only_run(self, claim: Claim, graph: Any) -> Outcome:
-        """Run a claim on a graph, in a worker that is gone before it can store the end."""
-        graphs = Graphs({claim.graph: Graph(GraphSpec(claim.graph, "x", False, "x"), graph)}, InMemoryStore())
-        return await self.runner(graphs).run(claim)
-
-    async def run(self, claim: Claim, graph: Any) -> Outcome:
-        """Run a claim on a graph, and store its end."""
-        outcome = await self.only_run(claim, graph)
-        assert await self.store.finish(claim, outcome.result, outcome.failure)
-        return outcome
-
-    def steps(self) -> list[dict[str, Any]]:
-        """What is recorded."""
-        engine = create_engine(f"sqlite:///{self.path}")
-        try:
-            with engine.connect() as connection:
-                return [dict(row) for row in connection.execute(select(step_executions)).mappings()]
-        finally:
-            engine.dispose()
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Desk]:
-    url = f"sqlite:///{path}"
-    store = SqlRunStore(url, lease_seconds=LEASE)
-    await store.open()
-    try:
-        async with open_saver(url) as saver:
-
-            def runner(graphs: Graphs) -> Runner:
-                return Runner(
-                    graphs,
-                    saver,
-                    store,
-                    worker_id="w1",
-                    recursion_limit=20,
-                    max_step_bytes=200,
-                    max_result_bytes=1_000_000,
-                )
-
-            yield Desk(store, path, runner)
-    finally:
-        await store.close()
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with opened(tmp_path / "store.db") as desk:
         yield desk
-
-
-class Failing:
-    """A node that fails so often, then passes."""
-
-    def __init__(self, times: int, error: Exception) -> None:
-        self.left = times
-        self.error = error
-
-    def __call__(self, state: State) -> State:
-        if self.left:
-            self.left -= 1
-            raise self.error
-        return {"log": ["b"]}
 
 
 async def test_success_gives_the_final_state_and_the_facts(desk):
@@ -164,89 +48,7 @@ async def test_only_the_output_schema_leaves_the_graph(desk):
     assert (await desk.run(await desk.claim("g"), builder)).result.result == {"value": 1}
 
 
-async def test_a_retry_runs_only_what_is_unfinished(desk):
-    ran = []
-
-    def first(state: State) -> State:
-        ran.append("a")
-        return {"log": ["a"]}
-
-    graph = chain(a=first, b=Failing(1, ConnectionError("gone")))
-    failed = (await desk.run(await desk.attempt("t", "g", {"value": 1}), graph)).result
-    assert (failed.status, failed.error_type, failed.retriable) == (ResultStatus.FAILURE, "ConnectionError", True)
-    assert failed.error == "node 'b': ConnectionError: gone"
-    assert failed.result is None
-    again = await desk.attempt("t", "g", {"value": 1})
-    assert again.resumes
-    done = (await desk.run(again, graph)).result
-    assert done.result == {"value": 1, "log": ["a", "b"]}
-    assert ran == ["a"]
-
-
-async def test_a_run_that_finished_before_it_was_stored_gives_its_state_without_a_node(desk):
-    ran = []
-
-    def node(state: State) -> State:
-        ran.append("a")
-        return {"log": ["a"]}
-
-    claim = await desk.claim("g", {"value": 1})
-    before = await desk.only_run(claim, chain(a=node))
-    after = await desk.run(claim, chain(a=node))
-    assert after.result.result == before.result.result == {"value": 1, "log": ["a"]}
-    assert ran == ["a"]
-
-
-async def test_another_request_on_a_shared_thread_is_a_new_turn(desk):
-    graph = chain(a=lambda state: {"log": [f"saw {state['value']}"]})
-    first = await desk.claim("g", {"value": 1}, thread_id="chat")
-    await desk.run(first, graph)
-    second = await desk.claim("g", {"value": 2}, thread_id="chat")
-    assert second.thread_id == first.thread_id
-    assert (await desk.run(second, graph)).result.result == {"value": 2, "log": ["saw 1", "saw 2"]}
-
-
-async def test_an_interrupted_run_says_what_it_waits_for_and_again_without_a_node(desk):
-    ran = []
-
-    def ask(state: State) -> State:
-        ran.append("ask")
-        return {"value": interrupt({"question": "Buy?"})}
-
-    claim = await desk.claim("g")
-    first = (await desk.only_run(claim, chain(ask=ask))).result
-    assert first.status is ResultStatus.INTERRUPTED
-    assert [asked.value for asked in first.interrupts] == [{"question": "Buy?"}]
-    second = (await desk.run(claim, chain(ask=ask))).result
-    assert (second.status, second.interrupts) == (ResultStatus.INTERRUPTED, first.interrupts)
-    assert ran == ["ask"]
-
-
-async def test_a_breakpoint_waits_for_a_person_too(desk):
-    graph = chain(a=lambda state: {"log": ["a"]}, b=lambda state: {"log": ["b"]}).compile(interrupt_before=["b"])
-    result = (await desk.run(await desk.claim("g"), graph)).result
-    assert (result.status, result.interrupts, result.result) == (ResultStatus.INTERRUPTED, [], {"log": ["a"]})
-
-
-async def test_a_graph_that_lost_a_node_is_not_continued(desk):
-    failing = Failing(1, ConnectionError())
-    await desk.run(await desk.attempt("t", "g"), chain(a=lambda state: {}, b=failing))
-    result = (await desk.run(await desk.attempt("t", "g"), chain(a=lambda state: {}, renamed=failing))).result
-    assert (result.status, result.error_type, result.retriable) == (ResultStatus.FAILURE, "graph_changed", False)
-    assert "no longer has the node 'b'" in result.error
-
-
-async def test_a_graph_that_only_gained_a_node_goes_on(desk):
-    failing = Failing(1, ConnectionError())
-    await desk.run(await desk.attempt("t", "g"), chain(a=lambda state: {}, b=failing))
-    longer = chain(a=lambda state: {}, b=failing, c=lambda state: {"log": ["c"]})
-    result = (await desk.run(await desk.attempt("t", "g"), longer)).result
-    assert result.result == {"log": ["b", "c"]}
-
-
 async def test_the_deadline_ends_a_run(desk):
-    import asyncio
-
     stopped = asyncio.Event()
 
     async def hang(state: State) -> State:
@@ -270,8 +72,6 @@ async def test_a_timeout_of_the_graphs_own_is_no_deadline(desk):
 
 
 async def test_rejected_input_is_an_error_that_names_the_field(desk):
-    from pydantic import BaseModel
-
     class Order(BaseModel):
         quantity: int
 
@@ -285,8 +85,6 @@ async def test_rejected_input_is_an_error_that_names_the_field(desk):
 
 
 async def test_a_validation_error_inside_a_node_is_the_graphs_failure(desk):
-    from pydantic import TypeAdapter
-
     graph = chain(a=lambda state: TypeAdapter(int).validate_python("what the model said"))
     result = (await desk.run(await desk.claim("g"), graph)).result
     assert (result.status, result.error_type) == (ResultStatus.FAILURE, "ValidationError")
@@ -312,13 +110,10 @@ async def test_a_recursion_limit_can_only_be_lowered(desk):
 async def test_what_the_event_chose_reaches_the_nodes(desk):
     seen = {}
 
-    def node(state: State, config: Any) -> State:
+    def node(state: State, config: RunnableConfig) -> State:
         seen.update(config)
         return {}
 
-    from langchain_core.runnables import RunnableConfig
-
-    node.__annotations__["config"] = RunnableConfig
     config = RunConfig(tags=["night"], model="llama3", configurable={"words": 3})
     claim = await desk.claim("g", config=config)
     await desk.run(claim, chain(a=node))
@@ -386,15 +181,3 @@ async def test_each_nodes_execution_is_recorded(desk):
     assert (steps["a"]["status"], steps["b"]["status"]) == ("COMPLETED", "FAILED")
     assert steps["b"]["error"] == "ConnectionError: gone"
     assert all(step["finished_at"] >= step["started_at"] for step in steps.values())
-
-
-async def test_a_run_that_is_taken_over_goes_on_in_another_process(desk, tmp_path):
-    claim = await desk.claim("g", {"value": 1})
-    graph = chain(a=lambda state: {"log": ["a"]}, b=Failing(1, ConnectionError()))
-    await desk.only_run(claim, graph)
-    await desk.store.close()
-    async with opened(tmp_path / "store.db") as other:
-        (taken,) = await other.store.claim("w2", 1, ["g"])
-        assert (taken.correlation_id, taken.attempts) == (claim.correlation_id, 2)
-        result = (await other.run(taken, graph)).result
-    assert (result.result, result.attempts) == ({"value": 1, "log": ["a", "b"]}, 2)

@@ -1,0 +1,74 @@
+"""The dead-letter topic: what could not be run, as it came, with the reason in headers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from langgraph_worker.errors import BrokerError
+from langgraph_worker.kafka.producer import AckProducer, SendError
+from workflow_events.codec import Record
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "dead-letter-"
+"""The record's own headers stay as they were; ours begin with this."""
+
+_LONGEST_REASON = 2_000
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+
+
+class DeadLetterError(BrokerError):
+    """A dead letter cannot be written, so the worker must stop: going on would drop the event."""
+
+    retriable = False
+
+
+class DeadLetters:
+    """Writes dead letters; each is done when the broker has acknowledged it."""
+
+    def __init__(self, producer: AckProducer, topic: str, worker_id: str) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._worker_id = worker_id
+
+    async def write(self, record: Record, error_type: str, reason: str) -> None:
+        """Write one; tries again for as long as Kafka is away, since the event's offset waits for it.
+
+        A record that is too large for the topic is written without its body, and a header says so: its origin is named.
+
+        :raises DeadLetterError: the broker refuses it for good.
+        """
+        headers = [*(record.headers or ()), *self._headers(record, error_type, reason)]
+        pause = _FIRST_PAUSE
+        value = record.value
+        while True:
+            try:
+                await self._producer.send(self._topic, record.key, value, headers)
+                return
+            except SendError as error:
+                if error.too_large and value is not None:
+                    headers.append((PREFIX + "body-omitted-bytes", str(len(value)).encode()))
+                    value = None
+                    continue
+                if not error.retriable:
+                    raise DeadLetterError(f"the dead letter of {record.where} cannot be written: {error}") from None
+                logger.warning(
+                    "the dead letter of %s is not written yet: %s", record.where, error, extra={"action": "dead_letter"}
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _headers(self, record: Record, error_type: str, reason: str) -> list[tuple[str, bytes | str | None]]:
+        facts = {
+            "reason": reason[:_LONGEST_REASON],
+            "error-type": error_type,
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "cluster": record.cluster,
+            "timestamp": str(record.timestamp_ms or ""),
+            "worker": self._worker_id,
+        }
+        return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in facts.items()]

@@ -1,0 +1,228 @@
+"""From a manifest to graphs that can run: every form that LangGraph documents.
+
+The variable of an entry is a compiled graph, a builder (``StateGraph``), or a factory that takes nothing, ``config``,
+``runtime`` or both, and gives a graph, an awaitable of one, or a (possibly asynchronous) context manager around one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.constants import START
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
+from langgraph_sdk.runtime import _ExecutionRuntime
+
+from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.manifest import GraphSpec, Manifest
+
+_FORMS = "a compiled graph, a StateGraph, or a function that returns one"
+_MOST_WRAPPINGS = 4  # an awaitable of a context manager of a builder, and one to spare
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A graph of the manifest, its module imported.
+
+    :param value: a compiled graph, or a factory.
+    :param kind: for people: what the variable holds: ``compiled``, ``builder`` or ``factory``.
+    """
+
+    spec: GraphSpec
+    value: Any
+    kind: str
+
+    @classmethod
+    def of(cls, spec: GraphSpec, value: Any) -> Graph:
+        """The graph of a variable's value; a builder is compiled here, once.
+
+        :raises ValueError: the builder does not compile, and why.
+        """
+        if isinstance(value, StateGraph):
+            return cls(spec, value.compile(), "builder")
+        return cls(spec, value, "compiled" if isinstance(value, Pregel) else "factory")
+
+
+class Graphs:
+    """The graphs of one project.
+
+    :param store: LangGraph's long-term memory, for graphs that bring none of their own.
+    """
+
+    def __init__(self, graphs: Mapping[str, Graph], store: BaseStore) -> None:
+        self._graphs = dict(graphs)
+        self._store = store
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that events may use."""
+        return frozenset(self._graphs)
+
+    def __iter__(self) -> Any:
+        """The graphs, in the manifest's order."""
+        return iter(self._graphs.values())
+
+    @asynccontextmanager
+    async def open(self, name: str, config: RunnableConfig) -> AsyncIterator[Pregel[Any]]:
+        """One run's graph, compiled, without a checkpointer of ours; its context managers end with the block.
+
+        :param config: what factories get; a copy, so that they cannot change the run's.
+        :raises GraphLoadError: the factory gave something else than a graph.
+        """
+        graph = self._graphs[name]
+        async with AsyncExitStack() as stack:
+            made = await _unwrap(await self._made(graph, config), stack)
+            compiled = made.compile() if isinstance(made, StateGraph) else made
+            if not isinstance(compiled, Pregel):
+                raise GraphLoadError(
+                    f"graph {name!r} ({graph.spec.target}): it gave a {type(made).__name__}, not {_FORMS}"
+                )
+            yield compiled if compiled.store is not None else compiled.copy(update={"store": self._store})
+
+    async def _made(self, graph: Graph, config: RunnableConfig) -> Any:
+        if graph.kind != "factory":
+            return graph.value
+        copied: RunnableConfig = {**config, "configurable": dict(config.get("configurable", {}))}
+        arguments = _arguments(graph.value, copied, self._store)
+        if _is_async(graph.value):
+            return graph.value(**arguments)
+        # A plain function may block (build a client, ask a server for its models): not on the event loop.
+        return await asyncio.to_thread(graph.value, **arguments)
+
+
+def load_graphs(manifest: Manifest, store: BaseStore) -> Graphs:
+    """Import every graph of a project; factories are not called yet.
+
+    Puts the project's folders on ``sys.path`` and its variables into the environment.
+
+    :raises GraphLoadError: names the graph, its file and what is wrong.
+    """
+    for folder in reversed(manifest.import_paths):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    for name, value in manifest.env.items():
+        os.environ.setdefault(name, value)
+    return Graphs({spec.name: _load(spec, manifest) for spec in manifest.graphs}, store)
+
+
+def node_names(graph: Pregel[Any]) -> frozenset[str]:
+    """The names of a graph's own nodes."""
+    return frozenset(graph.nodes) - {START}
+
+
+def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
+    place = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
+    try:
+        module = _import_file(spec, manifest) if spec.is_file else importlib.import_module(spec.source)
+    except GraphLoadError as error:
+        raise GraphLoadError(f"{place}: {error}") from None
+    except Exception as error:
+        raise GraphLoadError(
+            f"{place}: importing it raises {type(error).__name__}: {error}. Install what it needs into the worker's "
+            "environment, or correct the file"
+        ) from error
+    if not hasattr(module, spec.variable):
+        raise GraphLoadError(f"{place}: there is no {spec.variable!r} in {spec.source}")
+    value = getattr(module, spec.variable)
+    if not isinstance(value, (Pregel, StateGraph)) and not callable(value):
+        raise GraphLoadError(f"{place}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
+    try:
+        return Graph.of(spec, value)
+    except ValueError as error:
+        raise GraphLoadError(f"{place}: it does not compile: {error}") from error
+
+
+def _import_file(spec: GraphSpec, manifest: Manifest) -> ModuleType:
+    file = (manifest.root / spec.source).resolve()
+    if not file.is_file():
+        raise GraphLoadError(f"there is no file {file}")
+    # Part of a package: import it as such, so that relative imports work and nothing is imported twice.
+    if dotted := _dotted_name(file, manifest.import_paths):
+        return importlib.import_module(dotted)
+    # The name is always the same: checkpoints name the classes that they hold by it.
+    name = "langgraph_project__" + "__".join(Path(spec.source).with_suffix("").parts).replace(".", "").replace("-", "_")
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise GraphLoadError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _dotted_name(file: Path, import_paths: tuple[Path, ...]) -> str | None:
+    for root in import_paths:
+        if not file.is_relative_to(root):
+            continue
+        folders = list(file.relative_to(root).parent.parts)
+        inner = [root.joinpath(*folders[: depth + 1]) for depth in range(len(folders))]
+        if folders and all((folder / "__init__.py").is_file() for folder in inner):
+            return ".".join([*folders, file.stem])
+    return None
+
+
+def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore) -> dict[str, Any]:
+    """A parameter is the runtime by its annotation or its name; another without a default is the config."""
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        annotation = str(parameter.annotation)
+        if "ServerRuntime" in annotation or "_ExecutionRuntime" in annotation or name == "runtime":
+            arguments[name] = _ExecutionRuntime(access_context="threads.create_run", store=store)
+        elif "RunnableConfig" in annotation or name == "config" or parameter.default is parameter.empty:
+            arguments[name] = config
+    return arguments
+
+
+def _is_async(factory: Callable[..., Any]) -> bool:
+    # @asynccontextmanager leaves a plain function around an asynchronous generator.
+    inner = inspect.unwrap(factory)
+    return any(
+        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
+        for candidate in (factory, inner)
+    )
+
+
+async def _unwrap(value: Any, stack: AsyncExitStack) -> Any:
+    for _ in range(_MOST_WRAPPINGS):
+        if isinstance(value, (Pregel, StateGraph)):
+            break
+        if inspect.isawaitable(value):
+            value = await value
+        elif inspect.isasyncgen(value):
+            value = await stack.enter_async_context(asynccontextmanager(lambda generator=value: generator)())
+        elif isinstance(value, AbstractAsyncContextManager):
+            value = await stack.enter_async_context(value)
+        elif isinstance(value, AbstractContextManager):
+            value = await _enter_in_thread(value, stack)
+    return value
+
+
+async def _enter_in_thread(manager: AbstractContextManager[Any], stack: AsyncExitStack) -> Any:
+    entered = await asyncio.to_thread(manager.__enter__)
+
+    async def leave(*exception: Any) -> bool:
+        return bool(await asyncio.to_thread(manager.__exit__, *exception))
+
+    stack.push_async_exit(leave)
+    return entered

@@ -1,0 +1,84 @@
+"""The worker as a process: its event loop, its threads, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import NoReturn
+
+from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.service import Worker
+from langgraph_worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+_LAST_THREADS = 0.5  # seconds for threads to end
+_NODE_THREAD = "sync-node"
+
+
+def serve(settings: WorkerSettings, graphs: Graphs) -> int:
+    """Run a worker until SIGTERM or SIGINT; a second one ends the process at once.
+
+    :raises WorkerError: it cannot start.
+    """
+    nodes = ThreadPoolExecutor(settings.node_threads, thread_name_prefix=_NODE_THREAD)
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(nodes)
+
+    async def main() -> int:
+        worker = Worker(settings, graphs)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _handler(loop, worker.stop))
+        return await worker.run()
+
+    try:
+        code = loop.run_until_complete(main())
+    except SystemExit as error:
+        logger.critical("the worker ends: a graph called sys.exit(%s)", error.code, extra={"action": "failed"})
+        _leave_at_once(1)
+    nodes.shutdown(wait=False, cancel_futures=True)
+    if _still_busy(_LAST_THREADS) or asyncio.all_tasks(loop):
+        logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
+        _leave_at_once(code)
+    loop.close()
+    return code
+
+
+def _still_busy(seconds: float) -> bool:
+    """Whether a thread outlives its work: a synchronous node, or a consumer that cannot reach its group to leave it.
+
+    Neither can be stopped, and an orderly exit would wait for the one and break under the other.
+    """
+    end = time.monotonic() + seconds
+    names = (_NODE_THREAD, EventConsumer.THREAD)
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return any(thread.is_alive() for thread in threads)
+
+
+def _handler(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        del frame
+        if asked:
+            _leave_at_once(128 + number)
+        asked = True
+        loop.call_soon_threadsafe(stop)
+
+    return handle
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)

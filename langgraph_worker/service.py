@@ -1,0 +1,217 @@
+"""The running worker: its parts wired together, its start in order, its stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from langgraph_worker import __version__
+from langgraph_worker.checkpoints.sqlite import open_saver
+from langgraph_worker.deadletters import DeadLetters
+from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.executor import Executor
+from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.intake import Intake, Rules
+from langgraph_worker.kafka.config import consumer_config, producer_config
+from langgraph_worker.kafka.consumer import Batch, EventConsumer
+from langgraph_worker.kafka.producer import AckProducer
+from langgraph_worker.kafka.topics import preflight
+from langgraph_worker.outbox import Outbox
+from langgraph_worker.patience import persist
+from langgraph_worker.run import Runner
+from langgraph_worker.settings import WorkerSettings
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.sql import SqlRunStore
+
+logger = logging.getLogger(__name__)
+
+_REACH_KAFKA = 10.0  # seconds at start
+_COMPLAIN = 30.0
+_EXPIRE_EVERY = 1.0
+_FLUSH = 5.0  # seconds for results to be acknowledged while stopping
+_LAST_FLUSH = 1.0
+_LEAVE = 10.0  # seconds to leave the group
+
+
+def make_store(settings: WorkerSettings) -> RunStore:
+    """The run store of the settings, not opened yet."""
+    return SqlRunStore(
+        settings.store_url, max_result_bytes=settings.max_message_bytes, lease_seconds=settings.lease_seconds
+    )
+
+
+class Worker:
+    """One worker process.
+
+    :param graphs: loaded before the event loop runs: importing a project may take its time, or a loop of its own.
+    """
+
+    def __init__(self, settings: WorkerSettings, graphs: Graphs) -> None:
+        self._settings = settings
+        self._graphs = graphs
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._parts: list[asyncio.Task[None]] = []
+
+    def stop(self) -> None:
+        """Begin an orderly stop. Idempotent; call it in the event loop."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Work until :meth:`stop`, or until a part of the worker fails; the process's exit code.
+
+        :raises WorkerError: it cannot start: settings, broker or store.
+        """
+        settings = self._settings
+        cluster = await asyncio.to_thread(preflight, settings, _REACH_KAFKA)
+        async with AsyncExitStack() as stack:
+            store = make_store(settings)
+            await store.open()
+            stack.push_async_callback(store.close)
+            saver = await stack.enter_async_context(open_saver(settings.store_url))
+            producer = AckProducer(producer_config(settings))
+            stack.callback(producer.close, _LAST_FLUSH)
+            runner = Runner(
+                self._graphs,
+                saver,
+                store,
+                worker_id=settings.worker_id,
+                recursion_limit=settings.recursion_limit,
+                max_step_bytes=settings.max_step_bytes,
+                max_result_bytes=settings.max_message_bytes,
+            )
+            await self._work(store, runner, producer, cluster.cluster_id)
+        if self._failure is not None:
+            logger.critical("the worker ends: %s", self._failure, exc_info=_unexpected(self._failure))
+            return 2 if isinstance(self._failure, SettingsError) else 1
+        logger.info("worker stopped", extra={"action": "stopped"})
+        return 0
+
+    async def _work(self, store: RunStore, runner: Runner, producer: AckProducer, cluster: str) -> None:
+        settings = self._settings
+        outbox = Outbox(store, producer)
+
+        def regrant() -> None:
+            consumer.allow(0 if self._stop.is_set() else intake.taken + executor.room())
+
+        def accepted(count: int) -> None:
+            executor.accepted(count)
+            outbox.wake()  # a refusal or a repeat is answered without a run
+            regrant()
+
+        def commit(batch: Batch) -> None:
+            consumer.commit(batch)
+
+        executor = Executor(store, runner, self._graphs.names, settings, on_room=regrant, on_result=outbox.wake)
+        dead_letters = DeadLetters(producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
+        intake = Intake(Rules.of(settings, self._graphs.names), store, dead_letters, commit, accepted)
+        topic = settings.kafka_workflow_events_topic
+        consumer = EventConsumer(consumer_config(settings), topic, cluster, intake.offer)
+        # What the store has goes on at once: joining the group may take as long as a killed member's session lasts.
+        self._start(executor.run(), "executor")
+        self._start(executor.keeper.run(), "leases")
+        self._start(outbox.run(), "outbox")
+        self._start(self._expire(store, outbox), "expiry")
+        self._start(intake.run(), "intake")
+        self._start(self._join_group(consumer), "consumer")
+        self._watch(producer.failed, "producer")
+        await self._stop.wait()
+        await self._shut_down(consumer, intake, executor, outbox)
+
+    async def _join_group(self, consumer: EventConsumer) -> None:
+        """Consume until the consumer is closed."""
+        joining = asyncio.create_task(consumer.start())
+        while not joining.done():
+            await asyncio.wait({joining}, timeout=_COMPLAIN)
+            if not joining.done():
+                logger.warning(
+                    "not yet in group %s: its coordinator has assigned no partitions",
+                    self._settings.kafka_consumer_group_id,
+                    extra={"action": "joining"},
+                )
+        joining.result()
+        if not consumer.ended.done():
+            self._log_ready()
+            await asyncio.shield(consumer.ended)
+
+    def _log_ready(self) -> None:
+        settings = self._settings
+        logger.info(
+            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, topic %s, group %s",
+            __version__,
+            settings.worker_id,
+            settings.concurrency,
+            ", ".join(sorted(self._graphs.names)),
+            settings.kafka_workflow_events_topic,
+            settings.kafka_consumer_group_id,
+            extra={"action": "ready"},
+        )
+
+    async def _expire(self, store: RunStore, outbox: Outbox) -> None:
+        grace = self._settings.unknown_graph_grace_seconds
+        names = self._graphs.names
+        while True:
+            if await persist(lambda: store.expire(names, grace), "end what waited too long"):
+                outbox.wake()
+            await asyncio.sleep(_EXPIRE_EVERY)
+
+    def _start(self, part: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(part, name=name)
+        self._parts.append(task)
+        self._watch(task, name)
+
+    def _watch(self, part: asyncio.Future[None], name: str) -> None:
+        def ended(future: asyncio.Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                if self._failure is None:
+                    self._failure = error
+                logger.error("%s failed: %s", name, error, extra={"action": "failed"})
+                self._stop.set()
+
+        part.add_done_callback(ended)
+
+    async def _shut_down(self, consumer: EventConsumer, intake: Intake, executor: Executor, outbox: Outbox) -> None:
+        """Take in nothing more and leave the group, so that others get the partitions at once; then let runs finish,
+        give back what does not, and publish what there is.
+        """
+        logger.info("stopping", extra={"action": "stopping"})
+        consumer.allow(0)
+        intake.stop()
+        await self._within(asyncio.wait({self._part("intake")}), _LEAVE, "the intake has not finished its batch")
+        await asyncio.gather(
+            self._within(consumer.close(), _LEAVE, "leaving the consumer group takes too long"),
+            executor.drain(0.0 if self._failure else self._settings.drain_seconds),
+        )
+        for name in ("leases", "expiry"):
+            self._part(name).cancel()
+        outbox.stop()
+        await self._within(asyncio.wait({self._part("outbox")}), _FLUSH, "the outbox is still waiting for its store")
+        if not self._failed("outbox"):
+            await self._within(outbox.flush(), _FLUSH, "results wait for the next start: Kafka does not take them now")
+        for part in self._parts:
+            part.cancel()
+        await asyncio.wait(self._parts)
+
+    def _failed(self, name: str) -> bool:
+        part = self._part(name)
+        return part.done() and not part.cancelled() and part.exception() is not None
+
+    def _part(self, name: str) -> asyncio.Task[None]:
+        return next(part for part in self._parts if part.get_name() == name)
+
+    @staticmethod
+    async def _within(work: Awaitable[Any], seconds: float, complaint: str) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await work
+        except (TimeoutError, WorkerError) as error:
+            logger.error("%s %s", complaint, error, extra={"action": "stopping"})
+
+
+def _unexpected(error: BaseException) -> BaseException | None:
+    """The error, if its traceback tells a person more than its message does."""
+    return None if isinstance(error, WorkerError) else error

@@ -1,0 +1,120 @@
+"""Recording a run's steps: what each node got, gave and took, as far as the stream tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph_worker.outcome import capped
+from langgraph_worker.patience import persist
+from langgraph_worker.store.port import Claim, RunStore, Step, StepStatus
+
+_LONGEST_ERROR = 4_000  # characters
+_GATHER = 0.2  # seconds that steps wait for others: a short run is written at once
+
+
+class StepRecorder:
+    """Turns LangGraph's ``tasks`` stream into steps and writes them beside the run, never in its way.
+
+    Writes are coalesced: while one is under way, what changes waits for the next. Use as a context manager; when it
+    ends, everything is written.
+
+    :param cap: bytes kept of an input and of an output.
+    """
+
+    def __init__(self, store: RunStore, claim: Claim, cap: int) -> None:
+        self._store = store
+        self._claim = claim
+        self._cap = cap
+        self._open: dict[str, Step] = {}
+        self._unwritten: dict[str, Step] = {}
+        self._news = asyncio.Event()
+        self._end = asyncio.Event()
+        self._writer: asyncio.Task[None]
+        self.started = 0
+        """Node executions that this run has begun."""
+        self.failed_node: str | None = None
+        """The node that last ended with an error."""
+        self.last_output: tuple[str, Any] | None = None
+        """Name and raw output of the node that ended last."""
+
+    async def __aenter__(self) -> StepRecorder:
+        self._writer = asyncio.create_task(self._write(), name="step-recorder")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._writer.cancel()  # ended from outside: the lease is gone, or another worker repeats the open steps
+            await asyncio.wait({self._writer})
+            return
+        self._end.set()
+        self._news.set()
+        await self._writer
+
+    def see(self, namespace: tuple[str, ...], data: Mapping[str, Any]) -> None:
+        """Take one part of the stream; a start has triggers, an end has not."""
+        now = datetime.now(UTC)
+        if "triggers" in data:
+            self._starts(namespace, data, now)
+        else:
+            self._ends(namespace, data, now)
+        self._news.set()
+
+    def close_open(self, status: StepStatus, reason: str | None) -> None:
+        """The run is over. LangGraph tells no end of a node that was cached, or stopped by another's failure."""
+        now = datetime.now(UTC)
+        for step in self._open.values():
+            self._unwritten[step.step_id] = replace(step, status=status, finished_at=now, error=reason)
+        self._open.clear()
+        self._news.set()
+
+    def _starts(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> None:
+        self.started += 1
+        step = Step(
+            step_id=str(data["id"]),
+            namespace="|".join(namespace),
+            node=str(data["name"]),
+            agent=(data.get("metadata") or {}).get("lc_agent_name"),
+            status=StepStatus.RUNNING,
+            started_at=now,
+            input=capped(data.get("input"), self._cap),
+        )
+        self._open[step.step_id] = self._unwritten[step.step_id] = step
+
+    def _ends(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> None:
+        step_id, node = str(data["id"]), str(data["name"])
+        begun = self._open.pop(step_id, None)
+        if begun is None:
+            begun = Step(step_id, "|".join(namespace), node, None, StepStatus.RUNNING, started_at=now)
+        error = data.get("error")
+        status = StepStatus.COMPLETED
+        if error is not None:
+            status, self.failed_node = StepStatus.FAILED, node
+        elif data.get("interrupts"):
+            status = StepStatus.INTERRUPTED
+        self.last_output = (node, data.get("result"))
+        self._unwritten[step_id] = replace(
+            begun,
+            status=status,
+            finished_at=now,
+            output=capped(data.get("result"), self._cap),
+            error=None if error is None else f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+        )
+
+    async def _write(self) -> None:
+        while not (self._end.is_set() and not self._unwritten):
+            await self._news.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER):
+                    await self._end.wait()
+            self._news.clear()
+            steps, self._unwritten = list(self._unwritten.values()), {}
+            if steps:
+                await self._record(steps)
+
+    async def _record(self, steps: list[Step]) -> None:
+        await persist(lambda: self._store.record(self._claim, steps), "record steps")

@@ -1,0 +1,193 @@
+"""How a worker ends, in order or not, and what is left for the next one: nothing lost, nothing finished run again."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from devtools.broker import Broker, ChildBroker
+from devtools.processes import wait_until
+from tests.support.worker import SECONDS, Desk, desk_of
+from workflow_events import ResultStatus
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def desk(broker: Broker, tmp_path: Path) -> Iterator[Desk]:
+    """A worker of the test's own, running."""
+    with desk_of(broker, tmp_path) as desk, desk.worker:
+        yield desk
+
+
+def test_sigterm_lets_a_run_finish_and_publishes_its_result(desk):
+    gate = desk.gate()
+    event = desk.ask("gated", gate.data)
+    gate.wait_for("waiting")
+    desk.worker.child.signal(signal.SIGTERM)
+    desk.logged("waiting for 1 runs to finish")
+    gate.open()
+    assert desk.worker.child.wait(SECONDS) == 0
+    assert desk.answer(event).status is ResultStatus.SUCCESS
+    assert desk.committed() == 1
+
+
+@pytest.mark.parametrize("graph", ["gated", "gated_sync"])
+def test_a_run_that_does_not_finish_in_time_goes_on_at_the_next_start(broker, tmp_path, graph):
+    with desk_of(broker, tmp_path, drain_seconds=0) as desk, desk.worker:
+        gate = desk.gate()
+        event = desk.ask(graph, gate.data)
+        gate.wait_for("waiting")
+        desk.worker.child.signal(signal.SIGTERM)
+        desk.logged(f"stopped {event} before its end: the worker stops")
+        assert desk.worker.child.wait(SECONDS) == 0
+        gate.open()
+        desk.worker.launch()
+        result = desk.answer(event)
+        assert (result.status, result.attempts) == (ResultStatus.SUCCESS, 2)
+        assert gate.ledger == ["first", "waiting", "waiting", "passed", "last"]
+
+
+def test_a_second_signal_ends_the_worker_at_once(desk):
+    gate = desk.gate()
+    desk.ask("gated", gate.data)
+    gate.wait_for("waiting")
+    desk.worker.child.signal(signal.SIGTERM)
+    desk.logged("waiting for 1 runs to finish")
+    desk.worker.child.signal(signal.SIGTERM)
+    assert desk.worker.child.wait(SECONDS) == 128 + signal.SIGTERM
+
+
+def test_after_a_kill_the_run_goes_on_and_no_finished_node_runs_again(desk):
+    gate = desk.gate()
+    event = desk.ask("gated", gate.data)
+    gate.wait_for("waiting")
+    desk.worker.child.kill()
+    gate.open()
+    desk.worker.launch()
+    result = desk.answer(event)
+    assert (result.status, result.attempts) == (ResultStatus.SUCCESS, 2)
+    assert gate.ledger == ["first", "waiting", "waiting", "passed", "last"]
+
+
+def test_events_sent_while_no_worker_runs_are_not_lost(desk):
+    desk.worker.stop()
+    events = [desk.ask("echo", {"task": str(number)}) for number in range(20)]
+    desk.worker.launch()
+    assert [desk.answer(event).result["value"] for event in events] == [str(number) for number in range(20)]
+
+
+@pytest.mark.timeout(60)
+def test_an_offset_is_committed_only_when_the_store_has_the_request(broker, tmp_path):
+    with desk_of(broker, tmp_path, log_level="DEBUG") as desk, desk.worker:
+        gate = desk.gate()
+        with sqlite3.connect(tmp_path / "langgraph-worker.db", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")  # the store cannot be written
+            event = desk.ask("steps", gate.data)
+            desk.logged("took 1 records")
+            desk.worker.child.kill()
+            other.execute("ROLLBACK")
+        assert desk.committed() == 0
+        desk.worker.launch()
+        assert desk.answer(event).status is ResultStatus.SUCCESS
+        desk.wait_committed(1)
+        assert gate.ledger == ["first", "last"]
+
+
+def test_a_store_that_comes_back_is_used_again_without_a_restart(desk, tmp_path):
+    with sqlite3.connect(tmp_path / "langgraph-worker.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        event = desk.ask("echo")
+        desk.logged("trying again")
+        other.execute("ROLLBACK")
+    assert desk.answer(event).status is ResultStatus.SUCCESS
+
+
+def test_a_dead_letter_that_cannot_be_written_stops_the_worker(desk):
+    if desk.kafka.broker.kind == "embedded":
+        pytest.skip("the embedded broker creates a missing topic by itself")
+    for future in desk.kafka.admin.delete_topics([desk.kafka.fleet.dead_letters]).values():
+        future.result(15)
+    desk.send(b"garbage")
+    assert desk.worker.child.wait(SECONDS) == 1
+    assert "dead letter of" in desk.worker.child.output()
+    assert desk.committed() == 0
+    desk.kafka.create(desk.kafka.fleet.dead_letters)
+    desk.worker.launch()
+    desk.wait_committed(1)
+    assert len(desk.kafka.read_all(desk.kafka.fleet.dead_letters)) == 1
+
+
+def test_a_result_waits_for_kafka(broker, tmp_path):
+    if not isinstance(broker, ChildBroker) or broker.child is None:
+        pytest.skip("this broker cannot be stopped by a test")
+    with desk_of(broker, tmp_path, kafka_config={"message.timeout.ms": "1500"}) as desk, desk.worker:
+        gate = desk.gate()
+        event = desk.ask("gated", gate.data)
+        gate.wait_for("waiting")
+        broker.child.signal(signal.SIGSTOP)
+        try:
+            gate.open()
+            desk.logged(f"finished {event}")
+            desk.logged("results wait for Kafka (1)")
+        finally:
+            broker.child.signal(signal.SIGCONT)
+        assert desk.answer(event).status is ResultStatus.SUCCESS
+
+
+def test_a_result_that_was_stored_but_not_published_is_published_by_the_next_worker(broker, tmp_path):
+    if not isinstance(broker, ChildBroker) or broker.child is None:
+        pytest.skip("this broker cannot be stopped by a test")
+    with desk_of(broker, tmp_path) as desk, desk.worker:
+        gate = desk.gate()
+        event = desk.ask("gated", gate.data)
+        gate.wait_for("waiting")
+        broker.child.signal(signal.SIGSTOP)
+        try:
+            gate.open()
+            desk.logged(f"finished {event}")
+            desk.worker.child.kill()
+        finally:
+            broker.child.signal(signal.SIGCONT)
+        desk.worker.launch()
+        result = desk.answer(event)
+        assert (result.status, result.attempts) == (ResultStatus.SUCCESS, 1)
+        assert gate.ledger == ["first", "waiting", "passed", "last"]
+
+
+def test_a_result_that_kafka_refuses_holds_back_no_other(broker, tmp_path):
+    if broker.kind == "embedded":
+        pytest.skip("the embedded broker creates a missing topic by itself")
+    gone = f"{uuid4()}-mine"
+    with desk_of(broker, tmp_path, allowed_reply_topics=gone) as desk:
+        desk.kafka.create(gone)
+        with desk.worker:
+            for future in desk.kafka.admin.delete_topics([gone]).values():
+                future.result(15)
+            refused = desk.ask("echo", reply_topic=gone)
+            assert desk.run("echo").status is ResultStatus.SUCCESS
+            line = desk.logged(f"the result of {refused} cannot be published")
+            assert "--create-topics" in line
+            assert desk.run("echo").status is ResultStatus.SUCCESS
+
+
+def test_a_graph_that_exits_ends_the_worker_with_an_error(desk):
+    desk.ask("exits")
+    assert desk.worker.child.wait(SECONDS) == 1
+    assert "a graph called sys.exit(0)" in desk.worker.child.output()
+
+
+@pytest.mark.timeout(60)
+def test_an_event_that_kills_its_workers_is_given_up(desk):
+    event = desk.ask("exits")
+    for _ in range(4):
+        assert desk.worker.child.wait(SECONDS) == 1
+        desk.worker.launch()
+    result = desk.answer(event)
+    assert (result.status, result.error_type, result.retriable) == (ResultStatus.FAILURE, "worker_lost", False)
+    wait_until("the offset", lambda: desk.committed() == 1, timeout=SECONDS)

@@ -1,0 +1,132 @@
+"""What tests of single runs need: a worker without Kafka, with the real store and saver, and small graphs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+from uuid import uuid4
+
+from langgraph.graph import START, StateGraph
+from langgraph.store.memory import InMemoryStore
+from sqlalchemy import create_engine, select
+
+from langgraph_worker.checkpoints.sqlite import open_saver
+from langgraph_worker.graphs.loader import Graph, Graphs
+from langgraph_worker.graphs.manifest import GraphSpec
+from langgraph_worker.outcome import Outcome
+from langgraph_worker.run import Runner
+from langgraph_worker.store.port import Claim, Origin, Request
+from langgraph_worker.store.schema import step_executions
+from langgraph_worker.store.sql import SqlRunStore
+from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
+
+LEASE = 60.0
+
+
+class State(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+    value: Any
+
+
+def chain(schema: Any = State, /, **nodes: Any) -> StateGraph:
+    builder = StateGraph(schema)
+    before = START
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+        before = name
+    return builder
+
+
+@dataclass
+class Desk:
+    """A worker without Kafka: accepts, claims and runs."""
+
+    store: SqlRunStore
+    path: Path
+    runner: Callable[[Graphs], Runner]
+    offset: int = 0
+    attempts: dict[str, int] = field(default_factory=dict)
+
+    async def claim(self, graph: str, data: dict[str, Any] | None = None, **event: Any) -> Claim:
+        """A request, accepted and claimed."""
+        self.offset += 1
+        asked = WorkflowEvent(
+            event_type=EventType.WORKFLOW_TRIGGERED,
+            source=EventSource.AIRFLOW,
+            workflow_id="dag",
+            workflow_run_id="run",
+            payload=WorkflowEventPayload(data=data or {}),
+            **event,
+        )
+        await self.store.accept([Request(asked, graph, "results", Origin("c", "events", 0, self.offset))])
+        (claim,) = await self.store.claim("w1", 1, [graph])
+        return claim
+
+    async def attempt(self, task: str, graph: str, data: dict[str, Any] | None = None) -> Claim:
+        """The next try of a task."""
+        number = self.attempts[task] = self.attempts.get(task, 0) + 1
+        tried = Attempt(task=task, id=uuid4(), try_number=number, max_tries=5)
+        return await self.claim(graph, data, attempt=tried)
+
+    async def only_run(self, claim: Claim, graph: Any) -> Outcome:
+        """Run a claim on a graph, in a worker that is gone before it can store the end."""
+        graphs = Graphs({claim.graph: Graph.of(GraphSpec(claim.graph, "x", False, "x"), graph)}, InMemoryStore())
+        return await self.runner(graphs).run(claim)
+
+    async def run(self, claim: Claim, graph: Any) -> Outcome:
+        """Run a claim on a graph, and store its end."""
+        outcome = await self.only_run(claim, graph)
+        assert await self.store.finish(claim, outcome.result, outcome.failure)
+        return outcome
+
+    def steps(self) -> list[dict[str, Any]]:
+        """What is recorded."""
+        engine = create_engine(f"sqlite:///{self.path}")
+        try:
+            with engine.connect() as connection:
+                return [dict(row) for row in connection.execute(select(step_executions)).mappings()]
+        finally:
+            engine.dispose()
+
+
+@asynccontextmanager
+async def opened(path: Path, **saver_settings: Any) -> AsyncIterator[Desk]:
+    url = f"sqlite:///{path}"
+    store = SqlRunStore(url, lease_seconds=LEASE)
+    await store.open()
+    try:
+        async with open_saver(url, **saver_settings) as saver:
+
+            def runner(graphs: Graphs) -> Runner:
+                return Runner(
+                    graphs,
+                    saver,
+                    store,
+                    worker_id="w1",
+                    recursion_limit=20,
+                    max_step_bytes=200,
+                    max_result_bytes=1_000_000,
+                )
+
+            yield Desk(store, path, runner)
+    finally:
+        await store.close()
+
+
+class Failing:
+    """A node that fails so often, then passes."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.left = times
+        self.error = error
+
+    def __call__(self, state: State) -> State:
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return {"log": ["b"]}
