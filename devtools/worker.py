@@ -99,4 +99,5 @@ def _settings(broker: Broker, langgraph_json: Path, fleet: Fleet) -> dict[str, s
         "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
         "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(langgraph_json.resolve()),
         "LANGGRAPH_WORKER_CREATE_TOPICS": "true",
+        "LANGGRAPH_WORKER_DRAIN_SECONDS": "5",  # below the 10 s after which a child is killed
     }

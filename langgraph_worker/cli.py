@@ -12,6 +12,8 @@ from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.logs import set_up_logging
 from langgraph_worker.settings import documentation, load_settings, misspelt_variables
 
+logger = logging.getLogger(__name__)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line."""
@@ -72,8 +74,14 @@ def _run(flags: dict[str, str]) -> int:
     from langgraph_worker.graphs.project import load_project
     from langgraph_worker.process import serve
 
+    logger.info(
+        "worker starting: Kafka at %s, graphs of %s",
+        settings.kafka_bootstrap_servers,
+        settings.langgraph_json,
+        extra={"action": "starting"},
+    )
     for name in misspelt_variables():
-        logging.getLogger(__name__).warning("%s is set, but no setting has this name", name, extra={"action": "config"})
+        logger.warning("%s is set, but no setting has this name", name, extra={"action": "config"})
     return serve(settings, load_project(settings))
 
 

@@ -3,11 +3,14 @@
 ::
 
     WorkerError
-    ├── SettingsError      a setting is wrong: names it, its value's place and the remedy
-    ├── GraphLoadError     langgraph.json, or a graph it names, cannot be loaded
-    ├── StoreError         the run store cannot be used
-    │   └── StoreLockedError   another worker process owns the SQLite store
-    └── BrokerError        Kafka cannot be used: unreachable, refused credentials, a topic is missing
+    ├── SettingsError           a setting is wrong: names it, its value's place and the remedy; exit code 2
+    ├── GraphLoadError          langgraph.json, or a graph it names, cannot be loaded
+    ├── NotSerializableError    a value has no JSON form (outcome.py)
+    ├── StoreError              the run store cannot be used
+    │   └── StoreLockedError    another worker process owns the SQLite store
+    └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
+        ├── SendError           a message is not acknowledged (kafka/producer.py)
+        └── DeadLetterError     a dead letter cannot be written, so the worker stops (deadletters.py)
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.kafka.config import admin_config
 from langgraph_worker.kafka.trouble import CREDENTIALS, explain
 from langgraph_worker.settings import WorkerSettings
-from workflow_events.topics import TopicSpec
+from workflow_events.topics import Fleet, TopicSpec
 
 _STEP = 0.5  # seconds of one attempt to reach the cluster
 _ADMIN_TIMEOUT = 15.0
@@ -122,12 +122,18 @@ def preflight(settings: WorkerSettings, timeout: float) -> Cluster:
     admin = ClusterAdmin(settings)
     cluster = admin.describe(timeout)
     if settings.create_topics:
-        absent = [spec for spec in settings.fleet.specs() if spec.name not in cluster.topics]
+        absent = [spec for spec in used_specs(settings.fleet) if spec.name not in cluster.topics]
         if absent:
             admin.create(absent, cluster.brokers)
             cluster = admin.describe(timeout)
     check_topics(admin, cluster, settings)
     return cluster
+
+
+def used_specs(fleet: Fleet) -> list[TopicSpec]:
+    """The topics of a fleet that this version reads or writes."""
+    used = {fleet.events, fleet.results, fleet.dead_letters}
+    return [spec for spec in fleet.specs() if spec.name in used]
 
 
 def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> str:
@@ -140,7 +146,7 @@ def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings
         settings.kafka_workflow_dead_letters_topic,
         *settings.reply_topics,
     }
-    to_create = {spec.name for spec in settings.fleet.specs()} if settings.create_topics else set()
+    to_create = {spec.name for spec in used_specs(settings.fleet)} if settings.create_topics else set()
     absent = admin.missing(needed, cluster)
     if missing := [name for name in absent if name not in to_create]:
         raise BrokerError(

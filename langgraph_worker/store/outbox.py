@@ -45,7 +45,9 @@ class Outbox:
     async def unpublished(self, connection: AsyncConnection, limit: int) -> list[Outbound]:
         """See :meth:`~langgraph_worker.store.port.RunStore.unpublished`."""
         rows = (await connection.execute(_unpublished.limit(limit))).all()
-        self._handed.update({row.correlation_id: row.publish_asked for row in rows})
+        for row in rows:
+            # The first: what is handed out again may already be under way, asked for by whoever came before.
+            self._handed.setdefault(row.correlation_id, row.publish_asked)
         return [
             Outbound(
                 row.correlation_id,

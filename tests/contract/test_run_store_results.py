@@ -125,6 +125,20 @@ async def test_results_are_handed_out_oldest_first_until_acknowledged(store: Sql
     assert await store.unpublished(10) == []
 
 
+async def test_an_acknowledgement_does_not_count_for_who_asks_while_it_is_under_way(store: SqlRunStore) -> None:
+    asked = request()
+    await store.accept([asked])
+    claim = await claim_one(store)
+    await store.finish(claim, result(claim))
+    under_way = await store.unpublished(10)
+    await store.accept([asked])  # delivered again: its waiter may begin to read behind the publication under way
+    assert await store.unpublished(10) == under_way
+    await store.published([claim.correlation_id])
+    assert await store.unpublished(10) == under_way
+    await store.published([claim.correlation_id])
+    assert await store.unpublished(10) == []
+
+
 async def test_unacknowledged_results_survive_a_restart(backend: SqliteBackend, store: SqlRunStore) -> None:
     await store.accept([request(), refusal(uuid4())])
     claim = await claim_one(store)
