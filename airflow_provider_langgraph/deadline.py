@@ -13,8 +13,13 @@ from airflow_provider_langgraph.exceptions import SettingsError
 
 DEFAULT_TIMEOUT = timedelta(hours=24)
 
+LONGEST_TIMEOUT = timedelta(days=366)
+
 GRACE = timedelta(seconds=60)
 """How much longer than the deadline a task waits, so that the worker's own ``timeout`` answer normally comes first."""
+
+LEAST_WAIT = timedelta(seconds=30)
+"""How long a trigger looks for the reply in any case: it may start after the deadline, and the reply be there."""
 
 SCHEDULER_MARGIN = timedelta(seconds=5)
 """What a busy scheduler may need to work off the end of a task's first part: a few of its loops."""
@@ -32,9 +37,11 @@ def as_timedelta(timeout: timedelta | float | None, name: str = "timeout") -> ti
         return DEFAULT_TIMEOUT
     if isinstance(timeout, bool) or not isinstance(timeout, timedelta | int | float):
         raise SettingsError(f"{name} must be a timedelta or a number of seconds, not {type(timeout).__name__}")
+    if not isinstance(timeout, timedelta) and not 0 < timeout < LONGEST_TIMEOUT.total_seconds():
+        raise SettingsError(f"{name} must be above zero and below {LONGEST_TIMEOUT.days} days, not {timeout}")
     duration = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
-    if duration <= timedelta(0):
-        raise SettingsError(f"{name} must be above zero, not {duration}")
+    if not timedelta(0) < duration < LONGEST_TIMEOUT:
+        raise SettingsError(f"{name} must be above zero and below {LONGEST_TIMEOUT.days} days, not {duration}")
     return duration
 
 

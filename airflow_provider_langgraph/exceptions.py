@@ -7,6 +7,7 @@
     ├── KafkaError                    Kafka could not be used; retried
     │   ├── KafkaSettingsError        ... because the connection's settings are wrong; never retried
     │   ├── PublishError              the request was not acknowledged, the agent may not have been asked
+    │   │   └── MessageRefusedError   ... because the broker takes none of its size; never retried
     │   └── WaitError                 the reply cannot be waited for, or cannot be read
     └── RunError                      the agent answered, but not with a result
         ├── RunFailed                 status failure: the graph ran and failed
@@ -53,6 +54,12 @@ class KafkaSettingsError(KafkaError, AirflowFailException):
 
 class PublishError(KafkaError):
     """The broker has not acknowledged the request. Publishing it again is safe: it is the same request."""
+
+
+class MessageRefusedError(PublishError, AirflowFailException):
+    """The broker takes no message of this size. Remedy: pass a reference to large data, or raise the topic's limit."""
+
+    retriable = False
 
 
 class WaitError(KafkaError):

@@ -92,6 +92,11 @@ def screen(record: Record, rules: Rules) -> Request | Rejected:
         return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, origin)
     except DecodeError as error:
         return _unread(record, faults.INVALID_EVENT, str(error), rules, origin)
+    except Exception as error:
+        # What the codec did not foresee must not stop every worker of the fleet at this record, again and again.
+        logger.exception("%s: reading the event failed", record.where, extra={"action": "refused"})
+        reason = f"{record.where}: reading the event failed: {type(error).__name__}"
+        return _unread(record, faults.INVALID_EVENT, reason, rules, origin)
     graph = event.graph or rules.default_graph
     problem = _problem(event, graph, rules)
     if problem is not None or graph is None:

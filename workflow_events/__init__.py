@@ -13,6 +13,7 @@ from workflow_events.control import (
 )
 from workflow_events.errors import (
     DecodeError,
+    EncodeError,
     MessageTooLargeError,
     UnsupportedSchemaError,
     WorkflowEventsError,
@@ -36,6 +37,7 @@ __all__ = [
     "Attempt",
     "Budget",
     "DecodeError",
+    "EncodeError",
     "EventSource",
     "EventType",
     "Fleet",

@@ -17,7 +17,7 @@ from workflow_events.control import (
     WorkflowQueryEvent,
     WorkflowSupersededEvent,
 )
-from workflow_events.errors import DecodeError, MessageTooLargeError, UnsupportedSchemaError
+from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
 from workflow_events.identity import record_id
 from workflow_events.models import REQUESTS, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -86,11 +86,16 @@ def encode(message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent:
 
     :param max_bytes: limit for key, value and headers together.
     :raises MessageTooLargeError: over the limit; names size and limit.
+    :raises EncodeError: a text in it is no Unicode (half of a surrogate pair).
     """
     key, correlation, event_type = _address(message)
+    try:
+        value = message.model_dump_json().encode()
+    except ValueError as error:
+        raise EncodeError(f"the {event_type} message of {correlation or key} has no JSON form: {error}") from error
     encoded = Encoded(
         key=key.encode(),
-        value=message.model_dump_json(exclude_defaults=False).encode(),
+        value=value,
         headers=h.build(correlation, event_type, traceparent),
     )
     if encoded.size > max_bytes:
@@ -126,14 +131,13 @@ def decode_event(record: Record) -> WorkflowEvent:
     correlation = h.correlation_id_of(record.headers)
     if body.get("event_id") is None:
         body["event_id"] = correlation or record_id(record.cluster, record.topic, record.partition, record.offset)
-    if body.get("timestamp") is None and record.timestamp_ms is not None:
-        body["timestamp"] = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    if body.get("timestamp") is None and (written := _written_at(record)) is not None:
+        body["timestamp"] = written
     event = _validate(WorkflowEvent, body, record)
     if event.event_type not in REQUESTS:
         known = ", ".join(sorted(kind.value for kind in REQUESTS))
         raise _error(record, f"{event.event_type.value} does not ask for a run; this topic takes {known}", "event_type")
-    if correlation is not None and correlation != event.event_id:
-        raise _error(record, f"differs from the {h.CORRELATION_ID} header, which is {correlation}", "event_id")
+    _same_as_header(record, event.event_id, "event_id")
     return event
 
 
@@ -142,7 +146,9 @@ def decode_result(record: Record) -> WorkflowResultEvent:
 
     :raises DecodeError: not a result of this contract.
     """
-    return _validate(WorkflowResultEvent, _body(record), record)
+    result = _validate(WorkflowResultEvent, _body(record), record)
+    _same_as_header(record, result.correlation_id, "correlation_id")
+    return result
 
 
 def decode_control(record: Record) -> ControlMessage:
@@ -163,6 +169,20 @@ def decode_progress(record: Record) -> WorkflowProgressEvent:
     :raises DecodeError: not a progress message of this contract.
     """
     return _validate(WorkflowProgressEvent, _body(record), record)
+
+
+def _written_at(record: Record) -> datetime | None:
+    try:
+        return None if record.timestamp_ms is None else datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None  # a foreign producer's microseconds, or worse: then it was written now
+
+
+def _same_as_header(record: Record, named: UUID, field: str) -> None:
+    # Readers choose by the header what to parse; a body about something else must not pass for it.
+    header = h.correlation_id_of(record.headers)
+    if header is not None and header != named:
+        raise _error(record, f"differs from the {h.CORRELATION_ID} header, which is {header}", field)
 
 
 def _body(record: Record) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     WorkflowEventsError
     ├── DecodeError                 the bytes are not a message of this contract
     │   └── UnsupportedSchemaError  a newer major version of it
+    ├── EncodeError                 a value has no JSON form
     └── MessageTooLargeError        it would not fit the broker
 """
 
@@ -47,6 +48,10 @@ class DecodeError(WorkflowEventsError):
 
 class UnsupportedSchemaError(DecodeError):
     """The peer speaks a newer major version of the contract. Remedy: upgrade this side."""
+
+
+class EncodeError(WorkflowEventsError, ValueError):
+    """A value of the message has no JSON form, such as half of a surrogate pair in a text."""
 
 
 class MessageTooLargeError(WorkflowEventsError):

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_langgraph.exceptions import KafkaError, PublishError
+from airflow_provider_langgraph.exceptions import (
+    KafkaError,
+    KafkaSettingsError,
+    MessageRefusedError,
+    PublishError,
+)
 from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
 from airflow_provider_langgraph.hooks.settings import checked, producer_settings
 from workflow_events import codec
@@ -97,6 +102,7 @@ class KafkaHook(BaseHook):
 
         :raises PublishError: not acknowledged; says why, and names broker and topic. Nothing is known to be lost: the
             broker may still have it.
+        :raises MessageRefusedError: the broker takes no message of this size.
         :raises workflow_events.MessageTooLargeError: the event does not fit; nothing was sent.
         """
         from confluent_kafka import KafkaException, Producer
@@ -123,6 +129,8 @@ class KafkaHook(BaseHook):
         if not reports:
             raise self._publish_error(event, topic, errors.explain())
         failed, delivered = reports[0]
+        if failed is not None and failed.name() == "MSG_SIZE_TOO_LARGE":
+            raise MessageRefusedError(self._cannot(f"publish request {event.event_id} to {topic}", explain(failed)))
         if failed is not None:
             raise self._publish_error(event, topic, errors.explain(failed))
         self.log.info(
@@ -185,7 +193,10 @@ class KafkaHook(BaseHook):
         return created
 
     def test_connection(self) -> tuple[bool, str]:
-        """For ``airflow connections test`` and the UI: whether the broker answers, and why not."""
+        """Whether the broker answers, and why not.
+
+        ``airflow connections test`` and the UI ask the official provider's hook, which owns the connection type.
+        """
         try:
             admin, cluster = self._connect()
             brokers = len(admin.list_topics(timeout=self.timeout).brokers)
@@ -226,6 +237,10 @@ class KafkaHook(BaseHook):
                 else:
                     return admin, cluster.cluster_id or ""
         except KafkaException as error:
+            if error.args[0].name() == "_INVALID_ARG":
+                raise KafkaSettingsError(
+                    self._cannot("use the settings in its extra", explain(error.args[0]))
+                ) from error
             servers = settings["bootstrap.servers"]
             raise KafkaError(self._cannot(f"reach {servers}", errors.explain(error.args[0]))) from error
 

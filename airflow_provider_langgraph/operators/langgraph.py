@@ -12,11 +12,18 @@ from pydantic import ValidationError
 
 from airflow_provider_langgraph.attempt import attempt_of, note_returned
 from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline, settled
-from airflow_provider_langgraph.exceptions import RunTimedOut, SettingsError, WaitError, error_for
+from airflow_provider_langgraph.exceptions import (
+    KafkaSettingsError,
+    RunTimedOut,
+    SettingsError,
+    WaitError,
+    error_for,
+)
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.operators.blocking import BlockingWait
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
-from workflow_events.errors import MessageTooLargeError
+from airflow_provider_langgraph.version_compat import TaskDeferralError, TaskDeferralTimeout
+from workflow_events.errors import EncodeError, MessageTooLargeError
 from workflow_events.identity import correlation_id
 from workflow_events.models import EventSource, EventType, WorkflowEvent
 from workflow_events.results import ResultStatus, WorkflowResultEvent
@@ -96,6 +103,7 @@ class LangGraphTriggerOperator(BaseOperator):
         self.on_retry = _one_of("on_retry", on_retry, ("resume", "restart"))
         self.on_clear = _one_of("on_clear", on_clear, ("restart", "resume"))
         self._blocking: BlockingWait | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> Any:
         """Publish the request; then return, defer, or wait."""
@@ -110,6 +118,8 @@ class LangGraphTriggerOperator(BaseOperator):
                 timeout=handle.deadline + GRACE + SAFETY_NET - now,
             )
         self._blocking = BlockingWait(handle)
+        if self._killed:
+            self._blocking.kill()
         try:
             return self._finish(context, self._blocking.result(self.log))
         except TimeoutError:
@@ -119,14 +129,29 @@ class LangGraphTriggerOperator(BaseOperator):
         """Called by Airflow when the trigger has fired."""
         match event["kind"]:
             case "result":
-                return self._finish(context, WorkflowResultEvent.model_validate(event["result"]))
+                return self._finish(context, WorkflowResultEvent.model_validate_json(event["result"]))
             case "silence":
                 raise self._silence(str(correlation_id(context["ti"].id)))
+            case "refused":
+                raise KafkaSettingsError(event["error"])
             case _:
                 raise WaitError(event["error"])
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow when the deferral is over, also when its trigger crashed or never ran."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            raise RunTimedOut(
+                f"no triggerer has looked for the reply to request {correlation_id(context['ti'].id)} by its deadline: "
+                f"is a triggerer running?"
+            ) from error
+        except TaskDeferralError as error:
+            raise WaitError(f"the trigger that waited for the reply failed: {error}; its log says more") from error
+
     def on_kill(self) -> None:
         """Called by Airflow when the task's process is told to end."""
+        self._killed = True
         if self._blocking is not None:
             self._blocking.kill()
 
@@ -142,7 +167,7 @@ class LangGraphTriggerOperator(BaseOperator):
         ends = hook.end_offsets(results)
         try:
             hook.publish(event, events)
-        except MessageTooLargeError as error:
+        except (MessageTooLargeError, EncodeError) as error:
             raise SettingsError(f"input: {error}") from error
         self.log.info(
             "Asked graph %s as request %s until %s (task %s, thread %s)",
@@ -224,6 +249,11 @@ def _describe(error: ValidationError) -> str:
         if tuple(place[: len(wire)]) == wire:
             place = [argument, *place[len(wire) :]]
     remedy = ""
-    if place and place[0] == "input":
-        remedy = ". The graph's input must be a mapping of JSON values: convert dates, numbers of numpy and the like"
+    if place == ["input"]:
+        remedy = (
+            ". It must be a mapping. A template renders to text: pass another task's output as it is, or a mapping "
+            "with templates inside"
+        )
+    elif place and place[0] == "input":
+        remedy = ". It must be JSON: convert dates and numbers of numpy, make lists of tuples and of mapped outputs"
     return f"{'.'.join(place) or 'the request'}: {first['msg']}{remedy}"

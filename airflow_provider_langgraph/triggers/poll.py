@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.triggers.backfill import Backfill, Range
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import TopicReader, key_of, record_of
+from airflow_provider_langgraph.triggers.topic_reader import Ends, TopicReader, key_of, record_of
 from workflow_events.codec import Record
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 HOUSEKEEPING_SECONDS = 10.0
+FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+
+HOPELESS_SECONDS = 30.0
+"""How long a refused login or an unknown topic must last to be believed: a broker that is behind its controller, or a
+topic that is being created anew, gives the same answer for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,11 @@ class PollThread(threading.Thread):
 
     :param settings: librdkafka settings of the connection.
     :param deliver: called from this thread with what each batch brings; must not block.
-    :ivar trouble: why the topic cannot be read just now; None while it can.
     """
 
     def __init__(self, settings: dict[str, Any], topic: str, deliver: Callable[[Outcome], None]) -> None:
         super().__init__(name=f"langgraph-results-{topic}", daemon=True)
-        self.trouble: str | None = None
+        self._troubles: dict[str, str] = {}
         self._settings = settings
         self._topic = topic
         self._deliver = deliver
@@ -93,7 +97,14 @@ class PollThread(threading.Thread):
         self._late: list[Register] = []
         self._being_read_back: list[Register] = []
         self._backfill: Backfill | None = None
+        self._backfill_pause = FIRST_PAUSE
+        self._serve_at = 0.0
         self._seen = SeenResults()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the topic cannot be read just now; None while it can."""
+        return next(iter(list(self._troubles.values())), None)
 
     def send(self, command: Register | Unregister) -> None:
         """Ask the thread for something; it obeys within a tenth of a second."""
@@ -119,29 +130,35 @@ class PollThread(threading.Thread):
             self._give_up(f"the listener of {self._topic} failed: {type(error).__name__}: {error}")
 
     def _give_up(self, why: str) -> None:
-        self.trouble = why
+        self._troubles["fatal"] = why
         self._deliver(Outcome(fatal=WaitError(why)))
 
     def _stand_at_end(self, reader: TopicReader) -> bool:
         """Begin at the end of every partition. A broker that is away is waited for; False: stopped, or hopeless."""
         from confluent_kafka import KafkaException
 
-        pause = 0.2
+        pause = FIRST_PAUSE
+        hopeless_since: float | None = None
         while True:
+            reader.errors.forget()
             try:
                 reader.stand_at_end()
             except KafkaException as error:
-                self.trouble = reader.errors.explain(error.args[0])
-                log.warning("Cannot read %s yet: %s", self._topic, self.trouble, extra={"action": "listener_waiting"})
+                why = self._troubles["start"] = reader.errors.explain(error.args[0])
+                log.warning("Cannot read %s yet: %s", self._topic, why, extra={"action": "listener_waiting"})
                 if reader.errors.refused or error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
-                    self._give_up(f"cannot read {self._topic}: {self.trouble}")
-                    return False
+                    hopeless_since = hopeless_since or time.monotonic()
+                    if time.monotonic() - hopeless_since >= HOPELESS_SECONDS:
+                        self._give_up(f"cannot read {self._topic}: {why}")
+                        return False
+                else:
+                    hopeless_since = None
                 if not self._pause(pause):
                     return False
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             self._seen.complete_from = dict(reader.next)
-            self._works_again(reader)
+            self._troubles.clear()
             return True
 
     def _pause(self, seconds: float) -> bool:
@@ -156,10 +173,6 @@ class PollThread(threading.Thread):
                 return False
             self._note(command, Outcome())
         return True
-
-    def _works_again(self, reader: TopicReader) -> None:
-        self.trouble = None
-        reader.errors.forget()
 
     def _poll(self, reader: TopicReader) -> None:
         due = time.monotonic() + HOUSEKEEPING_SECONDS
@@ -178,7 +191,7 @@ class PollThread(threading.Thread):
             if command is None:
                 return False
             self._note(command, outcome)
-        if self._late:
+        if self._late and time.monotonic() >= self._serve_at:
             self._serve_late(reader, outcome)
         if outcome.replies:
             self._deliver(outcome)
@@ -189,6 +202,7 @@ class PollThread(threading.Thread):
             case Register(key):
                 self._wanted[key] += 1
                 self._late.append(command)
+                self._serve_at = min(self._serve_at, time.monotonic() + POLL_SECONDS)
             case Unregister(key):
                 self._wanted[key] -= 1
                 if self._wanted[key] <= 0:
@@ -214,22 +228,29 @@ class PollThread(threading.Thread):
 
     def _serve_late(self, reader: TopicReader, outcome: Outcome) -> None:
         """Give new waiters what has been seen already, and read back, once for all of them, what has not."""
-        waiting: list[Register] = []
+        reader.skip_gaps()
+        ends = Ends(reader)
         ranges: dict[int, Range] = {}
-        for waiter in self._late:
+        late, self._late = self._late, []
+        for waiter in late:
             if self._wanted[waiter.key] <= 0:
                 continue  # served or gone meanwhile
             record = self._seen.get(waiter.key)
             if record is not None:
                 self._reply(waiter.key, record, outcome)
                 continue
-            unseen = self._unseen(reader, waiter)
+            unseen = self._unseen(reader, ends, waiter)
             for partition, span in unseen.items():
                 ranges[partition] = ranges[partition].widened(span) if partition in ranges else span
-            if unseen:  # otherwise its reply can only be ahead
-                waiting.append(waiter)
-        self._late = waiting
-        if waiting and self._backfill is None:
+            if unseen or ends.trouble:  # otherwise its reply can only be ahead
+                self._late.append(waiter)
+        if ends.trouble:
+            self._troubles["ends"] = ends.trouble
+            self._serve_at = time.monotonic() + LONGEST_PAUSE
+            return
+        self._troubles.pop("ends", None)
+        self._serve_at = float("inf")  # until somebody comes, or the read back ends
+        if self._late and self._backfill is None:
             self._start_backfill(ranges)
 
     def _start_backfill(self, ranges: dict[int, Range]) -> None:
@@ -247,46 +268,46 @@ class PollThread(threading.Thread):
     def _finish_backfill(self, found: dict[bytes, Record], error: str | None, outcome: Outcome) -> None:
         for key, record in found.items():
             self._reply(key, record, outcome)
-        if error is not None:
-            log.warning(
-                "Reading %s back failed, trying again: %s", self._topic, error, extra={"action": "backfill_failed"}
-            )
+        if error is None:
+            self._troubles.pop("backfill", None)
+            self._backfill_pause = FIRST_PAUSE
+            self._serve_at = 0.0
+        else:
+            why = self._troubles["backfill"] = f"reading {self._topic} back failed: {error}"
+            log.warning("%s; again in %.1f s", why, self._backfill_pause, extra={"action": "backfill_failed"})
             self._late += self._being_read_back
+            self._serve_at = time.monotonic() + self._backfill_pause
+            self._backfill_pause = min(self._backfill_pause * 2, LONGEST_PAUSE)
         self._being_read_back = []
         self._backfill = None
 
-    def _unseen(self, reader: TopicReader, waiter: Register) -> dict[int, Range]:
+    def _unseen(self, reader: TopicReader, ends: Ends, waiter: Register) -> dict[int, Range]:
         """What may hold the waiter's reply and is not remembered."""
         other_cluster = bool(waiter.cluster and reader.cluster and waiter.cluster != reader.cluster)
         unseen = {}
         for partition, complete in self._seen.complete_from.items():
             start = 0 if other_cluster else waiter.start.get(partition, 0)
-            if start > reader.next[partition] and self._is_past_end(reader, partition, start):
+            if start > reader.next[partition] and ends.lies_past(partition, start):
                 start = 0  # the topic was created anew since
             if start < complete:
                 unseen[partition] = Range(start, complete)
         return unseen
-
-    def _is_past_end(self, reader: TopicReader, partition: int, offset: int) -> bool:
-        from confluent_kafka import KafkaException
-
-        try:
-            return offset > reader.watermarks(partition)[1]
-        except KafkaException:
-            return False  # cannot tell while the broker is away; that we are behind is the common case
 
     def _keep_house(self, reader: TopicReader) -> None:
         """Forget old results, and read partitions that were added, from their start."""
         from confluent_kafka import KafkaException
 
         self._seen.trim()
+        self._troubles.pop("read", None)
         try:
             added = {number: 0 for number in reader.partitions() if number not in reader.next}
             moved = reader.recover_lost()
         except KafkaException as error:
-            self.trouble = reader.errors.explain(error.args[0])
+            self._troubles["read"] = reader.errors.explain(error.args[0])
             return
-        self._works_again(reader)
+        reader.errors.forget()
+        if reader.refusals:
+            self._troubles["read"] = next(iter(reader.refusals.values()))
         if added:
             log.info("%s has new partitions: %s", self._topic, sorted(added), extra={"action": "partitions_added"})
             reader.stand_at(added)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_langgraph.deadline import GRACE, LONGEST_SETTLE
-from airflow_provider_langgraph.exceptions import WaitError
+from airflow_provider_langgraph.deadline import GRACE, LEAST_WAIT, LONGEST_SETTLE
+from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.handle import RequestHandle
 from workflow_events.errors import DecodeError
 from workflow_events.results import WorkflowResultEvent
@@ -22,21 +22,24 @@ LOOK_SECONDS = 30.0
 """How often a waiting trigger looks whether the listener has trouble to tell of."""
 
 
-class Reply(dict[str, Any]):
-    """The event's payload. Airflow logs every event: this one's repr shows no result, which may be large or secret."""
+class Reply(dict[str, str]):
+    """The event's payload. Airflow logs every event; the repr of this one shows no result, which may be secret.
+
+    ``kind`` is one of
+
+    - ``result``: ``result`` is the :class:`~workflow_events.WorkflowResultEvent` as a JSON text, because Airflow would
+      read keys such as ``__type`` of a mapping as its own; ``correlation_id`` and ``status`` are what the log shows;
+    - ``silence``: no reply came by the deadline and its grace;
+    - ``broken``: the reply cannot be waited for or cannot be read, ``error`` says why; a retry can help;
+    - ``refused``: the connection's settings are wrong, ``error`` says how; a retry cannot help.
+    """
 
     def __repr__(self) -> str:
-        result = self.get("result") or {}
-        shown = {name: result.get(name) for name in ("correlation_id", "status")} if result else {}
-        return f"<{self.get('kind')} {' '.join(f'{name}={value}' for name, value in shown.items())}>"
+        return f"<{' '.join(f'{name}={value}' for name, value in self.items() if name != 'result')}>"
 
 
 class WorkflowResultTrigger(BaseTrigger):
-    """Waits for the reply to one request and fires one event with it.
-
-    The event's payload is a JSON object: ``{"kind": "result", "result": <WorkflowResultEvent>}``;
-    ``{"kind": "silence"}`` when no reply came by the deadline and its grace; ``{"kind": "broken", "error": ...}`` when
-    the reply cannot be waited for or cannot be read.
+    """Waits for the reply to one request and fires one event with it, whose payload is a :class:`Reply`.
 
     :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.handle.RequestHandle.to_dict>`.
     :param not_before: the instant, as ISO 8601, before which no event is fired: see
@@ -74,9 +77,16 @@ class WorkflowResultTrigger(BaseTrigger):
             result = await wait_for_result(handle, self.log)
         except TimeoutError:
             return Reply(kind="silence")
+        except KafkaSettingsError as error:
+            return Reply(kind="refused", error=str(error))
         except WaitError as error:
             return Reply(kind="broken", error=str(error))
-        return Reply(kind="result", result=result.model_dump(mode="json"))
+        return Reply(
+            kind="result",
+            correlation_id=str(result.correlation_id),
+            status=result.status.value,
+            result=result.model_dump_json(),
+        )
 
 
 async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEvent:
@@ -85,18 +95,20 @@ async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEven
     :param log: the waiter's own logger: lines of a shared listener would not reach the task's log.
     :raises TimeoutError: none came by the deadline and its grace.
     :raises WaitError: the results cannot be read, or the reply cannot.
+    :raises KafkaSettingsError: the connection cannot be used.
     """
-    from airflow_provider_langgraph.hooks.kafka import KafkaHook
     from airflow_provider_langgraph.triggers.listener import shared_listener
     from workflow_events.codec import decode_result
 
-    settings = await KafkaHook(handle.kafka_config_id).asettings()
+    # A trigger may start after the deadline, when the reply has long been there.
+    ends = max(handle.deadline + GRACE, datetime.now(UTC) + LEAST_WAIT)
+    settings = await _settings(handle.kafka_config_id, ends, log)
     async with shared_listener(settings, handle.results_topic) as listener:
         reply = listener.wait(handle)
         told: str | None = None
         try:
             while not reply.done():
-                left = (handle.deadline + GRACE - datetime.now(UTC)).total_seconds()
+                left = (ends - datetime.now(UTC)).total_seconds()
                 if left <= 0:
                     raise TimeoutError
                 await asyncio.wait({reply}, timeout=min(left, LOOK_SECONDS))
@@ -110,3 +122,21 @@ async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEven
         return decode_result(record)
     except DecodeError as error:
         raise WaitError(f"the reply to request {handle.correlation_id} cannot be read: {error}") from error
+
+
+async def _settings(kafka_config_id: str, ends: datetime, log: Any) -> dict[str, Any]:
+    """The connection's settings; whoever keeps connections may be away for a while, a healthy wait survives that."""
+    from airflow_provider_langgraph.hooks.kafka import KafkaHook
+
+    pause = 1.0
+    while True:
+        try:
+            return await KafkaHook(kafka_config_id).asettings()
+        except KafkaSettingsError:
+            raise
+        except Exception as error:
+            if (datetime.now(UTC) + timedelta(seconds=pause)) >= ends:
+                raise WaitError(f"Airflow connection {kafka_config_id!r} cannot be read: {error}") from error
+            log.warning("Airflow connection %r cannot be read, trying again: %s", kafka_config_id, error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LOOK_SECONDS)

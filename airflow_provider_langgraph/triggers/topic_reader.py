@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from airflow_provider_langgraph.hooks.broker_errors import with_errors
+from airflow_provider_langgraph.hooks.broker_errors import explain, with_errors
 from airflow_provider_langgraph.hooks.settings import listener_settings
 from workflow_events import headers
 from workflow_events.codec import Record
@@ -31,6 +31,7 @@ class TopicReader:
     :param settings: librdkafka settings of the connection.
     :ivar next: by partition, the offset of the record that comes next.
     :ivar cluster: the Kafka cluster's id, once it has answered.
+    :ivar refusals: by partition, why the broker does not let us read it; until it does.
     :ivar lost: partitions whose next record is gone; :meth:`recover_lost` goes on from what is there.
     """
 
@@ -42,6 +43,7 @@ class TopicReader:
         self.cluster = ""
         configured, self.errors = with_errors(listener_settings(settings))
         self.lost: set[int] = set()
+        self.refusals: dict[int, str] = {}
         self._consumer = Consumer(configured, logger=log)
 
     def close(self) -> None:
@@ -105,7 +107,9 @@ class TopicReader:
         records = []
         for message in (first, *self._consumer.consume(BATCH - 1, 0)):
             if message.error() is None:
-                self.next[message.partition() or 0] = (message.offset() or 0) + 1
+                partition = message.partition() or 0
+                self.next[partition] = (message.offset() or 0) + 1
+                self.refusals.pop(partition, None)
                 records.append(message)
             else:
                 self._note_error(message)
@@ -145,8 +149,34 @@ class TopicReader:
         error = message.error()
         if error is not None and error.name() == "_AUTO_OFFSET_RESET":
             self.lost.add(message.partition() or 0)
-        else:
-            log.warning("%s: %s", self.topic, self.errors.explain(error), extra={"action": "read_error"})
+        elif error is not None:
+            why = explain(error)
+            if self.refusals.get(message.partition() or 0) != why:
+                log.warning("%s[%s]: %s", self.topic, message.partition(), why, extra={"action": "read_error"})
+            self.refusals[message.partition() or 0] = why
+
+
+class Ends:
+    """The ends of partitions at one moment, each asked of the broker at most once, and none after it gave no answer.
+
+    :ivar trouble: why the broker gave no answer; None while it has.
+    """
+
+    def __init__(self, reader: TopicReader) -> None:
+        self._reader = reader
+        self._known: dict[int, int] = {}
+        self.trouble: str | None = None
+
+    def lies_past(self, partition: int, offset: int) -> bool:
+        """Whether an offset is not there yet; False also when the broker gives no answer: see :attr:`trouble`."""
+        from confluent_kafka import KafkaException
+
+        if partition not in self._known and self.trouble is None:
+            try:
+                self._known[partition] = self._reader.watermarks(partition)[1]
+            except KafkaException as error:
+                self.trouble = self._reader.errors.explain(error.args[0])
+        return partition in self._known and offset > self._known[partition]
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | str | None]]:
@@ -156,7 +186,7 @@ def headers_of(message: Message) -> list[tuple[str, bytes | str | None]]:
 
 def key_of(message: Message) -> bytes | None:
     """The correlation id in a message's headers, undecoded; None when it has none."""
-    for name, value in headers_of(message):
+    for name, value in reversed(headers_of(message)):
         if name == headers.CORRELATION_ID:
             return value if isinstance(value, bytes) else None
     return None

@@ -189,6 +189,26 @@ class TestOthers:
         with pytest.raises(WaitError, match=r"cannot be read: .*field 'correlation_id'"):
             await wait_for_result(handle, log)
 
+    async def test_a_reply_to_somebody_else_under_our_name_is_a_named_error(self, desk):
+        handle, other = desk.ask(), desk.ask()
+        body = encode(
+            WorkflowResultEvent(
+                correlation_id=other.correlation_id, workflow_id="d", workflow_run_id="r", status="success"
+            )
+        )
+        desk.answer(handle, value=body.value)
+        with pytest.raises(WaitError, match=r"cannot be read: .*differs from the correlation-id header"):
+            await wait_for_result(handle, log)
+
+    async def test_the_last_of_two_correlation_ids_counts(self, desk):
+        async with desk.listening() as listener:
+            named, not_named = desk.ask(), desk.ask()
+            waiting, other = listener.wait(named), listener.wait(not_named)
+            both = [("correlation-id", str(one.correlation_id).encode()) for one in (not_named, named)]
+            desk.answer(named, headers=both)
+            assert is_answered(await waiting, named)
+            assert not other.done()
+
     async def test_a_waiter_that_leaves_takes_nobody_with_it(self, desk):
         async with desk.listening() as listener:
             leaves, stays = desk.ask(), desk.ask()
@@ -214,8 +234,24 @@ class TestCost:
             await asyncio.to_thread(thread.join, 10)
         assert kafka_threads() == []
 
+    async def test_a_read_back_that_fails_is_tried_again_at_leisure(self, desk, monkeypatch):
+        began = []
+        async with desk.listening() as listener:
+            monkeypatch.setattr(poll.Backfill, "_read", lambda self, reader: began.append(self) or 1 / 0)
+            waiting = listener.wait(desk.ask(start_offsets={}))
+            while len(began) < 3:
+                await asyncio.wait({waiting}, timeout=0.05)
+            assert "reading" in listener.trouble
+            assert "back failed: ZeroDivisionError" in listener.trouble
+        with pytest.raises(WaitError, match="closed"):
+            await waiting
+
 
 class TestRefused:
+    @pytest.fixture(autouse=True)
+    def soon_believed(self, monkeypatch):
+        monkeypatch.setattr(poll, "HOPELESS_SECONDS", 0.5)
+
     async def test_a_topic_that_does_not_exist(self, desk):
         async with shared_listener(desk.settings, "no-such-results") as listener:
             with pytest.raises(WaitError, match=r"no-such-results: .*does not exist"):
@@ -228,6 +264,7 @@ class TestRefused:
 
     async def test_a_broker_that_is_away_is_waited_for_until_the_deadline(self, desk, monkeypatch, caplog):
         monkeypatch.setattr("airflow_provider_langgraph.triggers.result.GRACE", timedelta(0))
+        monkeypatch.setattr("airflow_provider_langgraph.triggers.result.LEAST_WAIT", timedelta(0))
         monkeypatch.setattr("airflow_provider_langgraph.triggers.result.LOOK_SECONDS", 0.1)
         handle = desk.ask(seconds=1)
         monkeypatch.setenv(
@@ -244,15 +281,31 @@ class TestTrigger:
         desk.answer(handle)
         (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
         assert event.payload["kind"] == "result"
-        assert event.payload["result"]["correlation_id"] == str(handle.correlation_id)
+        assert WorkflowResultEvent.model_validate_json(event.payload["result"]).correlation_id == handle.correlation_id
 
-    async def test_it_says_so_when_nobody_answers(self, desk):
+    async def test_a_trigger_that_starts_after_the_deadline_still_finds_the_reply(self, desk):
+        handle = desk.ask(seconds=-120)
+        desk.answer(handle)
+        (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
+        assert event.payload["kind"] == "result"
+
+    async def test_a_connection_that_cannot_work_is_told_as_such(self, desk, monkeypatch):
+        handle = desk.ask()
+        extra = {"bootstrap.servers": "b:1", "acks": "0"}
+        monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": extra}))
+        (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
+        assert event.payload["kind"] == "refused"
+        assert "acks = '0'" in event.payload["error"]
+
+    async def test_it_says_so_when_nobody_answers(self, desk, monkeypatch):
+        monkeypatch.setattr("airflow_provider_langgraph.triggers.result.LEAST_WAIT", timedelta(seconds=1))
         handle = desk.ask(seconds=-120)
         (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
         assert event.payload == {"kind": "silence"}
 
-    async def test_it_says_so_when_it_cannot_wait(self, desk):
+    async def test_it_says_so_when_it_cannot_wait(self, desk, monkeypatch):
         handle = desk.ask(results_topic="no-such-results")
+        monkeypatch.setattr(poll, "HOPELESS_SECONDS", 0.5)
         (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
         assert event.payload["kind"] == "broken"
         assert "no-such-results" in event.payload["error"]

@@ -10,6 +10,7 @@ import pytest
 from workflow_events import (
     Attempt,
     DecodeError,
+    EncodeError,
     MessageTooLargeError,
     ResultStatus,
     UnsupportedSchemaError,
@@ -62,6 +63,11 @@ class TestPlainEvent:
         assert first == again
         assert first.payload.data == {"task": "process_data"}
         assert first.timestamp == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+    @pytest.mark.parametrize("timestamp_ms", [2 * 10**15, -(10**18), None])
+    def test_a_record_without_a_usable_timestamp_was_written_now(self, timestamp_ms):
+        before = datetime.now(UTC)
+        assert decode_event(record(PLAIN, timestamp_ms=timestamp_ms)).timestamp >= before
 
     def test_two_of_them_are_two_requests(self):
         assert decode_event(record(PLAIN)).event_id != decode_event(record(PLAIN, offset=43)).event_id
@@ -166,6 +172,16 @@ class TestRefused:
         body = json.dumps(json.loads(PLAIN) | {"event_id": str(uuid4())}).encode()
         with pytest.raises(DecodeError, match="differs from the correlation-id header"):
             decode_event(record(body, names=[("correlation-id", str(uuid4()).encode())]))
+
+    def test_a_result_whose_header_names_another(self):
+        answer = encode(result())
+        other = [("correlation-id", str(uuid4()).encode())]
+        with pytest.raises(DecodeError, match="differs from the correlation-id header"):
+            decode_result(Record("t", 0, 0, answer.value, other))
+
+    def test_half_a_character_cannot_be_written(self):
+        with pytest.raises(EncodeError, match="has no JSON form"):
+            encode(result(error="\ud800"))
 
     def test_a_newer_major_schema(self):
         with pytest.raises(UnsupportedSchemaError, match="upgrade"):

@@ -19,7 +19,7 @@ def test_a_timeout_is_a_duration(given, meant):
     assert as_timedelta(given) == meant
 
 
-@pytest.mark.parametrize("given", [0, -1, timedelta(0), "1h", True])
+@pytest.mark.parametrize("given", [0, -1, timedelta(0), "1h", True, float("inf"), float("nan"), timedelta.max])
 def test_what_is_no_duration_is_refused_by_name(given):
     with pytest.raises(SettingsError, match="timeout must be"):
         as_timedelta(given)

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_langgraph import attempt
 from airflow_provider_langgraph.exceptions import (
     FinalRunRejected,
+    KafkaSettingsError,
     RunFailed,
     RunTimedOut,
     SettingsError,
@@ -25,7 +26,7 @@ NOW = datetime.now(UTC)
 
 
 class StateStore(dict):
-    def set(self, key, value):
+    def set(self, key, value, *, retention):
         self[key] = value
 
 
@@ -57,6 +58,7 @@ def operator(**fields):
 
 class TestRequest:
     def test_it_carries_who_asks_and_until_when(self):
+        asked_after = datetime.now(UTC)
         event = operator(graph="desk", input={"a": 1}, timeout=60, config={"tags": ["t"]})._event(context())
 
         assert event.event_id == correlation_id(TI_ID)
@@ -65,7 +67,7 @@ class TestRequest:
         assert event.workflow_id == "desk"
         assert event.workflow_run_id == "run_1"
         assert event.payload.data == {"a": 1}
-        assert timedelta(0) < event.deadline - NOW <= timedelta(seconds=70)
+        assert asked_after <= event.deadline - timedelta(seconds=60) <= datetime.now(UTC)
         assert event.attempt.run_start == NOW
 
     def test_a_mapped_task_is_a_task_of_its_own(self):
@@ -76,17 +78,36 @@ class TestRequest:
         assert operator()._event(context()).event_id == operator()._event(context()).event_id
         assert operator()._event(context()).event_id != operator()._event(context(id=uuid4())).event_id
 
-    def test_a_task_that_has_returned_says_so_in_its_next_attempt(self):
-        seen = context()
-        assert operator()._event(seen).attempt.returned is False
-        operator().execute_complete(seen, {"kind": "result", "result": reply("success")})
-        assert operator()._event(seen).attempt.returned is True
+    def test_only_the_attempt_after_a_returned_result_is_a_clear(self):
+        tries = [context(id=uuid4()) for _ in range(4)]
+        for one in tries:
+            one["task_state_store"] = tries[0]["task_state_store"]
+
+        def returned(number):
+            return operator()._event(tries[number]).attempt.returned
+
+        assert returned(0) is False
+        operator().execute_complete(tries[0], fired("success"))
+        assert returned(0) is False  # run again itself, it is still the same request
+        assert (returned(1), returned(1)) == (True, True)
+        assert returned(2) is False  # the retry of a cleared task is a retry
+        operator().execute_complete(tries[2], fired("success"))
+        assert returned(3) is True
+
+    def test_a_task_keeps_the_name_of_its_deployment(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "")
+        first = context()
+        monkeypatch.setattr(attempt.Variable, "get", lambda key, default=None: "drawn first")
+        assert operator()._event(first).attempt.deployment == "drawn first"
+        monkeypatch.setattr(attempt.Variable, "get", lambda key, default=None: "drawn by another task")
+        assert operator()._event(first).attempt.deployment == "drawn first"
+        assert operator()._event(context()).attempt.deployment == "drawn by another task"
 
     def test_older_airflows_have_no_state_store(self):
         old = context()
         del old["task_state_store"]
         assert operator()._event(old).attempt.returned is False
-        assert operator().execute_complete(old, {"kind": "result", "result": reply("success")}) == {"answer": 42}
+        assert operator().execute_complete(old, fired("success")) == {"answer": 42}
 
     def test_execution_timeout_counts(self):
         event = operator(execution_timeout=timedelta(seconds=30))._event(context())
@@ -95,9 +116,10 @@ class TestRequest:
     @pytest.mark.parametrize(
         ("fields", "says"),
         [
-            ({"input": {"when": datetime(2026, 1, 1)}}, r"^input\.when: .*JSON values"),
-            ({"input": [1]}, r"^input: "),
-            ({"input": "{'a': 1}"}, r"^input: "),
+            ({"input": {"when": datetime(2026, 1, 1)}}, r"^input\.when: .*convert dates"),
+            ({"input": [1]}, r"^input: .*must be a mapping"),
+            ({"input": "{'a': 1}"}, r"^input: .*A template renders to text"),
+            ({"input": {"a": (1, 2)}}, r"^input\.a: .*make lists of tuples"),
             ({"config": {"recursion_limit": 0}}, r"^config\.recursion_limit: "),
             ({"config": {"temperature": 0}}, r"^config\.temperature: "),
             ({"config": {"configurable": {"thread_id": "x"}}}, r"^config\.configurable: .*thread_id"),
@@ -130,6 +152,11 @@ class TestArguments:
         assert operator().deferrable is True
 
 
+def fired(status, **fields):
+    result = reply(status, **fields)
+    return {"kind": "result", "result": result.model_dump_json()}
+
+
 def reply(status, **fields):
     return WorkflowResultEvent(
         correlation_id=correlation_id(TI_ID),
@@ -138,20 +165,37 @@ def reply(status, **fields):
         status=status,
         result={"answer": 42} if status == "success" else None,
         **fields,
-    ).model_dump(mode="json")
+    )
 
 
 class TestAnswer:
+    @pytest.mark.parametrize(
+        ("airflows", "error", "says"),
+        [
+            ({"error": "Trigger timeout"}, RunTimedOut, "is a triggerer running"),
+            ({"error": "Trigger failure", "traceback": ["boom"]}, WaitError, "the trigger that waited .* failed"),
+        ],
+    )
+    def test_a_deferral_that_airflow_ends_is_a_typed_error_too(self, airflows, error, says):
+        with pytest.raises(error, match=says):
+            operator().resume_execution("__fail__", airflows, context())
+
+    def test_a_result_may_hold_what_airflow_would_read_as_its_own(self):
+        odd = {"__type": "datetime", "__var": 5}
+        event = reply("success").model_copy(update={"result": odd}).model_dump_json()
+        assert operator().execute_complete(context(), {"kind": "result", "result": event}) == odd
+
     def test_the_return_value_is_the_result(self):
-        assert operator().execute_complete(context(), {"kind": "result", "result": reply("success")}) == {"answer": 42}
+        assert operator().execute_complete(context(), fired("success")) == {"answer": 42}
 
     @pytest.mark.parametrize(
         ("event", "error", "says"),
         [
-            ({"kind": "result", "result": reply("failure", error="boom")}, RunFailed, "boom"),
-            ({"kind": "result", "result": reply("error", error="no such graph")}, FinalRunRejected, "no such graph"),
+            (fired("failure", error="boom"), RunFailed, "boom"),
+            (fired("error", error="no such graph"), FinalRunRejected, "no such graph"),
             ({"kind": "silence"}, RunTimedOut, "is a langgraph-worker running"),
             ({"kind": "broken", "error": "cannot read"}, WaitError, "cannot read"),
+            ({"kind": "refused", "error": "acks = 0"}, KafkaSettingsError, "acks = 0"),
         ],
     )
     def test_anything_else_is_a_typed_error(self, event, error, says):
@@ -161,7 +205,7 @@ class TestAnswer:
     def test_a_failure_is_not_remembered_as_returned(self):
         seen = context()
         with pytest.raises(RunFailed):
-            operator().execute_complete(seen, {"kind": "result", "result": reply("failure")})
+            operator().execute_complete(seen, fired("failure"))
         assert attempt.RETURNED_KEY not in seen["task_state_store"]
 
 

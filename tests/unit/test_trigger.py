@@ -22,10 +22,10 @@ def test_it_can_be_built_again_from_what_it_serializes():
 
 
 def test_the_triggerers_log_shows_no_result():
-    payload = Reply(kind="result", result={"correlation_id": "c1", "status": "success", "result": {"secret": "s3cret"}})
+    payload = Reply(kind="result", correlation_id="c1", status="success", result='{"secret": "s3cret"}')
     event = TriggerEvent(payload)
 
     assert "s3cret" not in repr(event)
     assert "c1" in repr(event)
     assert "success" in repr(event)
-    assert event.model_dump(mode="json")["payload"]["result"]["result"] == {"secret": "s3cret"}
+    assert "s3cret" in event.model_dump(mode="json")["payload"]["result"]
