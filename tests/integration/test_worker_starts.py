@@ -71,7 +71,8 @@ def test_a_setting_that_librdkafka_does_not_know_is_a_wrong_setting(tmp_path):
 def test_no_project_is_named(tmp_path):
     done = worker_command(tmp_path, "run", LANGGRAPH_WORKER_LANGGRAPH_JSON="gone.json")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"langgraph-worker: there is no {tmp_path}/gone.json")
+    _starting, told, *_ = done.stderr.splitlines()
+    assert told.startswith(f"langgraph-worker: there is no {tmp_path}/gone.json")
     assert "Traceback" not in done.stderr
 
 
@@ -79,7 +80,7 @@ def test_no_broker_is_named_within_seconds(tmp_path):
     port = free_port()
     done = worker_command(tmp_path, "run", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    _starting, line = done.stderr.splitlines()
     assert line.startswith(f"langgraph-worker: no broker answers at 127.0.0.1:{port}")
     assert "Check KAFKA_BOOTSTRAP_SERVERS" in line
 
