@@ -18,6 +18,7 @@ from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from airflow_provider_langgraph.triggers import poll
 from airflow_provider_langgraph.triggers.listener import shared_listener
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger, wait_for_result
+from tests.support.kafka import QUIET
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import decode_result, encode
 
@@ -32,7 +33,7 @@ class Desk:
     def __init__(self, kafka):
         self.topic = kafka.fleet.results
         self.settings = KafkaHook().settings()
-        self._client = kafka.client | {"partitioner": "murmur2_random", "linger.ms": 0}
+        self._client = kafka.client | QUIET | {"partitioner": "murmur2_random", "linger.ms": 0}
         self._producer = Producer(self._client)
 
     def ask(self, correlation_id=None, *, seconds=15, **fields):

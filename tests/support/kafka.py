@@ -15,6 +15,9 @@ from workflow_events.codec import Encoded
 
 PARTITIONS = 3
 
+QUIET: dict[str, str | int | float | bool] = {"log_level": 0}
+"""For clients of the tests' own: that the broker goes away before them, at the end or on purpose, is no news."""
+
 
 class KafkaTopics:
     """The topics of one test, all of one prefix that no other test has.
@@ -29,7 +32,7 @@ class KafkaTopics:
         self.prefix = prefix
         self.fleet = fleet
         self.client = broker.client
-        self.admin = AdminClient(self.client)
+        self.admin = AdminClient({**self.client, **QUIET})
         self._producer: Producer | None = None
         self._created: list[str] = []
 
@@ -75,7 +78,7 @@ class KafkaTopics:
         if isinstance(value, Encoded):
             value, key, headers = value.value, key or value.key, headers or value.headers
         if self._producer is None:
-            self._producer = Producer({**self.client, "linger.ms": 0, "message.timeout.ms": 15_000})
+            self._producer = Producer({**self.client, **QUIET, "linger.ms": 0, "message.timeout.ms": 15_000})
         reports: list[tuple[KafkaError | None, Message]] = []
         where = {} if partition is None else {"partition": partition}
         self._producer.produce(
@@ -104,7 +107,7 @@ class KafkaTopics:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The group's committed offset of each partition; -1001 where there is none."""
         request = [TopicPartition(topic, number) for number in self._partitions(topic)]
-        with Consumer({**self.client, "group.id": group}) as consumer:
+        with Consumer({**self.client, **QUIET, "group.id": group}) as consumer:
             return {part.partition: part.offset for part in consumer.committed(request, timeout=15)}
 
     def close(self) -> None:
@@ -117,7 +120,7 @@ class KafkaTopics:
         return sorted(self.admin.list_topics(topic, timeout=15).topics[topic].partitions)
 
     def _consume(self, topic: str, timeout: float, enough: Any) -> list[Message]:
-        config = {**self.client, "group.id": f"{self.prefix}-reader", "enable.auto.commit": False}
+        config = {**self.client, **QUIET, "group.id": f"{self.prefix}-reader", "enable.auto.commit": False}
         consumer = Consumer({**config, "enable.partition.eof": True})
         found: list[Message] = []
         open_partitions = set(self._partitions(topic))

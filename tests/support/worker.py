@@ -20,7 +20,7 @@ from devtools.broker import Broker
 from devtools.kafka import prefixed_fleet
 from devtools.processes import wait_until
 from devtools.worker import Worker
-from tests.support.kafka import KafkaTopics
+from tests.support.kafka import QUIET, KafkaTopics
 from workflow_events import WorkflowResultEvent
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
@@ -176,7 +176,9 @@ def desk_of(
     config = json.dumps({**further, **broker.consumer, **quick, **(kafka_config or {})})
     own = {**settings(create_topics="false", **env), "KAFKA_CONFIG": config, **(variables or {})}
     worker = Worker(broker, manifest, folder, fleet=kafka.fleet, env=own)
-    replies = Consumer({**broker.client, **broker.consumer, "group.id": f"{prefix}-tests", "fetch.wait.max.ms": 10})
+    replies = Consumer(
+        {**broker.client, **broker.consumer, **QUIET, "group.id": f"{prefix}-tests", "fetch.wait.max.ms": 10}
+    )
     partitions = kafka.admin.list_topics(kafka.fleet.results, timeout=15).topics[kafka.fleet.results].partitions
     replies.assign([TopicPartition(kafka.fleet.results, number, 0) for number in partitions])
     try:
