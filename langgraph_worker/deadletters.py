@@ -8,6 +8,7 @@ import logging
 from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.producer import AckProducer, SendError
 from workflow_events.codec import Record
+from workflow_events.headers import CORRELATION_ID
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +37,28 @@ class DeadLetters:
     async def write(self, record: Record, error_type: str, reason: str) -> None:
         """Write one; tries again for as long as Kafka is away, since the event's offset waits for it.
 
-        A record that is too large for the topic is written without its body, and a header says so: its origin is named.
+        A record that is too large for the topic is written without its body, and if that is not enough without its key
+        and its own headers; a header says so each time, and its origin is named.
 
         :raises DeadLetterError: the broker refuses it for good.
         """
         headers = [*(record.headers or ()), *self._headers(record, error_type, reason)]
         pause = _FIRST_PAUSE
-        value = record.value
+        key, value = record.key, record.value
+        bare = False
         while True:
             try:
-                await self._producer.send(self._topic, record.key, value, headers)
+                await self._producer.send(self._topic, key, value, headers)
                 return
             except SendError as error:
                 if error.too_large and value is not None:
                     headers.append((PREFIX + "body-omitted-bytes", str(len(value)).encode()))
                     value = None
+                    continue
+                if error.too_large and not bare:
+                    key, bare = None, True
+                    headers = [pair for pair in headers if pair[0].startswith(PREFIX) or pair[0] == CORRELATION_ID]
+                    headers.append((PREFIX + "key-and-headers-omitted", b"true"))
                     continue
                 if not error.retriable:
                     raise DeadLetterError(f"the dead letter of {record.where} cannot be written: {error}") from None

@@ -70,6 +70,7 @@ class Executor:
         self._waiting = 0
         self._wake = asyncio.Event()
         self._stopping = False
+        self._claims_no_more = asyncio.Event()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.keeper = LeaseKeeper(store, settings.worker_id, settings.lease_seconds, settings.renew_seconds, self._lose)
 
@@ -87,20 +88,24 @@ class Executor:
 
         :raises BaseException: whatever went wrong in the worker's own handling of a run.
         """
-        while not self._stopping:
-            await self._claim()
-            self._on_room()
-            wake: asyncio.Future[Any] = asyncio.create_task(self._wake.wait())
-            await asyncio.wait({wake, self._crashed}, timeout=_LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
-            wake.cancel()
-            self._wake.clear()
-            if self._crashed.done():
-                self._crashed.result()
+        try:
+            while not self._stopping:
+                await self._claim()
+                self._on_room()
+                wake: asyncio.Future[Any] = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({wake, self._crashed}, timeout=_LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                wake.cancel()
+                self._wake.clear()
+                if self._crashed.done():
+                    self._crashed.result()
+        finally:
+            self._claims_no_more.set()
 
     async def drain(self, seconds: float) -> None:
         """Claim no more; let runs finish for so long, then cancel them and give them back to the store."""
         self._stopping = True
         self._wake.set()
+        await asyncio.wait({asyncio.ensure_future(self._claims_no_more.wait())}, timeout=_STUBBORN)
         if self._active:
             logger.info("waiting for %d runs to finish", len(self._active), extra={"action": "drain"})
             await self._settled(seconds)
@@ -120,16 +125,21 @@ class Executor:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def _claim(self) -> None:
+        await self.keeper.catch_up()
         free = self._concurrency - len(self._active)
-        if free <= 0:
-            return
+        if free <= 0 or any(active.stop is not None for active in self._active.values()):
+            return  # what is being stopped must have ended before it, or another, starts on its thread
         asked_at = time.monotonic()
         claims = await persist(lambda: self._store.claim(self._worker_id, free, self._graphs), "claim runs")
         # A short answer means that nothing else can start now: what still waits, waits for its thread or its graph.
         self._waiting = max(0, self._waiting - len(claims)) if len(claims) == free else 0
         self.keeper.hold([claim.lease for claim in claims], asked_at)
         for claim in claims:
-            self._start(claim)
+            if self._stopping:
+                self.keeper.drop(claim.lease)
+                await self._let_go(claim, _Stop.RELEASED.value)
+            else:
+                self._start(claim)
 
     def _start(self, claim: Claim) -> None:
         logger.info(

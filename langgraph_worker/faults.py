@@ -113,6 +113,8 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
+    SystemExit,
+    KeyboardInterrupt,
     TypeError,
     NameError,
     ImportError,

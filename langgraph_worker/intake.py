@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pydantic_core
+from pydantic import TypeAdapter, ValidationError
 
 from langgraph_worker import faults
 from langgraph_worker.deadletters import DeadLetters
@@ -21,7 +22,7 @@ from langgraph_worker.store.port import Accepted, Decision, Origin, Refusal, Req
 from workflow_events.codec import Record, decode_event
 from workflow_events.errors import DecodeError, UnsupportedSchemaError
 from workflow_events.headers import correlation_id_of
-from workflow_events.models import EventType, WorkflowEvent
+from workflow_events.models import EventType, Name, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_DEADLINE = timedelta(hours=24)
 """From acceptance, for events that name none: every request has a deadline."""
 
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 _UNKNOWN = "unknown"  # a result must name a workflow, even for a body that cannot be read
 _WILL_RUN = frozenset({Decision.FRESH, Decision.RESUMED})
 
@@ -77,26 +79,31 @@ class Rules:
 
 
 def screen(record: Record, rules: Rules) -> Request | Rejected:
-    """Judge one record. The only place where an event is refused before it is stored."""
+    """Judge one record. The only place where an event is refused before it is stored. Never raises."""
     origin = Origin(record.cluster, record.topic, record.partition, record.offset)
+    try:
+        return _judge(record, rules, origin)
+    except Exception as error:
+        # What nobody foresaw must not stop every worker of the fleet at this record, again and again.
+        logger.exception("%s: reading the event failed", record.where, extra={"action": "refused"})
+        reason = f"{record.where}: reading the event failed: {type(error).__name__}"
+        return _unread(record, faults.INVALID_EVENT, reason, rules, origin, (_UNKNOWN, _UNKNOWN))
+
+
+def _judge(record: Record, rules: Rules, origin: Origin) -> Request | Rejected:
     size = _size(record)
     if size > rules.max_bytes:
         text = (
             f"{record.where}: the event is {size:,} bytes, over this worker's limit of {rules.max_bytes:,}. Pass a "
             "reference to large data, or raise LANGGRAPH_WORKER_MAX_MESSAGE_BYTES"
         )
-        return _unread(record, faults.EVENT_TOO_LARGE, text, rules, origin)
+        return _unread(record, faults.EVENT_TOO_LARGE, text, rules, origin, (_UNKNOWN, _UNKNOWN))
     try:
         event = decode_event(record)
     except UnsupportedSchemaError as error:
-        return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, origin)
+        return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, origin, _names_in(record.value))
     except DecodeError as error:
-        return _unread(record, faults.INVALID_EVENT, str(error), rules, origin)
-    except Exception as error:
-        # What the codec did not foresee must not stop every worker of the fleet at this record, again and again.
-        logger.exception("%s: reading the event failed", record.where, extra={"action": "refused"})
-        reason = f"{record.where}: reading the event failed: {type(error).__name__}"
-        return _unread(record, faults.INVALID_EVENT, reason, rules, origin)
+        return _unread(record, faults.INVALID_EVENT, str(error), rules, origin, _names_in(record.value))
     graph = event.graph or rules.default_graph
     problem = _problem(event, graph, rules)
     if problem is not None or graph is None:
@@ -150,11 +157,12 @@ def _size(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def _unread(record: Record, fault: Fault, reason: str, rules: Rules, origin: Origin) -> Rejected:
+def _unread(
+    record: Record, fault: Fault, reason: str, rules: Rules, origin: Origin, names: tuple[str, str]
+) -> Rejected:
     correlation = correlation_id_of(record.headers)
     if correlation is None:
         return Rejected(fault, reason, None)
-    names = _names_in(record.value) if fault is not faults.EVENT_TOO_LARGE else (_UNKNOWN, _UNKNOWN)
     return Rejected(fault, reason, _refusal(correlation, names, fault, reason, rules, rules.results_topic, origin))
 
 
@@ -165,8 +173,15 @@ def _names_in(value: bytes | None) -> tuple[str, str]:
     except ValueError:
         body = {}
     found = [body.get(name) if isinstance(body, dict) else None for name in ("workflow_id", "workflow_run_id")]
-    workflow, run = (text if isinstance(text, str) and 0 < len(text) <= 512 else _UNKNOWN for text in found)
+    workflow, run = (_name_or_unknown(name) for name in found)
     return workflow, run
+
+
+def _name_or_unknown(value: object) -> str:
+    try:
+        return _NAME.validate_python(value, strict=True)
+    except ValidationError:
+        return _UNKNOWN
 
 
 def _refusal(

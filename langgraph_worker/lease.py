@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 _MARGIN = 0.8  # of the lease: an owner that could not renew by then gives up before another may take over
 _RETRY = 1.0  # seconds after a renewal that failed
 _LEAST = 0.05
+_LATE = 1.0  # seconds for a renewal that comes after its time anyhow
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class LeaseKeeper:
         self._on_lost = on_lost
         self._renewed: dict[Lease, float] = {}
         self._call: _Call | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     def hold(self, leases: Collection[Lease], claimed_at: float) -> None:
         """Start renewing.
@@ -73,8 +75,17 @@ class LeaseKeeper:
                 self._call.answer.cancel()
                 await asyncio.wait({self._call.answer})
 
+    async def catch_up(self) -> None:
+        """Renew at once if the event loop has stood still for so long that leases may have run out."""
+        if self._renewed and time.monotonic() - min(self._renewed.values()) >= self._longest:
+            await self._renew()
+
     async def _renew(self) -> bool:
         """Ask once, or wait for the answer to what was asked; whether the store has answered."""
+        async with self._one_at_a_time:
+            return await self._ask()
+
+    async def _ask(self) -> bool:
         if self._call is None:
             if not self._renewed:
                 return True
@@ -82,8 +93,11 @@ class LeaseKeeper:
             answer = asyncio.create_task(self._store.renew(self._worker_id, held), name="renew")
             self._call = _Call(answer, held, time.monotonic())
         oldest = min(self._renewed.values(), default=time.monotonic())
+        left = oldest + self._longest - time.monotonic()
+        # When the loop has stood still it is too late already; whether anybody took the thread, the store knows.
+        patience = max(left, _LEAST) if left > 0 else _LATE
         # Not a timeout around the call: cancelling it would wait for a database that does not answer.
-        await asyncio.wait({self._call.answer}, timeout=max(oldest + self._longest - time.monotonic(), _LEAST))
+        await asyncio.wait({self._call.answer}, timeout=patience)
         lost, answered = self._read_answer()
         now = time.monotonic()
         lost |= {lease for lease, at in self._renewed.items() if now - at >= self._longest}

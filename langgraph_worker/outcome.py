@@ -56,7 +56,7 @@ def locate(value: Any, convert: Callable[[Any], object]) -> NotSerializableError
     return None
 
 
-_REFUSALS = (ValueError, TypeError, RecursionError)
+_REFUSALS = (Exception,)  # a graph's own objects may raise anything when they are looked at
 
 
 def _jsonable(value: Any) -> JsonValue:
@@ -120,7 +120,10 @@ def describe(error: BaseException) -> str:
             for detail in error.errors(include_url=False, include_input=False)
         ]
         return f"{error.title}: {'; '.join(lines)}"
-    return str(error) or type(error).__name__
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - an exception may fail to say what it is
+        return f"{type(error).__name__}, which has no text"
 
 
 @dataclass(frozen=True, slots=True)

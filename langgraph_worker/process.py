@@ -39,17 +39,28 @@ def serve(settings: WorkerSettings, graphs: Graphs) -> int:
             signal.signal(number, _handler(loop, worker.stop))
         return await worker.run()
 
-    try:
-        code = loop.run_until_complete(main())
-    except SystemExit as error:
-        logger.critical("the worker ends: a graph called sys.exit(%s)", error.code, extra={"action": "failed"})
-        _leave_at_once(1)
+    code = _run_through(loop, loop.create_task(main()))
     nodes.shutdown(wait=False, cancel_futures=True)
     if _still_busy(_LAST_THREADS) or asyncio.all_tasks(loop):
         logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
         _leave_at_once(code)
     loop.close()
     return code
+
+
+def _run_through(loop: asyncio.AbstractEventLoop, task: asyncio.Task[int]) -> int:
+    """Run a task to its end.
+
+    A node that calls ``sys.exit()`` breaks out of the loop, which then goes on: what it raised is on its own task, and
+    becomes its run's result.
+    """
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            logger.error("a graph raised %s; its run fails", type(error).__name__, extra={"action": "failed"})
 
 
 def _still_busy(seconds: float) -> bool:

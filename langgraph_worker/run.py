@@ -86,7 +86,19 @@ async def find_position(graph: Pregel[Any], config: RunnableConfig, claim: Claim
             f"graph {claim.graph!r} no longer has the node {', '.join(map(repr, gone))}, which the run knew when it "
             "started. Deploy a graph that has it, or clear the task with on_clear='restart' to start over",
         )
-    return Position(Standing.INTERRUPTED if state.interrupts else Standing.UNDER_WAY, state)
+    waits = bool(state.interrupts) or _at_breakpoint(graph, state)
+    return Position(Standing.INTERRUPTED if waits else Standing.UNDER_WAY, state)
+
+
+def _at_breakpoint(graph: Pregel[Any], state: StateSnapshot) -> bool:
+    """Whether a thread may stand at a static breakpoint, which leaves no question in the state."""
+    if not state.next:
+        return False
+    before = graph.interrupt_before_nodes
+    if before == "*" or set(before) & set(state.next):
+        return True
+    # The state does not tell which node wrote last: rather ask a person once more than go on without one.
+    return bool(graph.interrupt_after_nodes)
 
 
 def run_config(claim: Claim, recursion_limit: int, usage: UsageMetadataCallbackHandler) -> RunnableConfig:
@@ -142,15 +154,15 @@ class Runner:
             try:
                 async with limit:
                     end = await self._drive(claim, usage, steps)
-            except StoreError:
-                raise  # the database's trouble is no end of the run
-            except Exception as error:  # noqa: BLE001  (whatever a graph raises is its result, not the worker's end)
+                waits = end.interrupts is not None
+                steps.close_open(StepStatus.INTERRUPTED if waits else StepStatus.COMPLETED, None)
+                outcome = _ended(Reporter(claim, self.worker_id, started_at, usage.usage_metadata), end)
+            except (StoreError, asyncio.CancelledError, GeneratorExit):
+                raise  # no end of the run: the database's trouble, or ours
+            except BaseException as error:  # noqa: BLE001  (whatever a graph raises is its result, sys.exit() too)
                 steps.close_open(StepStatus.FAILED, "the run ended before the node did")
                 reporter = Reporter(claim, self.worker_id, started_at, usage.usage_metadata)
                 return _failed(reporter, error, steps, timed_out=limit.expired())
-            waits = end.interrupts is not None
-            steps.close_open(StepStatus.INTERRUPTED if waits else StepStatus.COMPLETED, None)
-            outcome = _ended(Reporter(claim, self.worker_id, started_at, usage.usage_metadata), end)
             return self._sendable(outcome)
 
     def _sendable(self, outcome: Outcome) -> Outcome:
@@ -234,7 +246,7 @@ def _ended(reporter: Reporter, end: _End) -> Outcome:
         return reporter.fault(faults.RESULT_NOT_SERIALIZABLE, text, now, error)
 
 
-def _failed(reporter: Reporter, error: Exception, steps: StepRecorder, *, timed_out: bool) -> Outcome:
+def _failed(reporter: Reporter, error: BaseException, steps: StepRecorder, *, timed_out: bool) -> Outcome:
     now = datetime.now(UTC)
     if timed_out:
         at = reporter.claim.event.deadline

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph_worker.outcome import capped
+from langgraph_worker.outcome import capped, describe
 from langgraph_worker.patience import persist
 from langgraph_worker.store.port import Claim, RunStore, Step, StepStatus
 
@@ -102,7 +102,7 @@ class StepRecorder:
             status=status,
             finished_at=now,
             output=capped(data.get("result"), self._cap),
-            error=None if error is None else f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+            error=None if error is None else f"{type(error).__name__}: {describe(error)}"[:_LONGEST_ERROR],
         )
 
     async def _write(self) -> None:

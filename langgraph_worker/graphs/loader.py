@@ -100,7 +100,7 @@ class Graphs:
         if _is_async(graph.value):
             return graph.value(**arguments)
         # A plain function may block (build a client, ask a server for its models): not on the event loop.
-        return await asyncio.to_thread(graph.value, **arguments)
+        return await _in_thread(graph.value, **arguments)
 
 
 def load_graphs(manifest: Manifest, store: BaseStore) -> Graphs:
@@ -129,7 +129,7 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
         module = _import_file(spec, manifest) if spec.is_file else importlib.import_module(spec.source)
     except GraphLoadError as error:
         raise GraphLoadError(f"{place}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GraphLoadError(
             f"{place}: importing it raises {type(error).__name__}: {error}. Install what it needs into the worker's "
             "environment, or correct the file"
@@ -218,11 +218,22 @@ async def _unwrap(value: Any, stack: AsyncExitStack) -> Any:
     return value
 
 
+async def _in_thread(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def call() -> Any:
+        try:
+            return function(*arguments, **named)
+        except StopIteration as error:
+            # No future takes it: whoever awaits would wait for ever.
+            raise RuntimeError(f"{function!r} raised StopIteration") from error
+
+    return await asyncio.to_thread(call)
+
+
 async def _enter_in_thread(manager: AbstractContextManager[Any], stack: AsyncExitStack) -> Any:
-    entered = await asyncio.to_thread(manager.__enter__)
+    entered = await _in_thread(manager.__enter__)
 
     async def leave(*exception: Any) -> bool:
-        return bool(await asyncio.to_thread(manager.__exit__, *exception))
+        return bool(await _in_thread(manager.__exit__, *exception))
 
     stack.push_async_exit(leave)
     return entered

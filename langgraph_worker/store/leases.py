@@ -34,14 +34,15 @@ async def running(connection: AsyncConnection, lease: Lease, now: datetime) -> U
 
 
 async def renew(
-    connection: AsyncConnection, worker_id: str, leases: Collection[Lease], *, until: datetime, now: datetime
+    connection: AsyncConnection, worker_id: str, leases: Collection[Lease], *, until: datetime
 ) -> set[Lease]:
     """See :meth:`~langgraph_worker.store.port.RunStore.renew`."""
     if not leases:
         return set()
     names = {lease.thread_id for lease in leases}
+    # Also what has run out: the token says that nobody has taken it, or ended its run, in the meantime.
     held = select(threads.c.thread_id, threads.c.token).where(
-        threads.c.thread_id.in_(names), threads.c.owner == worker_id, is_valid(now)
+        threads.c.thread_id.in_(names), threads.c.owner == worker_id, threads.c.held == threads.c.token
     )
     tokens = {row.thread_id: row.token for row in await connection.execute(held.with_for_update())}
     kept = {lease for lease in leases if tokens.get(lease.thread_id) == lease.token}

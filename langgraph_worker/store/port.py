@@ -218,7 +218,10 @@ class RunStore(Protocol):
         """
 
     async def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
-        """Prolong the leases; return those that are lost (ended from outside, or run out): stop their runs at once."""
+        """Prolong the leases; return those that are lost (ended from outside, or taken over): stop their runs at once.
+
+        A lease that has run out is prolonged too while nobody has taken the thread: its owner stood still.
+        """
 
     async def remember_nodes(self, lease: Lease, nodes: Collection[str]) -> None:
         """Keep the graph's node names with the logical run that the lease is running, at its first start."""

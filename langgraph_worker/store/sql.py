@@ -82,8 +82,7 @@ class SqlRunStore(RunStore):
 
     async def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
         async with self._database.write() as connection:
-            now = self._now()
-            return await leasing.renew(connection, worker_id, leases, until=now + self._lease, now=now)
+            return await leasing.renew(connection, worker_id, leases, until=self._now() + self._lease)
 
     async def remember_nodes(self, lease: Lease, nodes: Collection[str]) -> None:
         async with self._database.write() as connection:

@@ -98,9 +98,20 @@ async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: SqlRunStore, clo
     clock.advance(LEASE - 1)
     assert await store.renew("w1", [kept.lease]) == set()
     clock.advance(1)
+    (taken,) = await store.claim("w2", 10, ["graph"])
+    assert taken.correlation_id == lost.correlation_id
     assert await store.renew("w1", [kept.lease, lost.lease]) == {lost.lease}
     clock.advance(LEASE - 1)
     assert await holds(store, kept.lease)
+
+
+async def test_an_owner_that_stood_still_still_owns_what_nobody_took(store: SqlRunStore, clock: Clock) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    clock.advance(LEASE * 2)
+    assert await store.renew("w1", [claim.lease]) == set()
+    assert await holds(store, claim.lease)
+    assert await store.claim("w2", 10, ["graph"]) == []
 
 
 async def test_renewing_nothing_loses_nothing(store: SqlRunStore) -> None:

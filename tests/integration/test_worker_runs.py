@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from confluent_kafka import Producer
 
 from devtools.broker import Broker
+from tests.support.kafka import QUIET
 from tests.support.worker import PLAIN, Desk, desk_of
 from workflow_events import ResultStatus
 from workflow_events.headers import value_of
@@ -110,7 +112,7 @@ def test_a_newer_attempt_stops_the_older_run(desk):
         ("unstorable", {}, "error", "result_not_serializable", False, "node 'lock': value.tools[1] is a _thread.lock"),
         ("unsendable", {}, "error", "result_not_serializable", False, "value.errors[0] is a ValueError"),
         ("not_a_graph", {}, "error", "graph_not_usable", False, "./graphs.py:not_a_graph"),
-        ("unheard_of", {}, "error", "unknown_graph", False, "Known: asks, big, echo"),
+        ("unheard_of", {}, "error", "unknown_graph", False, "Known: asks, big, dies, echo"),
     ],
 )
 def test_what_goes_wrong_in_a_run_is_answered_and_logged(desk, graph, data, status, error_type, retriable, text):
@@ -164,6 +166,26 @@ def test_garbage_is_dead_lettered_as_it_came_with_the_reason(desk, value):
     assert value_of(headers, "dead-letter-error-type") == "invalid_event"
     assert value_of(headers, "dead-letter-topic") == desk.kafka.fleet.events
     assert f"[{partition}]@{offset}" in value_of(headers, "dead-letter-reason")
+
+
+@pytest.mark.parametrize("part", ["value", "header"])
+def test_garbage_as_large_as_the_topic_takes_is_dead_lettered_without_its_bulk(desk, part):
+    bulk = b"x" * 1_048_300  # the topic's limit is 1,048,588 bytes, and a dead letter has headers of its own
+    value, headers = (bulk, []) if part == "value" else (b"garbage", [("mine", bulk)])
+    reports = []
+    producer = Producer({**desk.kafka.client, **QUIET, "message.max.bytes": 2_000_000})
+    producer.produce(
+        desk.kafka.fleet.events, value, headers=headers, on_delivery=lambda *report: reports.append(report)
+    )
+    producer.flush(10)
+    [(error, message)] = reports
+    assert error is None
+    letter = dead_letter(desk, message.partition(), message.offset())
+    assert letter.value() is None
+    assert value_of(letter.headers(), "mine") is None
+    assert value_of(letter.headers(), "dead-letter-error-type") == "event_too_large"
+    assert value_of(letter.headers(), "dead-letter-body-omitted-bytes") == str(len(value))
+    assert desk.run("echo").status is ResultStatus.SUCCESS
 
 
 def test_garbage_that_names_its_waiter_is_answered_too(desk):

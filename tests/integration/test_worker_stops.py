@@ -176,17 +176,36 @@ def test_a_result_that_kafka_refuses_holds_back_no_other(broker, tmp_path):
             assert desk.run("echo").status is ResultStatus.SUCCESS
 
 
-def test_a_graph_that_exits_ends_the_worker_with_an_error(desk):
-    desk.ask("exits")
-    assert desk.worker.child.wait(SECONDS) == 1
-    assert "a graph called sys.exit(0)" in desk.worker.child.output()
+@pytest.mark.parametrize("graph", ["exits", "exits_loop"])
+def test_a_graph_that_exits_fails_its_run_and_no_other(desk, graph):
+    held = desk.gate()
+    other = desk.ask("gated", held.data)
+    held.wait_for("waiting")
+    result = desk.run(graph)
+    assert (result.status, result.error_type, result.retriable) == (ResultStatus.FAILURE, "SystemExit", False)
+    held.open()
+    assert desk.answer(other).status is ResultStatus.SUCCESS
+    assert held.ledger == ["first", "waiting", "passed", "last"]
+
+
+def test_a_loop_that_stands_still_past_the_lease_doubles_nothing(broker, tmp_path):
+    with desk_of(broker, tmp_path, lease_seconds="1", renew_seconds="0.2") as desk, desk.worker:
+        held, still = desk.gate(), desk.gate()
+        other = desk.ask("gated", held.data)
+        held.wait_for("waiting")
+        slow = desk.ask("stands_still", {**still.data, "size": 4})
+        assert desk.answer(slow).status is ResultStatus.SUCCESS
+        held.open()
+        assert desk.answer(other).attempts == 1
+        assert still.ledger == ["began", "ended"]
+        assert held.ledger == ["first", "waiting", "passed", "last"]
 
 
 @pytest.mark.timeout(60)
 def test_an_event_that_kills_its_workers_is_given_up(desk):
-    event = desk.ask("exits")
+    event = desk.ask("dies")
     for _ in range(4):
-        assert desk.worker.child.wait(SECONDS) == 1
+        assert desk.worker.child.wait(SECONDS) == -signal.SIGKILL
         desk.worker.launch()
     result = desk.answer(event)
     assert (result.status, result.error_type, result.retriable) == (ResultStatus.FAILURE, "worker_lost", False)

@@ -187,6 +187,7 @@ def test_a_module_by_its_dotted_name(tmp_path):
         ("./a.py:graph", "import no_such_package", "importing it raises ModuleNotFoundError: No module named"),
         ("./a.py:graph", "def broken(:", "importing it raises SyntaxError"),
         ("./a.py:graph", "raise OSError('no model server')", "importing it raises OSError: no model server"),
+        ("./a.py:graph", "import sys; sys.exit(0)", "importing it raises SystemExit: 0"),
         ("./a.py:graph", "grahp = 1", "there is no 'graph' in ./a.py"),
         ("./a.py:graph", HEAD + "graph = StateGraph(State)", "it does not compile: Graph must have an entrypoint"),
         ("./a.py:graph", "graph = 1", "'graph' is a int, not a compiled graph"),
@@ -201,6 +202,13 @@ def test_what_cannot_be_loaded_is_named_with_graph_file_and_reason(tmp_path, ent
     assert entry in message
     assert str(tmp_path / "langgraph.json") in message
     assert reason in message
+
+
+async def test_a_factory_that_runs_out_of_an_iterator_ends_its_run(tmp_path):
+    graphs = project(tmp_path, out=HEAD + "def graph(): return next(x for x in [])")
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        async with graphs.open("out", CONFIG):
+            pass
 
 
 async def test_a_factory_that_gives_no_graph_is_named(tmp_path):

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from langgraph_worker import faults
 from langgraph_worker.intake import DEFAULT_DEADLINE, Rejected, Rules, screen
@@ -132,6 +134,35 @@ def test_what_cannot_be_read_is_answered_by_its_header(bad, fault):
     found = refused(screen(bad, RULES), fault)
     assert found.refusal is not None
     assert found.refusal.result.correlation_id == CORRELATION
+
+
+@given(
+    body=st.binary(max_size=200)
+    | st.dictionaries(
+        st.sampled_from([*PLAIN, "event_id", "attempt", "config", "deadline", "graph"]),
+        st.none() | st.integers() | st.text() | st.sampled_from(list(PLAIN.values())),
+    ).map(lambda body: json.dumps(body).encode()),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(["correlation-id", "event-type", "schema-version"]),
+            st.none() | st.binary(max_size=40) | st.just(str(CORRELATION).encode()),
+        ),
+        max_size=3,
+    ),
+    timestamp_ms=st.none() | st.integers(-(2**63), 2**63 - 1),
+)
+def test_no_record_stops_the_intake(body, headers, timestamp_ms):
+    found = screen(Record("events", 2, 7, body, headers, timestamp_ms=timestamp_ms, cluster="c1"), RULES)
+    if isinstance(found, Rejected):
+        assert "events[2]@7" in found.reason
+        assert "reading the event failed" not in found.reason  # what nobody foresaw
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "", "x" * 513, 7])
+def test_a_name_that_cannot_be_kept_is_unknown(name):
+    found = refused(screen(record(workflow_run_id=name, header=CORRELATION), RULES), faults.INVALID_EVENT)
+    assert found.refusal is not None
+    assert (found.refusal.result.workflow_id, found.refusal.result.workflow_run_id) == ("example_dag", "unknown")
 
 
 def test_an_unreadable_record_that_names_nobody_is_only_dead_lettered():

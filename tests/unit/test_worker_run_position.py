@@ -85,6 +85,17 @@ async def test_a_breakpoint_waits_for_a_person_too(desk):
     assert (result.status, result.interrupts, result.result) == (ResultStatus.INTERRUPTED, [], {"log": ["a"]})
 
 
+@pytest.mark.parametrize("where", [{"interrupt_before": ["b"]}, {"interrupt_before": "*"}, {"interrupt_after": ["a"]}])
+async def test_a_breakpoint_still_waits_after_a_takeover(desk, where):
+    graph = chain(a=lambda state: {"log": ["a"]}, b=lambda state: {"log": ["b"]}).compile(**where)
+    claim = await desk.claim("g")
+    before = await desk.only_run(claim, graph)
+    assert before.result.status is ResultStatus.INTERRUPTED
+    after = await desk.run(claim, graph)
+    assert after.result.status is ResultStatus.INTERRUPTED
+    assert "b" not in (after.result.result["log"] or [])
+
+
 async def test_a_graph_that_lost_a_node_is_not_continued(desk):
     failing = Failing(1, ConnectionError())
     await desk.run(await desk.attempt("t", "g"), chain(a=lambda state: {}, b=failing))

@@ -1,6 +1,8 @@
 """Graphs that do what tests need: leave a trace in files, wait for one, go wrong in each way."""
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 import time
@@ -97,6 +99,22 @@ def leave(state: State) -> State:
     sys.exit(0)
 
 
+async def leave_the_loop(state: State) -> State:
+    sys.exit(0)
+
+
+def die(state: State) -> State:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+async def stand_still(state: State) -> State:
+    note(state, "began")
+    time.sleep(state["size"])  # noqa: ASYNC251 - an agent that computes without awaiting
+    note(state, "ended")
+    return {}
+
+
 echo = chain(State, say=say)
 steps = chain(State, first=first, last=last)
 gated = chain(State, first=first, gate=wait_for_gate, last=last).compile()
@@ -108,6 +126,9 @@ unstorable = chain(State, lock=give_a_lock)
 unsendable = chain(State, errors=give_an_exception)
 asks = chain(State, ask=ask)
 exits = chain(State, leave=leave)
+exits_loop = chain(State, leave=leave_the_loop)
+dies = chain(State, die=die)
+stands_still = chain(State, compute=stand_still)
 
 
 def not_a_graph() -> str:
