@@ -154,7 +154,7 @@ def test_check_says_ok_line_by_line(broker, tmp_path):
     assert all(line.startswith("ok ") for line in lines.values())
     assert lines["config"].startswith("ok 6 settings from the environment, 1 from flags")
     assert broker.bootstrap_servers in lines["broker"]
-    assert lines["graphs"].startswith("ok asks, big, echo")
+    assert lines["graphs"].startswith("ok asks, big, dies, echo")
 
 
 def test_check_names_every_fault_at_once(tmp_path):
