@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 from pydantic import ValidationError
@@ -162,7 +161,7 @@ class LangGraphTriggerOperator(BaseOperator):
         events = self.events_topic or conf.get("langgraph", "events_topic", fallback=Fleet().events)
         results = self.results_topic or conf.get("langgraph", "results_topic", fallback=Fleet().results)
         event = self._event(context)
-        hook.require_topics(events, results)
+        hook.require_topics(events)
         # Before the request is out: the reply cannot lie before these, however fast the agent is.
         ends = hook.end_offsets(results)
         try:
@@ -193,7 +192,7 @@ class LangGraphTriggerOperator(BaseOperator):
         ti = context["ti"]
         now = datetime.now(UTC)
         fields = {
-            "event_id": UUID(str(correlation_id(ti.id))),
+            "event_id": correlation_id(ti.id),
             "event_type": EventType.WORKFLOW_TRIGGERED,
             "source": EventSource.AIRFLOW,
             "workflow_id": self.workflow_id or ti.dag_id,

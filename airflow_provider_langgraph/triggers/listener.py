@@ -62,10 +62,6 @@ class ResultListener:
         self._thread.stop()
         self._fail(WaitError("the listener was closed"))
 
-    async def closed(self) -> None:
-        """Wait for the thread to let go of its consumer."""
-        await asyncio.to_thread(self._thread.join)
-
     def _left(self, key: bytes, done: asyncio.Future[Record]) -> None:
         if done.cancelled():
             self._thread.send(Unregister(key))
