@@ -42,7 +42,7 @@ class DockerKafka(Broker):
     kind = "docker"
 
     def __init__(self) -> None:
-        _require_image()
+        require_image(IMAGE)
         self._port = free_port()
         super().__init__(f"127.0.0.1:{self._port}")
         self._container: DockerContainer | None = None
@@ -81,7 +81,11 @@ def _container(port: int) -> DockerContainer:
     return container
 
 
-def _require_image() -> None:
+def require_image(image: str) -> None:
+    """Have an image at hand, pulled if need be.
+
+    :raises MissingToolError: when there is no engine, or the image cannot be had.
+    """
     if not _engine_listens():
         raise MissingToolError("no Docker engine answers")
     try:
@@ -92,11 +96,11 @@ def _require_image() -> None:
     try:
         with contextlib.closing(docker.from_env()) as engine:
             try:
-                engine.images.get(IMAGE)
+                engine.images.get(image)
             except ImageNotFound:
-                engine.images.pull(IMAGE)
+                engine.images.pull(image)
     except (DockerException, OSError) as error:
-        raise MissingToolError(f"Docker cannot get the image {IMAGE}: {str(error)[:200]}") from error
+        raise MissingToolError(f"Docker cannot get the image {image}: {str(error)[:200]}") from error
 
 
 def _engine_listens() -> bool:

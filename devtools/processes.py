@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import pwd
 import random
 import signal
 import socket
@@ -20,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from devtools.errors import ChildDiedError, DevtoolsError, MissingToolError, NotReadyError, PortInUseError
 from devtools.reaper import ANCESTRY, kill_descendants
@@ -41,6 +42,7 @@ class Child:
     :param log: file that gets its output; a new process appends.
     :param env: its whole environment; None for this process's own.
     :param ends: whether it ends by itself once its work is done; that is not missed.
+    :param user: the account it runs as; None for this process's own. Only root may name one.
     :raises MissingToolError: when the program does not exist.
     """
 
@@ -53,8 +55,9 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         ends: bool = False,
+        user: str | None = None,
     ) -> None:
-        _start_reaper()
+        reaper = _start_reaper()
         self.name = name
         self.log = log
         self._ends = ends
@@ -75,9 +78,12 @@ class Child:
                     env=environment,
                     cwd=cwd,
                     start_new_session=True,
+                    **as_user(user),
                 )
         except FileNotFoundError as error:
             raise MissingToolError(f"cannot start the {name}: {error.filename} does not exist") from error
+        if user is not None:
+            _name_to(reaper, self.pid)
         _expected.append(self)
 
     @property
@@ -196,6 +202,13 @@ def _ask(check: Callable[[], _T | None]) -> _T | None:
         raise
 
 
+def as_user(name: str | None) -> dict[str, Any]:
+    """Arguments of :mod:`subprocess` for a process of that account, with its primary group alone; none for None."""
+    if name is None:
+        return {}
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+
+
 def free_port() -> int:
     """A TCP port that nothing on this machine listens on.
 
@@ -237,16 +250,24 @@ def _status_words(status: int) -> str:
 _reaper: subprocess.Popen[bytes] | None = None
 
 
-def _start_reaper() -> None:
-    """Start the reaper of this process, once."""
+def _start_reaper() -> subprocess.Popen[bytes]:
+    """The reaper of this process, started once."""
     global _reaper
     if _reaper is not None:
-        return
+        return _reaper
     script = Path(__file__).with_name("reaper.py")
     _reaper = subprocess.Popen(
         [sys.executable, "-P", str(script), _OWN_ID], stdin=subprocess.PIPE, start_new_session=True, cwd="/"
     )
     atexit.register(_dismiss_reaper, _reaper)
+    return _reaper
+
+
+def _name_to(reaper: subprocess.Popen[bytes], pid: int) -> None:
+    """Tell the reaper of a child of another account, whose environment it may be unable to read."""
+    assert reaper.stdin is not None
+    reaper.stdin.write(b"%d\n" % pid)
+    reaper.stdin.flush()
 
 
 def _dismiss_reaper(reaper: subprocess.Popen[bytes]) -> None:

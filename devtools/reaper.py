@@ -1,16 +1,21 @@
 """Ends what a parent left behind: ``python -P reaper.py ID``, started by :mod:`devtools.processes` only.
 
 It waits until its standard input closes, which the kernel sees to however the parent ended, SIGKILL included.
-Then it ends every process that carries ID in its ancestry. A parent-death signal (``PR_SET_PDEATHSIG``) would do
-less: it reaches the direct child only, not Airflow's task processes, and fires when the starting THREAD ends.
+Then it ends every process that carries ID in its ancestry, and each whose process id was a line of that input: root in
+a container may signal what runs as another account, but not read its environment. A parent-death signal
+(``PR_SET_PDEATHSIG``) would do less: it reaches the direct child only, not Airflow's task processes, and fires when the
+starting THREAD ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 ANCESTRY = "DEVTOOLS_ANCESTRY"
 """Environment variable with the ids of all the parents of a process, from the outermost in, with ``:`` between."""
@@ -49,15 +54,38 @@ def kill_descendants(ancestor: str) -> None:
         time.sleep(0.02)  # until the kernel has taken them away, and to see what they forked meanwhile
 
 
+def open_each(lines: Iterable[bytes]) -> list[int]:
+    """A file descriptor for each process that is named and lives. It never means another one, as an id may later."""
+    opened = []
+    for line in lines:
+        with contextlib.suppress(OSError):  # it ended meanwhile, or the kernel is older than 5.3
+            opened.append(os.pidfd_open(int(line)))
+    return opened
+
+
+def signal_named(named: list[int], number: signal.Signals) -> None:
+    """Send a signal to each process of :func:`open_each` that was not waited for yet."""
+    for descriptor in named:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+
+
+def any_lives(named: list[int]) -> bool:
+    """Whether a process of :func:`open_each` has not ended yet."""
+    return len(select.select(named, [], [], 0)[0]) < len(named)
+
+
 def main(ancestor: str) -> None:
     """Wait for the parent's end, then end what it left: TERM, 10 s, KILL."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
+    named = open_each(sys.stdin.buffer)
     signal_each(descendants(ancestor), signal.SIGTERM)
+    signal_named(named, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
-    while descendants(ancestor) and time.monotonic() < deadline:
+    while (any_lives(named) or descendants(ancestor)) and time.monotonic() < deadline:
         time.sleep(0.1)
+    signal_named(named, signal.SIGKILL)
     kill_descendants(ancestor)
 
 

@@ -1,4 +1,4 @@
-"""The real parts that tests share: one Kafka broker, one Airflow and one worker a run, each only if a test asks."""
+"""The real parts that tests share: one Kafka broker, PostgreSQL, Airflow and worker a run, each only if a test asks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ os.environ.update(
 
 from devtools.airflow import AirflowStack  # noqa: E402 - see above
 from devtools.broker import Broker  # noqa: E402
-from devtools.errors import DevtoolsError  # noqa: E402
+from devtools.errors import DevtoolsError, MissingToolError  # noqa: E402
 from devtools.kafka import choose, prefixed_fleet, real_kafka_required  # noqa: E402
+from devtools.postgres import PostgresServer, choose_postgres, postgres_required  # noqa: E402
 from devtools.worker import Worker  # noqa: E402
 from tests.support.kafka import KafkaTopics  # noqa: E402
 from workflow_events import Fleet  # noqa: E402
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SYSTEM = Path(__file__).parent / "system"
 
 _BROKER = pytest.StashKey[Broker]()
+_POSTGRES = pytest.StashKey[PostgresServer]()
+_NO_POSTGRES = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,25 +46,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the broker if a test needs it: here, since the first time takes longer than a test may."""
-    wanted = any("broker" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or session.config.option.collectonly:
+    """Start the broker and PostgreSQL if a test needs them: here, since it may take longer than a test may."""
+    if session.config.option.collectonly:
         return
-    terminal = session.config.get_terminal_writer()
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     try:
-        broker = choose()
-        session.config.add_cleanup(broker.close)
-        broker.start()
+        if "broker" in asked:
+            _start_broker(session.config)
+        if "postgres_server" in asked or any(_on_postgres(item) for item in session.items):
+            _start_postgres(session.config)
     except DevtoolsError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-    session.config.stash[_BROKER] = broker
-    terminal.line(f"Kafka: {broker.description}")
+
+
+def _on_postgres(item: pytest.Item) -> bool:
+    """Whether a parameter asks for it, as in the contract suites."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and "postgres" in callspec.params.values()
+
+
+def _start_broker(config: pytest.Config) -> None:
+    broker = choose()
+    config.add_cleanup(broker.close)
+    broker.start()
+    config.stash[_BROKER] = broker
+    config.get_terminal_writer().line(f"Kafka: {broker.description}")
+
+
+def _start_postgres(config: pytest.Config) -> None:
+    try:
+        server = choose_postgres()
+    except MissingToolError as error:
+        if postgres_required():
+            raise
+        config.stash[_NO_POSTGRES] = str(error)
+        return
+    config.add_cleanup(server.close)
+    server.open()
+    config.stash[_POSTGRES] = server
+    config.get_terminal_writer().line(f"PostgreSQL: {server.description}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say it again where it is seen: at the end."""
     if _BROKER in config.stash:
         terminalreporter.write_line(f"Kafka: {config.stash[_BROKER].description}")
+    if _POSTGRES in config.stash:
+        terminalreporter.write_line(f"PostgreSQL: {config.stash[_POSTGRES].description}")
 
 
 def pytest_unconfigure() -> None:
@@ -73,6 +104,22 @@ def pytest_unconfigure() -> None:
 def broker(request: pytest.FixtureRequest) -> Broker:
     """The Kafka broker of this run, ready."""
     return request.config.stash[_BROKER]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> PostgresServer:
+    """The PostgreSQL of this run, ready. Tests share it: stop or kill one of your own."""
+    if _NO_POSTGRES in request.config.stash:
+        pytest.skip(request.config.stash[_NO_POSTGRES])
+    return request.config.stash[_POSTGRES]
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of a database of this test alone, empty."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture
