@@ -7,7 +7,9 @@
     ├── GraphLoadError          langgraph.json, or a graph it names, cannot be loaded
     ├── NotSerializableError    a value has no JSON form (outcome.py)
     ├── StoreError              the run store cannot be used
-    │   └── StoreLockedError    another worker process owns the SQLite store
+    │   ├── StoreLockedError    another worker process owns the SQLite store
+    │   ├── UnstorableError     the database cannot keep a value; no trouble of its own
+    │   └── LeaseLostError      the run has another owner by now, or none
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
         ├── SendError           a message is not acknowledged (kafka/producer.py)
         └── DeadLetterError     a dead letter cannot be written, so the worker stops (deadletters.py)
@@ -41,6 +43,18 @@ class StoreError(WorkerError):
 
 class StoreLockedError(StoreError):
     """Another process holds the SQLite store. Remedy: stop it, or give this worker a store of its own."""
+
+
+class UnstorableError(StoreError):
+    """A value is one that the database cannot keep: text with NUL, a number out of range."""
+
+    retriable = False
+
+
+class LeaseLostError(StoreError):
+    """What an owner writes under a void lease is not written. The run goes on with its new owner, or has ended."""
+
+    retriable = False
 
 
 class BrokerError(WorkerError):

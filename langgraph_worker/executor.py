@@ -72,7 +72,14 @@ class Executor:
         self._stopping = False
         self._claims_no_more = asyncio.Event()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.keeper = LeaseKeeper(store, settings.worker_id, settings.lease_seconds, settings.renew_seconds, self._lose)
+        self.keeper = LeaseKeeper(
+            store,
+            settings.worker_id,
+            settings.lease_seconds,
+            settings.renew_seconds,
+            settings.hang_seconds,
+            self._lose,
+        )
 
     def room(self) -> int:
         """How many more requests may be taken in."""

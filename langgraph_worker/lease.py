@@ -1,38 +1,56 @@
-"""Keeping the leases of running runs, and noticing the ones that are lost."""
+"""Keeping the leases of running runs, in a thread of their own, and giving them up in time.
+
+Three watch each other. One thread renews, however busy the event loop is. The loop gives up the runs whose renewals do
+not come (the store is away, or holds the thread up) before anybody else may take them. And another thread ends the
+process when the loop hangs: it runs nothing then, ends nothing and hears of no lost lease, so its leases must not hold
+for ever.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import logging
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 
 from langgraph_worker.errors import StoreError
 from langgraph_worker.store.port import Lease, RunStore
 
 logger = logging.getLogger(__name__)
 
+THREAD = "lease-keeper"
+"""How the names of its threads begin."""
+
 _MARGIN = 0.8  # of the lease: an owner that could not renew by then gives up before another may take over
 _RETRY = 1.0  # seconds after a renewal that failed
-_LEAST = 0.05
 _LATE = 1.0  # seconds for a renewal that comes after its time anyhow
+_BEATS = 30  # of the loop's heart, in the time of a lease
+_SILENT = 0.1  # of the lease: a loop that does not give up an overdue run for so long cannot
+_HUNG = 70  # exit code: EX_SOFTWARE
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A renewal under way."""
-
-    answer: asyncio.Task[set[Lease]]
-    held: frozenset[Lease]
-    asked_at: float
+def end_process() -> None:
+    """Leave at once, and tell what every thread was doing: the loop's shows the node that blocks it."""
+    faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
+    logging.shutdown()
+    os._exit(_HUNG)
 
 
 class LeaseKeeper:
     """Renews what its worker holds.
 
     :param lease_seconds, renew_seconds: see the settings.
-    :param on_lost: called with each lease that is lost: its run must stop at once, and publish nothing.
+    :param on_lost: called in the event loop with each lease that is lost: its run must stop at once, and publish
+        nothing.
+    :param hang_seconds: see the settings.
+    :param on_hung: called in a thread when the event loop has stood still, while the process was running, for
+        ``hang_seconds``, or for a tenth of a lease with a run to give up.
     """
 
     def __init__(
@@ -41,82 +59,131 @@ class LeaseKeeper:
         worker_id: str,
         lease_seconds: float,
         renew_seconds: float,
+        hang_seconds: float,
         on_lost: Callable[[Lease], None],
+        on_hung: Callable[[], None] = end_process,
     ) -> None:
         self._store = store
         self._worker_id = worker_id
-        self._longest = lease_seconds * _MARGIN
+        self._lease = lease_seconds
         self._every = renew_seconds
+        self._longest_silence = hang_seconds
+        self._beat_every = lease_seconds / _BEATS
         self._on_lost = on_lost
+        self._on_hung = on_hung
+        self._guard = threading.Lock()
         self._renewed: dict[Lease, float] = {}
-        self._call: _Call | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._at_once = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD}-at-once")
+        self._stop = threading.Event()
+        self._beats = 0
+        self._loop: asyncio.AbstractEventLoop
 
     def hold(self, leases: Collection[Lease], claimed_at: float) -> None:
         """Start renewing.
 
         :param claimed_at: ``time.monotonic()`` before the claim was sent.
         """
-        self._renewed.update(dict.fromkeys(leases, claimed_at))
+        with self._guard:
+            self._renewed.update(dict.fromkeys(leases, claimed_at))
 
     def drop(self, lease: Lease) -> None:
         """Stop renewing: its run is over."""
-        self._renewed.pop(lease, None)
+        with self._guard:
+            self._renewed.pop(lease, None)
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        pause = self._every
+        self._loop = asyncio.get_running_loop()
+        keeper = threading.Thread(target=self._keep, name=THREAD, daemon=True)
+        watch = threading.Thread(target=self._watch, name=f"{THREAD}-watch", daemon=True)
+        keeper.start()
+        watch.start()
         try:
-            while True:
-                await asyncio.sleep(pause)
-                pause = self._every if await self._renew() else min(_RETRY, self._every / 2)
+            await self._beat(keeper)
         finally:
-            if self._call is not None:
-                self._call.answer.cancel()
-                await asyncio.wait({self._call.answer})
+            self._stop.set()
+            self._at_once.shutdown(wait=False, cancel_futures=True)
 
     async def catch_up(self) -> None:
-        """Renew at once if the event loop has stood still for so long that leases may have run out."""
-        if self._renewed and time.monotonic() - min(self._renewed.values()) >= self._longest:
-            await self._renew()
+        """Renew at once if the process has stood still for so long that leases may have run out."""
+        if self._overdue():
+            await self._loop.run_in_executor(self._at_once, self._renew)
 
-    async def _renew(self) -> bool:
-        """Ask once, or wait for the answer to what was asked; whether the store has answered."""
-        async with self._one_at_a_time:
-            return await self._ask()
+    # ---- the event loop ----
 
-    async def _ask(self) -> bool:
-        if self._call is None:
-            if not self._renewed:
+    async def _beat(self, keeper: threading.Thread) -> None:
+        beat_at = time.monotonic()
+        while keeper.is_alive():
+            stood_still = time.monotonic() - beat_at > self._lease * (1 - _MARGIN)
+            if stood_still and self._overdue():
+                # Too late already. Whether anybody has taken its threads meanwhile, the store knows.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LATE):
+                        await self.catch_up()
+            self._lose(self._overdue())
+            self._beats += 1
+            beat_at = time.monotonic()
+            await asyncio.sleep(self._beat_every)
+        raise RuntimeError("the thread that keeps the leases has ended")
+
+    def _lose(self, leases: Collection[Lease]) -> None:
+        for lease in leases:
+            with self._guard:
+                held = self._renewed.pop(lease, None) is not None
+            if held:
+                self._on_lost(lease)
+
+    # ---- any thread ----
+
+    def _overdue(self) -> set[Lease]:
+        longest = time.monotonic() - self._lease * _MARGIN
+        with self._guard:
+            return {lease for lease, at in self._renewed.items() if at <= longest}
+
+    def _renew(self) -> bool:
+        """Ask the store; whether it answered."""
+        with self._one_at_a_time:
+            with self._guard:
+                held = frozenset(self._renewed)
+            if not held or self._stop.is_set():
                 return True
-            held = frozenset(self._renewed)
-            answer = asyncio.create_task(self._store.renew(self._worker_id, held), name="renew")
-            self._call = _Call(answer, held, time.monotonic())
-        oldest = min(self._renewed.values(), default=time.monotonic())
-        left = oldest + self._longest - time.monotonic()
-        # When the loop has stood still it is too late already; whether anybody took the thread, the store knows.
-        patience = max(left, _LEAST) if left > 0 else _LATE
-        # Not a timeout around the call: cancelling it would wait for a database that does not answer.
-        await asyncio.wait({self._call.answer}, timeout=patience)
-        lost, answered = self._read_answer()
-        now = time.monotonic()
-        lost |= {lease for lease, at in self._renewed.items() if now - at >= self._longest}
-        for lease in lost:
-            self.drop(lease)
-            self._on_lost(lease)
-        return answered
+            asked_at = time.monotonic()
+            try:
+                lost = self._store.renew(self._worker_id, held)
+            except StoreError as error:
+                if not self._stop.is_set():
+                    logger.error("cannot renew leases: %s", error, extra={"action": "store_trouble"})
+                return False
+            with self._guard:
+                self._renewed.update((lease, asked_at) for lease in held - lost if lease in self._renewed)
+        if lost:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._lose, lost)
+        return True
 
-    def _read_answer(self) -> tuple[set[Lease], bool]:
-        call = self._call
-        if call is None or not call.answer.done():
-            logger.error("cannot renew leases: the store does not answer", extra={"action": "store_trouble"})
-            return set(), False
-        self._call = None
-        try:
-            lost = call.answer.result()
-        except StoreError as error:
-            logger.error("cannot renew leases: %s", error, extra={"action": "store_trouble"})
-            return set(), False
-        kept = (lease for lease in call.held if lease in self._renewed and lease not in lost)
-        self._renewed.update(dict.fromkeys(kept, call.asked_at))
-        return {lease for lease in lost if lease in self._renewed}, True
+    # ---- threads of its own ----
+
+    def _keep(self) -> None:
+        pause = self._every
+        while not self._stop.wait(pause):
+            pause = self._every if self._renew() else min(_RETRY, self._every / 2)
+
+    def _watch(self) -> None:
+        beats, silent, looked_at = self._beats, 0.0, time.monotonic()
+        while not self._stop.wait(self._beat_every):
+            now = time.monotonic()
+            # What passed while the whole process stood still does not count: nobody could have beaten.
+            silent += min(now - looked_at, 2 * self._beat_every)
+            looked_at = now
+            if self._beats != beats:
+                beats, silent = self._beats, 0.0
+            elif silent >= self._longest_silence or (silent >= self._lease * _SILENT and self._overdue()):
+                logger.critical(
+                    "the event loop has stood still for %.1f s, so this process ends and others take its runs over: a "
+                    "node blocks it (a synchronous call in an async node?); see what the threads were doing",
+                    silent,
+                    extra={"action": "hung"},
+                )
+                self._on_hung()
+                silent = 0.0

@@ -13,13 +13,13 @@ from typing import Any
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt as GraphInterrupt
 from langgraph.types import StateSnapshot
 
 from langgraph_worker import faults
-from langgraph_worker.checkpoints.sqlite import NamingSerializer, NotStorableError
+from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
 from langgraph_worker.errors import GraphLoadError, StoreError
 from langgraph_worker.faults import Fault
 from langgraph_worker.graphs.loader import Graphs, node_names
@@ -31,8 +31,6 @@ from langgraph_worker.store.port import Claim, Failure, RunStore, StepStatus
 from workflow_events.results import Interrupt
 
 logger = logging.getLogger(__name__)
-
-Saver = BaseCheckpointSaver[str]
 
 
 class Standing(Enum):
@@ -131,7 +129,7 @@ class Runner:
     """
 
     graphs: Graphs
-    saver: Saver
+    checkpoints: Checkpoints
     store: RunStore
     worker_id: str
     recursion_limit: int
@@ -175,7 +173,7 @@ class Runner:
     async def _drive(self, claim: Claim, usage: UsageMetadataCallbackHandler, steps: StepRecorder) -> _End:
         config = run_config(claim, self.recursion_limit, usage)
         async with self.graphs.open(claim.graph, config) as opened:
-            graph: Pregel[Any] = opened.copy(update={"checkpointer": self.saver})
+            graph: Pregel[Any] = opened.copy(update={"checkpointer": self.checkpoints.of(claim)})
             own_limit = (graph.config or {}).get("recursion_limit")
             if own_limit is not None:
                 config["recursion_limit"] = min(config["recursion_limit"], own_limit)
@@ -186,7 +184,7 @@ class Runner:
             if position.standing is Standing.NEW:
                 given = claim.event.payload.data
                 nodes = node_names(graph)
-                await persist(lambda: self.store.remember_nodes(claim.lease, nodes), "remember a graph's nodes")
+                await persist(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
             return await _follow(graph, given, config, steps)
 
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from langgraph_worker import __version__
-from langgraph_worker.checkpoints.sqlite import open_saver
+from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.executor import Executor
@@ -36,7 +36,7 @@ _LAST_FLUSH = 1.0
 _LEAVE = 10.0  # seconds to leave the group
 
 
-def make_store(settings: WorkerSettings) -> RunStore:
+def make_store(settings: WorkerSettings) -> SqlRunStore:
     """The run store of the settings, not opened yet."""
     return SqlRunStore(
         settings.store_url, max_result_bytes=settings.max_message_bytes, lease_seconds=settings.lease_seconds
@@ -71,12 +71,13 @@ class Worker:
             store = make_store(settings)
             await store.open()
             stack.push_async_callback(store.close)
-            saver = await stack.enter_async_context(open_saver(settings.store_url))
+            checkpoints = Checkpoints(store)
+            await checkpoints.setup()
             producer = AckProducer(producer_config(settings))
             stack.callback(producer.close, _LAST_FLUSH)
             runner = Runner(
                 self._graphs,
-                saver,
+                checkpoints,
                 store,
                 worker_id=settings.worker_id,
                 recursion_limit=settings.recursion_limit,

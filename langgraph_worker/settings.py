@@ -29,7 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.kafka.config import refuse_protocol_breakers
-from langgraph_worker.store.sqlite import path_of
+from langgraph_worker.store.url import check_url
 from workflow_events.topics import Fleet
 
 PREFIX = "LANGGRAPH_WORKER_"
@@ -110,7 +110,8 @@ class WorkerSettings(BaseSettings):
         "sqlite:///langgraph-worker.db",
         min_length=1,
         repr=False,
-        description="database of the run store and the checkpoints, as an SQLAlchemy URL",
+        description="database of the run store and the checkpoints: postgresql://user:password@host:5432/database, or "
+        "for a single worker sqlite:///file",
         json_schema_extra={"secret": True},
     )
     worker_id: str = Field(
@@ -124,6 +125,11 @@ class WorkerSettings(BaseSettings):
     node_threads: int = Field(32, ge=1, le=10_000, description="threads for synchronous nodes, all runs together")
     lease_seconds: Seconds = Field(30.0, description="how long a thread stays this worker's without a sign of life")
     renew_seconds: Seconds = Field(10.0, description="time between signs of life; at most half of the lease")
+    hang_seconds: Seconds = Field(
+        120.0,
+        description="how long the event loop may stand still, blocked by a node, before the worker ends itself and "
+        "others take its runs over",
+    )
     drain_seconds: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="how long a stopping worker lets its runs finish"
     )
@@ -166,7 +172,7 @@ class WorkerSettings(BaseSettings):
     @classmethod
     def _is_a_known_store(cls, value: str) -> str:
         try:
-            path_of(value)
+            check_url(value)
         except SettingsError as error:
             raise ValueError(str(error).removeprefix(f"{env_name('store_url')}: ")) from None
         return value

@@ -109,8 +109,7 @@ class Book:
             row |= endings.ending(endings.superseded(row, attempt.try_number, self._now), self._max_bytes, self._now)
             if row["correlation_id"] not in self.new_runs:
                 self.ended[row["correlation_id"]] = row
-        task = {"task": attempt.task, **_attempt_columns(attempt), "updated_at": self._now}
-        self._tasks[attempt.task] = self.changed_tasks[attempt.task] = task
+        self._tasks[attempt.task] = self.changed_tasks[attempt.task] = task_row(attempt, self._now)
         return len(older)
 
     def _place(self, row: Row, work: Work, verdict: Verdict, key: str, event: WorkflowEvent) -> None:
@@ -147,6 +146,11 @@ class Book:
 
     def _add(self, row: Row) -> None:
         self._runs[row["correlation_id"]] = self.new_runs[row["correlation_id"]] = row
+
+
+def task_row(attempt: Attempt, now: datetime) -> Row:
+    """A task's row, when this attempt is its newest."""
+    return {"task": attempt.task, **_attempt_columns(attempt), "updated_at": now}
 
 
 def _seen(row: Row) -> Seen:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
 
-from langgraph_worker.store.endings import MAX_TAKEOVERS, end_runs, ending, free_threads, worker_lost
-from langgraph_worker.store.leases import is_free
+from langgraph_worker.store import leases
+from langgraph_worker.store.endings import MAX_TAKEOVERS, end_runs, ending, worker_lost
 from langgraph_worker.store.port import Claim, Decision, Lease, RunStatus
 from langgraph_worker.store.schema import lineages, threads, workflow_runs
 from langgraph_worker.store.statements import Row
@@ -43,35 +43,39 @@ _HELD = ("token", "held", "owner", "correlation_id", "until")
 _hold = update(threads).where(threads.c.thread_id == bindparam("of")).values({name: bindparam(name) for name in _HELD})
 
 
-async def claim(
-    connection: AsyncConnection,
-    worker_id: str,
-    limit: int,
-    graphs: Collection[str],
-    *,
-    until: datetime,
-    max_bytes: int,
-    now: datetime,
-) -> list[Claim]:
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims, and until when the leases hold."""
+
+    worker_id: str
+    graphs: Collection[str]
+    until: datetime
+
+
+def claim(connection: Connection, who: Claimant, limit: int, *, max_bytes: int, now: datetime) -> list[Claim]:
     """See :meth:`~langgraph_worker.store.port.RunStore.claim`. Ends those whose owners vanished too often."""
-    if limit < 1 or not graphs:
+    if limit < 1 or not who.graphs:
         return []
-    found = [dict(row) for row in (await connection.execute(_claimable(graphs, limit, now))).mappings()]
+    names = list(connection.execute(_lock_threads(who.graphs, limit, now)).scalars())
+    if not names:
+        return []
+    # Again, now that the threads stand still: what the first look saw may be older than the locks.
+    found = [dict(row) for row in connection.execute(_claimable(who.graphs, names, now)).mappings()]
     for row in found:
         row["takeovers"] += row["status"] == RunStatus.RUNNING  # found running, and nobody holds its thread
     lost = {row["correlation_id"]: row for row in found if row["takeovers"] > MAX_TAKEOVERS}
     if lost:
-        await end_runs(connection, {of: ending(worker_lost(row, now), max_bytes, now) for of, row in lost.items()})
-        await free_threads(connection, lost)
-    taken = [_taken(row, worker_id, until, now) for row in found if row["correlation_id"] not in lost]
+        end_runs(connection, {of: ending(worker_lost(row, now), max_bytes, now) for of, row in lost.items()})
+        leases.free(connection, lost)
+    taken = [_taken(row, who, now) for row in found if row["correlation_id"] not in lost]
     if taken:
-        await connection.execute(_start, [{**_only(row, _STARTED), "of": row["correlation_id"]} for row in taken])
-        await connection.execute(_hold, [{**_only(row, _HELD), "of": row["thread_id"]} for row in taken])
+        connection.execute(_start, [{**_only(row, _STARTED), "of": row["correlation_id"]} for row in taken])
+        connection.execute(_hold, [{**_only(row, _HELD), "of": row["thread_id"]} for row in taken])
     return [_claim(row) for row in taken]
 
 
-def _claimable(graphs: Collection[str], limit: int, now: datetime) -> Select[Any]:
-    """Runs with a free thread, the oldest of each thread, oldest first."""
+def _can_start(graphs: Collection[str], now: datetime) -> ColumnElement[bool]:
+    """Of a run, joined to its thread: it can start now, and goes first on its thread."""
     runs, older = workflow_runs, workflow_runs.alias()
     in_time = or_(runs.c.deadline.is_(None), runs.c.deadline > now)
     goes_first = and_(
@@ -80,30 +84,52 @@ def _claimable(graphs: Collection[str], limit: int, now: datetime) -> Select[Any
         older.c.seq < runs.c.seq,
         or_(older.c.deadline.is_(None), older.c.deadline > now),
     )
+    return and_(
+        runs.c.finished_at.is_(None),
+        runs.c.graph.in_(graphs),
+        in_time,
+        leases.is_free(now),
+        ~exists().where(goes_first),
+    )
+
+
+def _lock_threads(graphs: Collection[str], limit: int, now: datetime) -> Select[Any]:
+    """The threads of the oldest runs that can start, but for those that somebody else is just looking at."""
+    return (
+        select(threads.c.thread_id)
+        .join(workflow_runs, threads.c.thread_id == workflow_runs.c.thread_id)
+        .where(_can_start(graphs, now))
+        .order_by(workflow_runs.c.seq)
+        .limit(limit)
+        .with_for_update(of=threads, key_share=True, skip_locked=True)
+    )
+
+
+def _claimable(graphs: Collection[str], names: Collection[str], now: datetime) -> Select[Any]:
+    runs = workflow_runs
     of_its_generation = and_(lineages.c.lineage == runs.c.lineage, lineages.c.generation == runs.c.generation)
     return (
         select(*[runs.c[name] for name in _COLUMNS], threads.c.token, lineages.c.nodes)
         .select_from(runs)
         .join(threads, threads.c.thread_id == runs.c.thread_id)
         .outerjoin(lineages, of_its_generation)
-        .where(runs.c.finished_at.is_(None), runs.c.graph.in_(graphs), in_time, is_free(now))
-        .where(~exists().where(goes_first))
+        .where(runs.c.thread_id.in_(names), _can_start(graphs, now))
         .order_by(runs.c.seq)
-        .limit(limit)
+        .with_for_update(of=runs)
     )
 
 
-def _taken(row: Row, worker_id: str, until: datetime, now: datetime) -> Row:
+def _taken(row: Row, who: Claimant, now: datetime) -> Row:
     token = row["token"] + 1
     return row | {
         "status": RunStatus.RUNNING.value,
         "attempts": row["attempts"] + 1,
-        "worker_id": worker_id,
+        "worker_id": who.worker_id,
         "started_at": row["started_at"] or now,
         "token": token,
         "held": token,
-        "owner": worker_id,
-        "until": until,
+        "owner": who.worker_id,
+        "until": who.until,
     }
 
 
@@ -123,4 +149,5 @@ def _claim(row: Row) -> Claim:
         nodes=None if row["nodes"] is None else frozenset(row["nodes"]),
         lease=Lease(row["thread_id"], row["token"]),
         accepted_at=row["accepted_at"],
+        worker_id=row["worker_id"],
     )

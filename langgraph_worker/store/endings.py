@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, update
 
 from langgraph_worker import faults
 from langgraph_worker.faults import Fault
 from langgraph_worker.reply import encode_reply
 from langgraph_worker.store.port import RunStatus, StepStatus
-from langgraph_worker.store.schema import step_executions, threads, workflow_runs
+from langgraph_worker.store.schema import step_executions, workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
@@ -76,11 +75,11 @@ _close_steps = (
 )
 
 
-async def end_runs(connection: AsyncConnection, endings: Mapping[UUID, Row]) -> None:
+def end_runs(connection: Connection, endings: Mapping[UUID, Row]) -> None:
     """Write endings of unfinished runs, by correlation id, and close their open steps. Leases are left as they are."""
     if not endings:
         return
-    await connection.execute(_end, [{**{name: row[name] for name in _ENDING}, "of": of} for of, row in endings.items()])
+    connection.execute(_end, [{**{name: row[name] for name in _ENDING}, "of": of} for of, row in endings.items()])
     closing = [
         {
             "of": of,
@@ -89,16 +88,7 @@ async def end_runs(connection: AsyncConnection, endings: Mapping[UUID, Row]) -> 
         }
         for of, row in endings.items()
     ]
-    await connection.execute(_close_steps, closing)
-
-
-async def free_threads(connection: AsyncConnection, correlation_ids: Collection[UUID]) -> None:
-    """Take the threads that these runs hold from them."""
-    await connection.execute(
-        update(threads)
-        .where(threads.c.correlation_id.in_(correlation_ids))
-        .values(owner=None, correlation_id=None, held=None, until=None)
-    )
+    connection.execute(_close_steps, closing)
 
 
 def superseded(run: Mapping[str, Any], newer_try: int, now: datetime) -> WorkflowResultEvent:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from langgraph_worker.store.endings import end_runs, ending, free_threads, past_deadline, unknown_graph
-from langgraph_worker.store.leases import waits
+from langgraph_worker.store import leases
+from langgraph_worker.store.endings import end_runs, ending, past_deadline, unknown_graph
 from langgraph_worker.store.schema import threads, workflow_runs
 
 _COLUMNS = (
@@ -24,18 +23,27 @@ _COLUMNS = (
 )
 
 
-async def expire(
-    connection: AsyncConnection, known_graphs: Collection[str], graph_grace: float, *, max_bytes: int, now: datetime
+_LOCKED_AT_ONCE = 500
+
+
+def expire(
+    connection: Connection, known_graphs: Collection[str], graph_grace: float, *, max_bytes: int, now: datetime
 ) -> int:
     """See :meth:`~langgraph_worker.store.port.RunStore.expire`."""
     runs = workflow_runs
     late = runs.c.deadline <= now
     unknown = and_(runs.c.graph.not_in(known_graphs), runs.c.waiting_since <= now - timedelta(seconds=graph_grace))
-    found = await connection.execute(
+    too_long = and_(leases.waits(now), or_(late, unknown))
+    names = _threads(connection, too_long)
+    if not names:
+        return 0
+    # Again, now that nobody can claim or end them meanwhile.
+    found = connection.execute(
         select(*[runs.c[name] for name in _COLUMNS])
         .join(threads, threads.c.thread_id == runs.c.thread_id)
-        .where(waits(now), or_(late, unknown))
+        .where(runs.c.thread_id.in_(names), too_long)
         .order_by(runs.c.seq)
+        .with_for_update(of=runs)
     )
     endings = {}
     for row in map(dict, found.mappings()):
@@ -44,7 +52,19 @@ async def expire(
         else:
             result = unknown_graph(row, known_graphs, graph_grace, now)
         endings[row["correlation_id"]] = ending(result, max_bytes, now)
-    await end_runs(connection, endings)
-    if endings:
-        await free_threads(connection, endings)
+    end_runs(connection, endings)
+    leases.free(connection, endings)
     return len(endings)
+
+
+def _threads(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
+    """Lock the threads of such runs, but for those that somebody is just writing to."""
+    found = connection.execute(
+        select(threads.c.thread_id)
+        .join(workflow_runs, threads.c.thread_id == workflow_runs.c.thread_id)
+        .where(condition)
+        .order_by(threads.c.thread_id)
+        .limit(_LOCKED_AT_ONCE)
+        .with_for_update(of=threads, key_share=True, skip_locked=True)
+    )
+    return sorted(set(found.scalars()))

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from langgraph_worker.store.port import Outbound, RunStatus
 from langgraph_worker.store.schema import workflow_runs
@@ -42,9 +41,9 @@ class Outbox:
     def __init__(self) -> None:
         self._handed: dict[UUID, int] = {}
 
-    async def unpublished(self, connection: AsyncConnection, limit: int) -> list[Outbound]:
+    def unpublished(self, connection: Connection, limit: int) -> list[Outbound]:
         """See :meth:`~langgraph_worker.store.port.RunStore.unpublished`."""
-        rows = (await connection.execute(_unpublished.limit(limit))).all()
+        rows = (connection.execute(_unpublished.limit(limit))).all()
         for row in rows:
             # The first: what is handed out again may already be under way, asked for by whoever came before.
             self._handed.setdefault(row.correlation_id, row.publish_asked)
@@ -59,11 +58,11 @@ class Outbox:
             for row in rows
         ]
 
-    async def published(self, connection: AsyncConnection, correlation_ids: Collection[UUID], now: datetime) -> None:
+    def published(self, connection: Connection, correlation_ids: Collection[UUID], now: datetime) -> None:
         """See :meth:`~langgraph_worker.store.port.RunStore.published`."""
         marks = [{"of": of, "asked": self._handed[of], "at": now} for of in correlation_ids if of in self._handed]
         if marks:
-            await connection.execute(_published, marks)
+            connection.execute(_published, marks)
 
     def forget(self, correlation_ids: Collection[UUID]) -> None:
         """Their acknowledgement is stored."""
@@ -71,8 +70,8 @@ class Outbox:
             self._handed.pop(correlation_id, None)
 
 
-async def counts(connection: AsyncConnection) -> dict[RunStatus, int]:
+def counts(connection: Connection) -> dict[RunStatus, int]:
     """See :meth:`~langgraph_worker.store.port.RunStore.counts`."""
-    rows = await connection.execute(select(_runs.status, func.count()).group_by(_runs.status))
+    rows = connection.execute(select(_runs.status, func.count()).group_by(_runs.status))
     found = {RunStatus(status): count for status, count in rows}
     return {status: found.get(status, 0) for status in RunStatus}

@@ -95,7 +95,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to one thread. Void once the store holds a higher token or the lease has run out."""
+    """The right to write to one thread. Void once the store holds a higher token, or the thread was let go.
+
+    When its time has run out, the thread may be taken, and only then the lease is void: until somebody takes it,
+    nobody else writes.
+    """
 
     thread_id: str
     token: int
@@ -111,6 +115,7 @@ class Claim:
     :param attempts: how often this request was started, this time included.
     :param nodes: the graph's node names when the logical run first started, None if it never did.
     :param accepted_at: when the request was accepted, UTC.
+    :param worker_id: whoever claimed it.
     """
 
     event: WorkflowEvent
@@ -123,6 +128,7 @@ class Claim:
     nodes: frozenset[str] | None
     lease: Lease
     accepted_at: datetime
+    worker_id: str
 
     @property
     def correlation_id(self) -> UUID:
@@ -217,14 +223,15 @@ class RunStore(Protocol):
         claimed, but ended: ``failure`` / ``worker_lost``. A release does not count.
         """
 
-    async def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
+    def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
         """Prolong the leases; return those that are lost (ended from outside, or taken over): stop their runs at once.
 
-        A lease that has run out is prolonged too while nobody has taken the thread: its owner stood still.
+        Blocks, and may be called from any thread: leases are kept however busy the event loop is. A lease that has run
+        out is prolonged too while nobody has taken the thread: its owner stood still.
         """
 
-    async def remember_nodes(self, lease: Lease, nodes: Collection[str]) -> None:
-        """Keep the graph's node names with the logical run that the lease is running, at its first start."""
+    async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
+        """Keep the graph's node names with the claim's logical run, at its first start."""
 
     async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
         """Write node executions, inserting or replacing by ``step_id``. A void lease writes nothing."""
@@ -236,8 +243,8 @@ class RunStore(Protocol):
             thread is let go.
         """
 
-    async def release(self, claim: Claim) -> None:
-        """Give an unfinished run back: PENDING, claimable by anyone at once.
+    async def release(self, claim: Claim, delay: float = 0.0) -> None:
+        """Give an unfinished run back: PENDING, claimable by anyone, at once or after ``delay`` seconds.
 
         Always safe. With a void lease it only lets the thread go, so that its next run need not wait for the lease's
         end: an owner that stops a lost run calls this when nothing of it writes any more.

@@ -1,14 +1,20 @@
-"""The run store on SQL: each method of the port as one transaction. PostgreSQL is to join SQLite here."""
+"""The run store on SQL, PostgreSQL or SQLite: each method of the port as one transaction."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
-from langgraph_worker.store import accept, claims, expiry, outbox, work
+from sqlalchemy import Connection
+
+from langgraph_worker.store import accept, claims, expiry, outbox, writes
 from langgraph_worker.store import leases as leasing
+from langgraph_worker.store.claims import Claimant
+from langgraph_worker.store.database import Lane, Lanes
+from langgraph_worker.store.group import GroupWriter
 from langgraph_worker.store.port import (
     Accepted,
     Claim,
@@ -21,20 +27,24 @@ from langgraph_worker.store.port import (
     RunStore,
     Step,
 )
-from langgraph_worker.store.sqlite import SqliteDatabase, path_of
+from langgraph_worker.store.sqlite import SqliteDatabase
+from langgraph_worker.store.url import make_database
 from workflow_events.codec import DEFAULT_MAX_BYTES
-from workflow_events.models import utcnow
 from workflow_events.results import WorkflowResultEvent
+
+_T = TypeVar("_T")
 
 
 class SqlRunStore(RunStore):
-    """The port in one SQLite file, for one process and one event loop. Closing twice is harmless.
+    """The port on one database, for one event loop. Closing twice is harmless.
 
-    :param url: ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``.
+    What running runs write is committed in groups: everything that waits while one transaction is written is the next.
+
+    :param url: see :func:`langgraph_worker.store.url.check_url`.
     :param lease_seconds: how long a claim holds without renewal.
     :param max_result_bytes: limit of an encoded result: key, value and headers.
-    :param now: the store's clock.
-    :raises SettingsError: the URL names no SQLite file.
+    :param now: the store's clock; None is the database's own where it has one, else this host's.
+    :raises SettingsError: the URL names no database that a store can be in.
     """
 
     def __init__(
@@ -43,78 +53,97 @@ class SqlRunStore(RunStore):
         *,
         lease_seconds: float = 30.0,
         max_result_bytes: int = DEFAULT_MAX_BYTES,
-        now: Callable[[], datetime] = utcnow,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        self._database = SqliteDatabase(path_of(url))
+        self.database = make_database(url, lease_seconds=lease_seconds, now=now)
         self._lease = timedelta(seconds=lease_seconds)
         self._max_bytes = max_result_bytes
-        self._now = now
+        self._limits = writes.WriteLimits(max_result_bytes, self.database.execute)
         self._outbox = outbox.Outbox()
-
-    @property
-    def path(self) -> Path:
-        """The database file, absolute. LangGraph's saver keeps its checkpoints in it, over a connection of its own."""
-        return self._database.path
+        self._lanes = Lanes(self.database.place)
+        self._group = GroupWriter(self._commit)
 
     async def open(self) -> None:
-        await self._database.open()
-        try:
-            # The lock proves that whoever had the store before is dead.
-            async with self._database.write() as connection:
-                await leasing.void_all(connection, self._now())
-        except BaseException:
-            await self.close()
-            raise
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        self.database.open()
+        if isinstance(self.database, SqliteDatabase):
+            try:
+                # The lock proves that whoever had the store before is dead.
+                self.database.write(leasing.void_all)
+            except BaseException:
+                self.database.close()
+                raise
 
     async def close(self) -> None:
-        await self._database.close()
+        self._lanes.close()
+        await asyncio.to_thread(self.database.close)
 
     async def accept(self, batch: Sequence[Request | Refusal]) -> list[Accepted]:
-        async with self._database.write() as connection:
-            return await accept.accept(connection, batch, max_bytes=self._max_bytes, now=self._now())
+        return await self._write(
+            lambda connection, now: accept.accept(connection, batch, max_bytes=self._max_bytes, now=now)
+        )
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
-        async with self._database.write() as connection:
-            now = self._now()
-            return await claims.claim(
-                connection, worker_id, limit, graphs, until=now + self._lease, max_bytes=self._max_bytes, now=now
-            )
+        def work(connection: Connection, now: datetime) -> list[Claim]:
+            who = Claimant(worker_id, graphs, now + self._lease)
+            return claims.claim(connection, who, limit, max_bytes=self._max_bytes, now=now)
 
-    async def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
-        async with self._database.write() as connection:
-            return await leasing.renew(connection, worker_id, leases, until=self._now() + self._lease)
+        return await self._write(work)
 
-    async def remember_nodes(self, lease: Lease, nodes: Collection[str]) -> None:
-        async with self._database.write() as connection:
-            await work.remember_nodes(connection, lease, nodes, self._now())
+    def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
+        return self.database.write(
+            lambda connection, now: leasing.renew(connection, worker_id, leases, until=now + self._lease)
+        )
+
+    async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
+        await self._group.write(writes.RememberNodes(claim, nodes))
 
     async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
-        async with self._database.write() as connection:
-            await work.record(connection, claim, steps, self._now())
+        if steps:
+            await self._group.write(writes.RecordSteps(claim, steps))
 
     async def finish(self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None) -> bool:
-        async with self._database.write() as connection:
-            return await work.finish(connection, claim, result, failure, max_bytes=self._max_bytes, now=self._now())
+        return await self._group.write(writes.Finish(claim, result, failure))
 
-    async def release(self, claim: Claim) -> None:
-        async with self._database.write() as connection:
-            await leasing.release(connection, claim, self._now())
+    async def release(self, claim: Claim, delay: float = 0.0) -> None:
+        await self._group.write(writes.Release(claim, timedelta(seconds=delay)))
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
-        async with self._database.write() as connection:
-            return await expiry.expire(
-                connection, known_graphs, graph_grace, max_bytes=self._max_bytes, now=self._now()
+        return await self._write(
+            lambda connection, now: expiry.expire(
+                connection, known_graphs, graph_grace, max_bytes=self._max_bytes, now=now
             )
+        )
+
+    async def put_checkpoint(self, write: writes.PutCheckpoint) -> bool:
+        """Write a checkpoint; durable when this returns.
+
+        :returns: False if the claim's lease is void: nothing is written.
+        :raises UnstorableError: the database cannot keep a value of it.
+        """
+        return await self._group.write(write)
 
     async def unpublished(self, limit: int) -> list[Outbound]:
-        async with self._database.read() as connection:
-            return await self._outbox.unpublished(connection, limit)
+        return await self.read(lambda connection: self._outbox.unpublished(connection, limit))
 
     async def published(self, correlation_ids: Collection[UUID]) -> None:
-        async with self._database.write() as connection:
-            await self._outbox.published(connection, correlation_ids, self._now())
+        await self._write(lambda connection, now: self._outbox.published(connection, correlation_ids, now))
         self._outbox.forget(correlation_ids)
 
     async def counts(self) -> Mapping[RunStatus, int]:
-        async with self._database.read() as connection:
-            return await outbox.counts(connection)
+        return await self.read(outbox.counts)
+
+    async def read(self, work: Callable[[Connection], _T]) -> _T:
+        """Look at the database."""
+        return await self._lanes.run(Lane.READS, lambda: self.database.read(work))
+
+    async def _write(self, work: Callable[[Connection, datetime], _T]) -> _T:
+        return await self._lanes.run(Lane.REQUESTS, lambda: self.database.write(work))
+
+    async def _commit(self, batch: Sequence[writes.Write]) -> list[bool]:
+        def work(connection: Connection, now: datetime) -> list[bool]:
+            return writes.apply(connection, batch, limits=self._limits, now=now)
+
+        return await self._lanes.run(Lane.RUNS, lambda: self.database.write(work))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from devtools.postgres import PostgresServer
 from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import Clock, SqliteBackend
+from tests.support.run_store import Backend, Clock, empty
 
 
 @pytest.fixture
@@ -14,15 +15,29 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteBackend]:
+@pytest.fixture(scope="session")
+def contract_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One PostgreSQL database for all contract tests, emptied for each: a schema takes long to make."""
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.create_database("contract")
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Backend]:
     """Each backend of the run store in turn, empty."""
-    made = {"sqlite": SqliteBackend}[request.param](tmp_path / "store.db", clock)
+    if request.param == "sqlite":
+        made = Backend(f"sqlite:///{tmp_path}/store.db", clock, shared=False)
+    else:
+        url = request.getfixturevalue("contract_database")
+        empty(url)
+        made = Backend(url, clock, shared=True)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def store(backend: SqliteBackend) -> SqlRunStore:
+async def store(backend: Backend) -> SqlRunStore:
     """An open run store."""
     return await backend.open()

@@ -11,8 +11,8 @@ from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, Ru
 from langgraph_worker.store.schema import lineages, tasks, threads, workflow_runs
 from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
+    Backend,
     Clock,
-    SqliteBackend,
     attempt,
     claim_one,
     event,
@@ -146,7 +146,7 @@ async def test_a_repeat_that_comes_while_the_result_is_under_way_is_answered_aft
     ],
 )
 async def test_a_batch_that_fails_stores_nothing_of_it(
-    backend: SqliteBackend, store: SqlRunStore, broken: Request, error: type[Exception]
+    backend: Backend, store: SqlRunStore, broken: Request, error: type[Exception]
 ) -> None:
     before = request(attempt(1))
     await store.accept([before])
@@ -184,7 +184,7 @@ async def test_two_plain_requests_are_two_lineages(store: SqlRunStore) -> None:
     assert one.generation == two.generation == 1
 
 
-async def test_an_oversize_refusal_is_still_answered(backend: SqliteBackend) -> None:
+async def test_an_oversize_refusal_is_still_answered(backend: Backend) -> None:
     store = await backend.open(max_result_bytes=16_384)
     wrong = refusal(uuid4())
     long = wrong.result.model_copy(update={"error": "x" * 100_000})

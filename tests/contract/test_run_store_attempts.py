@@ -12,8 +12,8 @@ from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
     START,
+    Backend,
     Clock,
-    SqliteBackend,
     attempt,
     claim_one,
     event,
@@ -40,7 +40,7 @@ async def ran(store: SqlRunStore, asked: Request, status: ResultStatus, **change
     return claim
 
 
-async def test_a_retry_of_a_success_is_answered_from_the_store(backend: SqliteBackend, store: SqlRunStore) -> None:
+async def test_a_retry_of_a_success_is_answered_from_the_store(backend: Backend, store: SqlRunStore) -> None:
     usage = {"m": ModelUsage(input_tokens=1, output_tokens=2, total_tokens=3)}
     first = await ran(store, request(attempt(1)), ResultStatus.SUCCESS, usage=usage)
     retry = request(event(attempt(2), workflow_run_id="renamed"))
@@ -68,7 +68,7 @@ async def test_a_retry_of_what_did_not_succeed_resumes_it(store: SqlRunStore, st
     await store.accept([request(attempt(1))])
     first = await claim_one(store)
     assert (first.resumes, first.nodes) == (False, None)
-    await store.remember_nodes(first.lease, ["b", "a"])
+    await store.remember_nodes(first, ["b", "a"])
     await store.finish(first, result(first, status))
     assert await take(store, request(attempt(2))) is Decision.RESUMED
     second = await claim_one(store)
@@ -108,13 +108,13 @@ async def test_a_recreated_dag_run_starts_afresh_with_a_lower_try_number(store: 
 async def test_nodes_of_the_generation_before_are_forgotten(store: SqlRunStore) -> None:
     await store.accept([request(attempt(1))])
     first = await claim_one(store)
-    await store.remember_nodes(first.lease, ["old"])
+    await store.remember_nodes(first, ["old"])
     await store.accept([request(attempt(2, max_tries=4))])
     second = await claim_one(store)
     assert second.nodes is None
-    await store.remember_nodes(first.lease, ["late"])  # superseded: void
-    await store.remember_nodes(second.lease, ["new"])
-    await store.remember_nodes(second.lease, ["newer"])  # only the first start's are kept
+    await store.remember_nodes(first, ["late"])  # superseded: void
+    await store.remember_nodes(second, ["new"])
+    await store.remember_nodes(second, ["newer"])  # only the first start's are kept
     await store.release(second)
     assert (await claim_one(store)).nodes == frozenset({"new"})
 
@@ -168,7 +168,7 @@ async def test_a_superseded_thread_is_free_when_the_lease_ends(store: SqlRunStor
     old = await claim_one(store)
     await store.accept([request(attempt(2))])
     clock.advance(LEASE - 1)
-    assert await store.renew("w1", [old.lease]) == {old.lease}  # a lost lease is not prolonged
+    assert store.renew("w1", [old.lease]) == {old.lease}  # a lost lease is not prolonged
     assert await store.claim("w2", 10, ["graph"]) == []
     clock.advance(1)
     new = await claim_one(store, "w2")

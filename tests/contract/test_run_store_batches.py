@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langgraph_worker.store.port import Decision, Request
 from langgraph_worker.store.schema import lineages, tasks, workflow_runs
 from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import START, Clock, SqliteBackend, attempt, event, request, result, ti_id
+from tests.support.run_store import START, Backend, Clock, attempt, event, request, result, ti_id
 from workflow_events.results import ResultStatus
 
 Arrival = tuple[int, dict[str, Any], dict[str, Any]]
@@ -63,7 +63,7 @@ async def run_history(store: SqlRunStore, asked: list[Request], statuses: list[R
             await store.finish(claim, result(claim, status))
 
 
-def state(backend: SqliteBackend, task: str) -> list[list[dict[str, Any]]]:
+def state(backend: Backend, task: str) -> list[list[dict[str, Any]]]:
     """What is stored of one task, but for its place among others, and how often it was asked for before it could be
     published: between two requests of one batch nothing can be.
     """
@@ -76,8 +76,8 @@ def state(backend: SqliteBackend, task: str) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.timeout(60)
 def test_one_batch_or_many_give_the_same(tmp_path: Path) -> None:
-    whole = SqliteBackend(tmp_path / "whole.db", Clock())
-    single = SqliteBackend(tmp_path / "single.db", Clock())
+    whole = Backend(f"sqlite:///{tmp_path}/whole.db", Clock(), shared=False)
+    single = Backend(f"sqlite:///{tmp_path}/single.db", Clock(), shared=False)
 
     async def compare(
         stores: list[SqlRunStore], before: list[Arrival], statuses: list[ResultStatus], drawn: list[Arrival]

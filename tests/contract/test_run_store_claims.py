@@ -12,8 +12,8 @@ from langgraph_worker.store.schema import step_executions
 from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
+    Backend,
     Clock,
-    SqliteBackend,
     attempt,
     claim_one,
     event,
@@ -96,11 +96,11 @@ async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: SqlRunStore, clo
     await store.accept([request(), request()])
     kept, lost = await store.claim("w1", 10, ["graph"])
     clock.advance(LEASE - 1)
-    assert await store.renew("w1", [kept.lease]) == set()
+    assert store.renew("w1", [kept.lease]) == set()
     clock.advance(1)
     (taken,) = await store.claim("w2", 10, ["graph"])
     assert taken.correlation_id == lost.correlation_id
-    assert await store.renew("w1", [kept.lease, lost.lease]) == {lost.lease}
+    assert store.renew("w1", [kept.lease, lost.lease]) == {lost.lease}
     clock.advance(LEASE - 1)
     assert await holds(store, kept.lease)
 
@@ -109,13 +109,13 @@ async def test_an_owner_that_stood_still_still_owns_what_nobody_took(store: SqlR
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(LEASE * 2)
-    assert await store.renew("w1", [claim.lease]) == set()
+    assert store.renew("w1", [claim.lease]) == set()
     assert await holds(store, claim.lease)
     assert await store.claim("w2", 10, ["graph"]) == []
 
 
 async def test_renewing_nothing_loses_nothing(store: SqlRunStore) -> None:
-    assert await store.renew("w1", []) == set()
+    assert store.renew("w1", []) == set()
 
 
 async def test_only_its_owner_renews_a_lease(store: SqlRunStore) -> None:
@@ -123,8 +123,8 @@ async def test_only_its_owner_renews_a_lease(store: SqlRunStore) -> None:
     claim = await claim_one(store, "w1")
     unknown = Lease("nowhere", 1)
     higher = Lease(claim.thread_id, claim.lease.token + 1)
-    assert await store.renew("w2", [claim.lease]) == {claim.lease}
-    assert await store.renew("w1", [claim.lease, unknown, higher]) == {unknown, higher}
+    assert store.renew("w2", [claim.lease]) == {claim.lease}
+    assert store.renew("w1", [claim.lease, unknown, higher]) == {unknown, higher}
 
 
 async def test_an_expired_run_is_taken_over_with_a_higher_token(store: SqlRunStore, clock: Clock) -> None:
@@ -141,13 +141,14 @@ async def test_an_expired_run_is_taken_over_with_a_higher_token(store: SqlRunSto
     assert await store.finish(new, result(new))
 
 
-async def test_a_lease_that_ran_out_is_void_even_if_nobody_took_the_run(store: SqlRunStore, clock: Clock) -> None:
+async def test_an_owner_that_stood_still_may_end_what_nobody_took(store: SqlRunStore, clock: Clock) -> None:
+    """No clock tells who owns a thread, its token does: what was done is not done again for a pause."""
     await store.accept([request()])
     claim = await claim_one(store)
-    clock.advance(LEASE)
-    assert not await store.finish(claim, result(claim))
-    assert await store.unpublished(10) == []
-    assert (await claim_one(store)).correlation_id == claim.correlation_id
+    clock.advance(LEASE * 2)
+    assert await store.finish(claim, result(claim))
+    assert len(await store.unpublished(10)) == 1
+    assert await store.claim("w2", 10, ["graph"]) == []
 
 
 async def test_a_release_makes_a_run_claimable_at_once_and_is_no_takeover(store: SqlRunStore) -> None:
@@ -182,7 +183,7 @@ async def test_a_run_whose_workers_vanish_is_given_up_after_three_takeovers(stor
     assert (await claim_one(store)).correlation_id != claim.correlation_id  # the queue behind it goes on
 
 
-async def test_steps_are_inserted_and_replaced(backend: SqliteBackend, store: SqlRunStore, clock: Clock) -> None:
+async def test_steps_are_inserted_and_replaced(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     await store.record(claim, [])
@@ -196,20 +197,21 @@ async def test_steps_are_inserted_and_replaced(backend: SqliteBackend, store: Sq
     assert (two["step_id"], two["status"], two["attempt"]) == ("s2", "FAILED", 1)
 
 
-async def test_steps_of_two_runs_may_have_one_id(backend: SqliteBackend, store: SqlRunStore, clock: Clock) -> None:
+async def test_steps_of_two_runs_may_have_one_id(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
     await store.accept([request(), request()])
     for claim in await store.claim("w1", 2, ["graph"]):
         await store.record(claim, [step("s1", clock)])
     assert len(backend.rows(step_executions)) == 2
 
 
-@pytest.mark.parametrize("how", ["expired", "superseded", "finished", "released"])
-async def test_a_void_lease_writes_nothing(backend: SqliteBackend, store: SqlRunStore, clock: Clock, how: str) -> None:
+@pytest.mark.parametrize("how", ["taken over", "superseded", "finished", "released"])
+async def test_a_void_lease_writes_nothing(backend: Backend, store: SqlRunStore, clock: Clock, how: str) -> None:
     await store.accept([request(attempt(1))])
     claim = await claim_one(store)
     match how:
-        case "expired":
+        case "taken over":
             clock.advance(LEASE)
+            await claim_one(store, "w2")
         case "superseded":
             await store.accept([request(attempt(2))])
         case "finished":
@@ -218,7 +220,7 @@ async def test_a_void_lease_writes_nothing(backend: SqliteBackend, store: SqlRun
             await store.release(claim)
     before = await store.unpublished(10)
     await store.record(claim, [step("s1", clock)])
-    await store.remember_nodes(claim.lease, ["n"])
+    await store.remember_nodes(claim, ["n"])
     assert not await store.finish(claim, result(claim, value={"other": 1}))
     assert backend.rows(step_executions) == []
     assert await store.unpublished(10) == before

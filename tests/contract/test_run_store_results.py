@@ -13,8 +13,8 @@ from langgraph_worker.store.schema import model_usage, step_executions, workflow
 from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
+    Backend,
     Clock,
-    SqliteBackend,
     attempt,
     claim_one,
     event,
@@ -27,7 +27,7 @@ from workflow_events.codec import Record, decode_result, encode
 from workflow_events.results import ModelUsage, ResultStatus
 
 
-async def test_the_end_of_a_run_is_stored_whole(backend: SqliteBackend, store: SqlRunStore, clock: Clock) -> None:
+async def test_the_end_of_a_run_is_stored_whole(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(1)
@@ -56,7 +56,7 @@ async def test_the_end_of_a_run_is_stored_whole(backend: SqliteBackend, store: S
     ],
 )
 async def test_each_result_has_its_status_and_closes_open_steps(
-    backend: SqliteBackend, store: SqlRunStore, clock: Clock, status: ResultStatus, expected: RunStatus, step: str
+    backend: Backend, store: SqlRunStore, clock: Clock, status: ResultStatus, expected: RunStatus, step: str
 ) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
@@ -98,7 +98,7 @@ async def test_what_is_handed_out_is_what_the_codec_writes(store: SqlRunStore) -
     assert decode_result(Record(out.topic, 0, 0, out.value, out.headers, out.key)) == told
 
 
-async def test_an_oversize_result_becomes_an_error(backend: SqliteBackend) -> None:
+async def test_an_oversize_result_becomes_an_error(backend: Backend) -> None:
     store = await backend.open(max_result_bytes=20_000)
     await store.accept([request()])
     claim = await claim_one(store)
@@ -139,7 +139,7 @@ async def test_an_acknowledgement_does_not_count_for_who_asks_while_it_is_under_
     assert await store.unpublished(10) == []
 
 
-async def test_unacknowledged_results_survive_a_restart(backend: SqliteBackend, store: SqlRunStore) -> None:
+async def test_unacknowledged_results_survive_a_restart(backend: Backend, store: SqlRunStore) -> None:
     await store.accept([request(), refusal(uuid4())])
     claim = await claim_one(store)
     await store.finish(claim, result(claim))
@@ -193,7 +193,7 @@ async def test_the_grace_begins_again_when_a_run_is_given_back(store: SqlRunStor
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(LEASE - 1)
-    await store.renew("w1", [claim.lease])
+    store.renew("w1", [claim.lease])
     clock.advance(LEASE - 1)
     await store.release(claim)
     clock.advance(59)

@@ -6,25 +6,20 @@ import asyncio
 import os
 import sqlite3
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
-import aiosqlite
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.graph import StateGraph
 from sqlalchemy import Connection, create_engine, inspect
 
 from langgraph_worker.errors import SettingsError, StoreError
 from langgraph_worker.store.migrate import VERSION_TABLE, config, upgrade
 from langgraph_worker.store.schema import metadata
 from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import request, result
-
-CHECKPOINTS = {"checkpoints", "writes"}
+from tests.support.run_store import request
 
 
 @pytest.fixture
@@ -50,15 +45,15 @@ async def refused(path: Path) -> str:
 
 def test_urls_name_relative_and_absolute_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert SqlRunStore("sqlite:///runs.db").path == tmp_path / "runs.db"
-    assert SqlRunStore("sqlite:////var/lib/runs.db").path == Path("/var/lib/runs.db")
+    assert SqlRunStore("sqlite:///runs.db").database.place == str(tmp_path / "runs.db")
+    assert SqlRunStore("sqlite:////var/lib/runs.db").database.place == "/var/lib/runs.db"
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://me:hunter2@db/runs", "PostgreSQL is not supported yet"),
-        ("postgresql+psycopg://me:hunter2@db/runs", "PostgreSQL is not supported yet"),
+        ("postgresql://me:hunter2@db", "must name a database"),
+        ("postgresql+asyncpg://me:hunter2@db/runs", "'postgresql[+]asyncpg' is not supported"),
         ("mysql://me:hunter2@db/runs", "'mysql' is not supported"),
         ("sqlite+pysqlite:///runs.db", "'sqlite[+]pysqlite' is not supported"),
         ("sqlite://", "must name a file"),
@@ -73,7 +68,7 @@ def test_other_urls_are_refused_by_name(url: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason) as caught:
         SqlRunStore(url)
     assert "LANGGRAPH_WORKER_STORE_URL" in str(caught.value)
-    assert "sqlite:///relative.db" in str(caught.value)
+    assert ("postgresql://user" if url.startswith("postgresql://") else "sqlite:///relative.db") in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
@@ -193,9 +188,8 @@ async def test_the_connections_are_as_durable_as_promised(path: Path) -> None:
     store = store_in(path)
     await store.open()
     found = {}
-    async with store._database.read() as connection:
-        for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
-            found[pragma] = (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one()
+    for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
+        found[pragma] = await store.read(partial(_pragma, name=pragma))
     await store.close()
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
 
@@ -212,39 +206,5 @@ async def test_opening_twice_changes_no_schema(path: Path) -> None:
     assert schemas[0] == schemas[1]
 
 
-class State(TypedDict):
-    count: int
-
-
-async def test_langgraphs_saver_shares_the_file(path: Path) -> None:
-    """Both write at once; neither fails for the other's lock, and the store leaves the saver's tables alone."""
-    store = store_in(path)
-    await store.open()
-    builder = StateGraph(State)
-    for name in ("a", "b", "c"):
-        builder.add_node(name, lambda state: {"count": state["count"] + 1})
-    builder.add_edge("__start__", "a").add_edge("a", "b").add_edge("b", "c")
-    async with aiosqlite.connect(store.path) as connection:
-        graph = builder.compile(checkpointer=AsyncSqliteSaver(connection))
-
-        async def one() -> None:
-            await store.accept([request()])
-            [claim] = await store.claim("w1", 1, ["graph"])
-            thread = {"configurable": {"thread_id": claim.thread_id}}
-            state = await graph.ainvoke({"count": 0}, thread, durability="sync")  # type: ignore[call-overload]
-            assert await store.finish(claim, result(claim, value=state))
-
-        await asyncio.gather(*(one() for _ in range(20)))
-        await store.published([out.correlation_id for out in await store.unpublished(100)])
-    await store.close()
-    again = store_in(path)
-    await again.open()
-    await again.close()
-    with with_connection(path) as connection_after:
-        assert set(inspect(connection_after).get_table_names()) >= CHECKPOINTS | set(metadata.tables)
-        threads = connection_after.exec_driver_sql("SELECT count(DISTINCT thread_id) FROM checkpoints").scalar_one()
-        context = MigrationContext.configure(connection_after, opts={"version_table": VERSION_TABLE})
-        removed = compare_metadata(context, metadata)  # without env.py's filter it would drop these two, and only these
-    connection_after.engine.dispose()
-    assert threads == 20
-    assert {change[1].name for change in removed} == CHECKPOINTS
+def _pragma(connection: Connection, name: str) -> object:
+    return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()

@@ -177,7 +177,7 @@ def test_check_names_every_fault_at_once(tmp_path):
 
 
 def test_check_names_a_wrong_setting(tmp_path):
-    done = worker_command(tmp_path, "check", LANGGRAPH_WORKER_STORE_URL="postgresql://me:geheim@db/x")
+    done = worker_command(tmp_path, "check", LANGGRAPH_WORKER_STORE_URL="mysql://me:geheim@db/x")
     assert done.returncode == 2
     assert lines_of(done.stdout)["config"].startswith("FAIL LANGGRAPH_WORKER_STORE_URL (environment variable): ")
     assert "geheim" not in done.stdout

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, create_engine, select
+from sqlalchemy import URL, Table, create_engine, inspect, make_url, select
 
 from langgraph_worker.store.port import Claim, Lease, Origin, Refusal, Request
+from langgraph_worker.store.postgres import server_url
 from langgraph_worker.store.sql import SqlRunStore
 from workflow_events.identity import correlation_id
 from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
@@ -36,16 +36,21 @@ class Clock:
 
 
 @dataclass
-class SqliteBackend:
-    """One database file; every store made here is a worker process of its own, as far as the store can tell."""
+class Backend:
+    """One empty database; every store made here is a worker process of its own, as far as the store can tell.
 
-    path: Path
+    :param shared: several processes may have it open at once.
+    """
+
+    url: str
     clock: Clock
+    shared: bool
     opened: list[SqlRunStore] = field(default_factory=list)
 
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.path}"
+    def forget_owners(self) -> None:
+        """Let time pass until the runs of stores that are gone may be taken. A lock tells at once that they are."""
+        if self.shared:
+            self.clock.advance(LEASE)
 
     async def open(self, **settings: Any) -> SqlRunStore:
         store = SqlRunStore(self.url, lease_seconds=LEASE, now=self.clock, **settings)
@@ -54,17 +59,40 @@ class SqliteBackend:
         return store
 
     def rows(self, table: Table, **where: Any) -> list[dict[str, Any]]:
-        """A table's rows, or those with these values, in the order they were written."""
-        engine = create_engine(self.url)
+        """A table's rows, or those with these values, by primary key."""
+        engine = create_engine(driver_url(self.url))
         try:
             with engine.connect() as connection:
-                return [dict(row) for row in connection.execute(select(table).filter_by(**where)).mappings()]
+                return [
+                    dict(row)
+                    for row in connection.execute(
+                        select(table).filter_by(**where).order_by(*table.primary_key)
+                    ).mappings()
+                ]
         finally:
             engine.dispose()
 
     async def close(self) -> None:
         for store in self.opened:
             await store.close()
+
+
+def driver_url(url: str) -> URL:
+    """A store's URL for SQLAlchemy."""
+    return server_url(url) if url.startswith("postgresql") else make_url(url)
+
+
+def empty(url: str) -> None:
+    """Empty the tables that are there."""
+    engine = create_engine(driver_url(url))
+    try:
+        with engine.begin() as connection:
+            names = [name for name in inspect(connection).get_table_names() if "alembic" not in name]
+            names = [name for name in names if name != "checkpoint_migrations"]
+            if names:
+                connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
+    finally:
+        engine.dispose()
 
 
 def ti_id(milliseconds: int, salt: int = 0) -> UUID:
@@ -156,4 +184,4 @@ async def replies(store: SqlRunStore) -> dict[UUID, WorkflowResultEvent]:
 
 async def holds(store: SqlRunStore, lease: Lease, worker: str = "w1") -> bool:
     """Whether a lease is valid."""
-    return await store.renew(worker, [lease]) == set()
+    return store.renew(worker, [lease]) == set()

@@ -14,7 +14,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.store.memory import InMemoryStore
 from sqlalchemy import create_engine, select
 
-from langgraph_worker.checkpoints.sqlite import open_saver
+from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.outcome import Outcome
@@ -95,25 +95,26 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(path: Path, **saver_settings: Any) -> AsyncIterator[Desk]:
+async def opened(path: Path) -> AsyncIterator[Desk]:
     url = f"sqlite:///{path}"
     store = SqlRunStore(url, lease_seconds=LEASE)
     await store.open()
     try:
-        async with open_saver(url, **saver_settings) as saver:
+        checkpoints = Checkpoints(store)
+        await checkpoints.setup()
 
-            def runner(graphs: Graphs) -> Runner:
-                return Runner(
-                    graphs,
-                    saver,
-                    store,
-                    worker_id="w1",
-                    recursion_limit=20,
-                    max_step_bytes=200,
-                    max_result_bytes=1_000_000,
-                )
+        def runner(graphs: Graphs) -> Runner:
+            return Runner(
+                graphs,
+                checkpoints,
+                store,
+                worker_id="w1",
+                recursion_limit=20,
+                max_step_bytes=200,
+                max_result_bytes=1_000_000,
+            )
 
-            yield Desk(store, path, runner)
+        yield Desk(store, path, runner)
     finally:
         await store.close()
 

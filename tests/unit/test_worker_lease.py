@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,10 +23,14 @@ LEASE = 1.5
 class Watch:
     """A keeper and what it has lost."""
 
-    def __init__(self, store: SqlRunStore) -> None:
+    def __init__(self, store: SqlRunStore, hang: float = 60.0) -> None:
         self.lost: list[Lease] = []
         self.news = asyncio.Event()
-        self.keeper = LeaseKeeper(store, "w1", LEASE, LEASE / 5, self._lose)
+        self.hung = threading.Event()
+        self.keeper = LeaseKeeper(store, "w1", LEASE, LEASE / 5, hang, self._lose, self._hung)
+
+    def _hung(self) -> None:
+        self.hung.set()
 
     def _lose(self, lease: Lease) -> None:
         self.lost.append(lease)
@@ -73,7 +78,7 @@ async def test_a_renewed_lease_outlives_its_term(store, watch):
     claim = await claimed(store, watch)
     await asyncio.sleep(LEASE * 1.5)  # what is tested is that nothing happens
     assert watch.lost == []
-    assert await store.renew("w1", [claim.lease]) == set()
+    assert store.renew("w1", [claim.lease]) == set()
 
 
 async def test_a_lease_that_the_store_has_voided_is_lost(store, watch):
@@ -98,3 +103,34 @@ async def test_what_is_dropped_is_neither_renewed_nor_lost(store, watch):
     await accept(store, 2)
     await asyncio.sleep(LEASE)  # what is tested is that nothing happens
     assert watch.lost == []
+
+
+async def test_leases_are_kept_while_a_node_blocks_the_loop(store, watch):
+    claim = await claimed(store, watch)
+    await asyncio.sleep(0)
+    time.sleep(LEASE * 1.5)  # noqa: ASYNC251 - as a node may do it
+    other = await store.claim("w2", 1, ["g"])
+    assert other == []
+    await asyncio.sleep(LEASE / 5)
+    assert watch.lost == []
+    assert store.renew("w1", [claim.lease]) == set()
+    assert not watch.hung.is_set()
+
+
+async def test_a_loop_that_hangs_ends_the_process(store):
+    watch = Watch(store, hang=LEASE / 2)
+    keeping = asyncio.create_task(watch.keeper.run())
+    await asyncio.sleep(LEASE / 5)
+    assert not watch.hung.is_set()
+    assert watch.hung.wait(10)  # blocks the loop
+    keeping.cancel()
+    await asyncio.wait({keeping})
+
+
+async def test_a_loop_that_cannot_give_up_a_lost_lease_ends_the_process(store, watch, tmp_path):
+    await claimed(store, watch)
+    await asyncio.sleep(0)
+    with sqlite3.connect(tmp_path / "store.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")  # the store answers nobody
+        assert watch.hung.wait(10)  # blocks the loop
+        other.execute("ROLLBACK")

@@ -1,0 +1,67 @@
+"""LangGraph's SQLite saver. Of it, ``cursor()`` is documented as internal: a contract test pins it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+from sqlalchemy import Connection
+
+from langgraph_worker.checkpoints.dialect import Dialect, Recording, Saver
+from langgraph_worker.checkpoints.serializer import NamingSerializer
+from langgraph_worker.store.database import Statement
+from langgraph_worker.store.sqlite import SqliteDatabase
+
+_T = TypeVar("_T")
+_NO_CONNECTION = cast(sqlite3.Connection, None)
+
+
+class _Recorder(SqliteSaver):
+    def __init__(self, recording: Recording, serde: NamingSerializer) -> None:
+        super().__init__(_NO_CONNECTION, serde=serde)
+        self._recording = recording
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[Any]:
+        yield self._recording
+
+
+class _Reader(SqliteSaver):
+    """Its tables are there, and the transaction is somebody else's."""
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
+        yield self.conn.cursor()
+
+
+class SqliteCheckpoints(Dialect):
+    """Checkpoints in the run store's file."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._serde = NamingSerializer()
+        self._versions = _Recorder(Recording(), self._serde)
+
+    def setup(self) -> None:
+        def create(connection: Connection) -> None:
+            # Reading as far as SQLAlchemy is concerned: the saver begins and ends its own transactions.
+            SqliteSaver(_raw(connection)).setup()
+
+        self._database.bare(create)
+
+    def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
+        recording = Recording()
+        return put(_Recorder(recording, self._serde)), recording.statements
+
+    def reader(self, connection: Connection) -> Saver:
+        return _Reader(_raw(connection), serde=self._serde)
+
+    def next_version(self, current: Any) -> Any:
+        return self._versions.get_next_version(current, None)
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
