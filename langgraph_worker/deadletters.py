@@ -7,7 +7,8 @@ import logging
 
 from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.producer import AckProducer, SendError
-from workflow_events.codec import Record
+from langgraph_worker.store.port import DeadLetter
+from workflow_events.codec import Record, encode
 from workflow_events.headers import CORRELATION_ID
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,7 @@ PREFIX = "dead-letter-"
 """The record's own headers stay as they were; ours begin with this."""
 
 _LONGEST_REASON = 2_000
+_ANY_SIZE = 2**31  # what is too large for the topic is known when it says so
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 
@@ -67,6 +69,17 @@ class DeadLetters:
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def write_request(self, letter: DeadLetter) -> None:
+        """Write a request that was accepted, as its sender would send it again.
+
+        :raises DeadLetterError: the broker refuses it for good.
+        """
+        sent, origin = encode(letter.event, max_bytes=_ANY_SIZE), letter.origin
+        headers: list[tuple[str, bytes | None]] = [*sent.headers]
+        place = (origin.topic, origin.partition, origin.offset)
+        record = Record(*place, sent.value, headers, sent.key, cluster=origin.cluster)
+        await self.write(record, letter.error_type, letter.reason)
 
     def _headers(self, record: Record, error_type: str, reason: str) -> list[tuple[str, bytes | str | None]]:
         facts = {

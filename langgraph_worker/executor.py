@@ -22,6 +22,7 @@ from langgraph_worker.store.port import Claim, Lease, RunStore
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds: runs that others gave up, threads that became free elsewhere
+_BACK_OFF = 5.0  # seconds, of a run whose checkpoints cannot be read or written
 _STUBBORN = 5.0  # seconds that a cancelled run gets to end
 
 
@@ -179,7 +180,8 @@ class Executor:
         await asyncio.wait({active.graph})
         if not active.graph.cancelled():
             if isinstance(trouble := active.graph.exception(), StoreError):
-                await self._let_go(claim, str(trouble))
+                # Not at once: what no waiting helps would fail again and again.
+                await self._let_go(claim, str(trouble), _BACK_OFF)
                 return
             outcome = active.graph.result()
         elif active.stop is None:
@@ -194,8 +196,8 @@ class Executor:
             self._on_result()
         self._log_end(claim, outcome, started_at, kept)
 
-    async def _let_go(self, claim: Claim, why: str) -> None:
-        await persist(lambda: self._store.release(claim), "release a run")  # a lost one only lets its thread go
+    async def _let_go(self, claim: Claim, why: str, delay: float = 0.0) -> None:
+        await persist(lambda: self._store.release(claim, delay), "release a run")  # a lost one only lets its thread go
         logger.warning(
             "stopped %s before its end: %s",
             claim.correlation_id,

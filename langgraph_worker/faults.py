@@ -52,6 +52,14 @@ REPLY_TOPIC_NOT_ALLOWED = _refused(
     "reply_topic_not_allowed", "reply_topic is neither the results topic nor in LANGGRAPH_WORKER_ALLOWED_REPLY_TOPICS"
 )
 
+INTERRUPT_NOT_PENDING = Fault(
+    "interrupt_not_pending",
+    ResultStatus.ERROR,
+    retriable=False,
+    dead_letter=False,
+    when="the event answers a question that is unknown, answered by somebody else, or left behind by a fresh start",
+)
+
 # Of a run.
 UNKNOWN_GRAPH = _unusable(
     "unknown_graph", "no worker knew the graph within LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS"
@@ -74,8 +82,8 @@ WORKER_LOST = Fault(
     "worker_lost",
     ResultStatus.FAILURE,
     retriable=False,
-    dead_letter=False,
-    when="several workers in a row vanished while they ran it",
+    dead_letter=True,
+    when="several workers in a row vanished while they ran it, and it came no further",
 )
 DEADLINE = Fault(
     "deadline",
@@ -100,6 +108,7 @@ FAULTS: tuple[Fault, ...] = (
     NO_GRAPH_NAMED,
     MODEL_NOT_ALLOWED,
     REPLY_TOPIC_NOT_ALLOWED,
+    INTERRUPT_NOT_PENDING,
     UNKNOWN_GRAPH,
     GRAPH_NOT_USABLE,
     BAD_INPUT,

@@ -32,7 +32,7 @@ DEFAULT_DEADLINE = timedelta(hours=24)
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _UNKNOWN = "unknown"  # a result must name a workflow, even for a body that cannot be read
-_WILL_RUN = frozenset({Decision.FRESH, Decision.RESUMED})
+_WILL_RUN = frozenset({Decision.FRESH, Decision.RESUMED, Decision.ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ def _judge(record: Record, rules: Rules, origin: Origin) -> Request | Rejected:
     except DecodeError as error:
         return _unread(record, faults.INVALID_EVENT, str(error), rules, origin, _names_in(record.value))
     graph = event.graph or rules.default_graph
+    if event.answers:
+        graph = graph or ""  # the run that asked knows
     problem = _problem(event, graph, rules)
     if problem is not None or graph is None:
         fault, text = problem or (faults.NO_GRAPH_NAMED, "")
@@ -145,10 +147,8 @@ def _unsupported(event: WorkflowEvent) -> str | None:
     # Ignoring any of these would run something else than was asked for.
     if event.budget is not None:
         return "field 'budget': budgets are"
-    if event.event_type is EventType.WORKFLOW_RESUMED or event.round > 0:
-        return "field 'event_type': answers to interrupts are"
-    if event.attempt is not None and event.attempt.replay > 0:
-        return "field 'attempt.replay': replays are"
+    if event.round > 0 and event.event_type is not EventType.WORKFLOW_RESUMED:
+        return "field 'round': a round above 0 without answers is"
     return None
 
 

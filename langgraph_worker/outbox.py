@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
+from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.kafka.producer import AckProducer, SendError
 from langgraph_worker.patience import persist
 from langgraph_worker.store.port import Outbound, RunStore
@@ -34,8 +35,9 @@ class _Later:
 class Outbox:
     """Sends what the store says is unpublished. Each result goes by itself: one that waits holds back no other."""
 
-    def __init__(self, store: RunStore, producer: AckProducer) -> None:
+    def __init__(self, store: RunStore, producer: AckProducer, dead_letters: DeadLetters) -> None:
         self._store = store
+        self._dead_letters = dead_letters
         self._producer = producer
         self._wake = asyncio.Event()
         self._stopping = False
@@ -103,6 +105,8 @@ class Outbox:
     async def _send(self, outbound: Outbound) -> None:
         of = outbound.correlation_id
         try:
+            if outbound.dead_letter is not None:
+                await self._dead_letters.write_request(outbound.dead_letter)
             await self._producer.send(outbound.topic, outbound.key, outbound.value, outbound.headers)
         except SendError as error:
             self._try_later(of, error)

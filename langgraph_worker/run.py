@@ -14,8 +14,8 @@ from typing import Any
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
+from langgraph.types import Command, StateSnapshot
 from langgraph.types import Interrupt as GraphInterrupt
-from langgraph.types import StateSnapshot
 
 from langgraph_worker import faults
 from langgraph_worker.checkpoints.saver import Checkpoints
@@ -42,7 +42,7 @@ class Standing(Enum):
     """Its logical run is the latest on the thread, unfinished or finished: go on without input. A finished one gives
     its state, and no node runs."""
     INTERRUPTED = "interrupted"
-    """Its logical run waits for a person: the same answer again, and no node runs."""
+    """Its logical run waits for a person, and this request answers nothing: the same result again, and no node runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,14 @@ async def find_position(graph: Pregel[Any], config: RunnableConfig, claim: Claim
     worker decides itself, since there it is only a comment in the source.
 
     :raises _FaultError: ``graph_changed``: going on would end as if finished, without an error.
+        ``interrupt_not_pending``: nothing is there that could be answered.
     """
-    state = await graph.aget_state(config)
+    answers = bool(claim.event.answers)
+    state = await graph.aget_state(config, subgraphs=answers)
     if state.metadata is None or state.metadata.get("run_id") != str(claim.logical_run):
+        if answers:
+            text = "another run has written to the thread since the question was asked"
+            raise _FaultError(faults.INTERRUPT_NOT_PENDING, text)
         if state.next:
             logger.warning(
                 "thread %s was left unfinished by another run; %s starts a new turn on it",
@@ -84,8 +89,22 @@ async def find_position(graph: Pregel[Any], config: RunnableConfig, claim: Claim
             f"graph {claim.graph!r} no longer has the node {', '.join(map(repr, gone))}, which the run knew when it "
             "started. Deploy a graph that has it, or clear the task with on_clear='restart' to start over",
         )
-    waits = bool(state.interrupts) or _at_breakpoint(graph, state)
-    return Position(Standing.INTERRUPTED if waits else Standing.UNDER_WAY, state)
+    # LangGraph lists a question until its node has ended; whether it was answered before a crash, the store knows.
+    asked = {interrupt.id for interrupt in state.interrupts}
+    waits = bool(asked) and not asked & claim.answered
+    if not answers and (waits or _at_breakpoint(graph, state)):
+        return Position(Standing.INTERRUPTED, state)
+    return Position(Standing.UNDER_WAY, state)
+
+
+def asked_by_task(state: StateSnapshot) -> dict[str, set[str]]:
+    """The ids of the questions that each task asks, those of subgraphs included."""
+    asked: dict[str, set[str]] = {}
+    for task in state.tasks:
+        asked[task.id] = {interrupt.id for interrupt in task.interrupts}
+        if isinstance(task.state, StateSnapshot):
+            asked |= asked_by_task(task.state)
+    return asked
 
 
 def _at_breakpoint(graph: Pregel[Any], state: StateSnapshot) -> bool:
@@ -173,7 +192,8 @@ class Runner:
     async def _drive(self, claim: Claim, usage: UsageMetadataCallbackHandler, steps: StepRecorder) -> _End:
         config = run_config(claim, self.recursion_limit, usage)
         async with self.graphs.open(claim.graph, config) as opened:
-            graph: Pregel[Any] = opened.copy(update={"checkpointer": self.checkpoints.of(claim)})
+            saver = self.checkpoints.of(claim)
+            graph: Pregel[Any] = opened.copy(update={"checkpointer": saver})
             own_limit = (graph.config or {}).get("recursion_limit")
             if own_limit is not None:
                 config["recursion_limit"] = min(config["recursion_limit"], own_limit)
@@ -181,6 +201,9 @@ class Runner:
             if position.standing is Standing.INTERRUPTED:
                 return _End(_output(graph, position.state.values), position.state.interrupts)
             given: Any = None
+            if claim.answers:
+                saver.resumes(asked_by_task(position.state))
+                given = Command(resume=dict(claim.answers))
             if position.standing is Standing.NEW:
                 given = claim.event.payload.data
                 nodes = node_names(graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,7 +24,7 @@ from langgraph_worker.outbox import Outbox
 from langgraph_worker.patience import persist
 from langgraph_worker.run import Runner
 from langgraph_worker.settings import WorkerSettings
-from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.port import RunStore, WorkerInfo
 from langgraph_worker.store.sql import SqlRunStore
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 _REACH_KAFKA = 10.0  # seconds at start
 _COMPLAIN = 30.0
 _EXPIRE_EVERY = 1.0
+_ANNOUNCE_EVERY = 10.0
 _FLUSH = 5.0  # seconds for results to be acknowledged while stopping
 _LAST_FLUSH = 1.0
 _LEAVE = 10.0  # seconds to leave the group
@@ -93,7 +95,8 @@ class Worker:
 
     async def _work(self, store: RunStore, runner: Runner, producer: AckProducer, cluster: str) -> None:
         settings = self._settings
-        outbox = Outbox(store, producer)
+        dead_letters = DeadLetters(producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
+        outbox = Outbox(store, producer, dead_letters)
 
         def regrant() -> None:
             consumer.allow(0 if self._stop.is_set() else intake.taken + executor.room())
@@ -107,7 +110,6 @@ class Worker:
             consumer.commit(batch)
 
         executor = Executor(store, runner, self._graphs.names, settings, on_room=regrant, on_result=outbox.wake)
-        dead_letters = DeadLetters(producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
         intake = Intake(Rules.of(settings, self._graphs.names), store, dead_letters, commit, accepted)
         topic = settings.kafka_workflow_events_topic
         consumer = EventConsumer(consumer_config(settings), topic, cluster, intake.offer)
@@ -154,10 +156,24 @@ class Worker:
     async def _expire(self, store: RunStore, outbox: Outbox) -> None:
         grace = self._settings.unknown_graph_grace_seconds
         names = self._graphs.names
+        announced = -_ANNOUNCE_EVERY
         while True:
+            if time.monotonic() - announced >= _ANNOUNCE_EVERY:
+                await persist(lambda: store.announce(self._info()), "announce this worker")
+                announced = time.monotonic()
             if await persist(lambda: store.expire(names, grace), "end what waited too long"):
                 outbox.wake()
             await asyncio.sleep(_EXPIRE_EVERY)
+
+    def _info(self) -> WorkerInfo:
+        settings = self._settings
+        return WorkerInfo(
+            settings.worker_id,
+            __version__,
+            settings.kafka_workflow_events_topic,
+            settings.kafka_consumer_group_id,
+            {graph.spec.name: graph.spec.description for graph in self._graphs},
+        )
 
     def _start(self, part: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(part, name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -14,6 +14,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
+from langgraph.checkpoint.serde.types import RESUME
 
 from langgraph_worker.checkpoints.dialect import Dialect, Saver
 from langgraph_worker.checkpoints.postgres import PostgresCheckpoints
@@ -47,7 +48,7 @@ class Checkpoints:
         """
         await asyncio.to_thread(self.dialect.setup)
 
-    def of(self, claim: Claim) -> Saver:
+    def of(self, claim: Claim) -> RunSaver:
         """The checkpointer for a claimed run. It writes for as long as the claim's lease is good."""
         return RunSaver(self, claim)
 
@@ -72,6 +73,15 @@ class RunSaver(BaseCheckpointSaver[str]):
         self._dialect = checkpoints.dialect
         self._claim = claim
         self._loop = asyncio.get_running_loop()
+        self._progress = claim.takeovers > 0  # to be noted with the next checkpoint
+        self._asked: Mapping[str, Collection[str]] = {}
+
+    def resumes(self, asked: Mapping[str, Collection[str]]) -> None:
+        """The claim's answers are about to be given to the graph. With the writes that hold one, it is noted as given.
+
+        :param asked: ids of the questions of each of LangGraph's tasks, by task id.
+        """
+        self._asked = asked
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """As the database's own saver counts."""
@@ -85,13 +95,18 @@ class RunSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """:raises LeaseLostError: the run has another owner, or none."""
-        return await self._put(lambda saver: saver.put(config, checkpoint, metadata, new_versions))
+        progress = self._progress
+        made = await self._put(lambda saver: saver.put(config, checkpoint, metadata, new_versions), progress=progress)
+        self._progress = self._progress and not progress
+        return made
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """:raises LeaseLostError: the run has another owner, or none."""
-        await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path))
+        resumed = any(channel == RESUME for channel, _ in writes)
+        answers = self._claim.answers.keys() & set(self._asked.get(task_id, ())) if resumed else ()
+        await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, the newest if the config names none."""
@@ -119,9 +134,9 @@ class RunSaver(BaseCheckpointSaver[str]):
         """:raises LeaseLostError: the run has another owner, or none."""
         await self._put(lambda saver: saver.delete_thread(thread_id))
 
-    async def _put(self, put: Callable[[Saver], _T]) -> _T:
+    async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
         made, statements = self._dialect.record(put)
-        write = PutCheckpoint(self._claim, statements)
+        write = PutCheckpoint(self._claim, statements, progress, answers)
         try:
             written = await persist(lambda: self._store.put_checkpoint(write), "write a checkpoint")
         except UnstorableError as error:

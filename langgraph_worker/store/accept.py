@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, insert, select, update
 
-from langgraph_worker.store import leases
+from langgraph_worker.store import leases, questions
 from langgraph_worker.store.book import Book, correlation_of, lineage_of, task_row
-from langgraph_worker.store.endings import end_runs
+from langgraph_worker.store.endings import Terms, end_runs
 from langgraph_worker.store.port import Accepted, Refusal, Request, RunStatus
-from langgraph_worker.store.schema import lineages, tasks, threads, workflow_runs
+from langgraph_worker.store.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
 from langgraph_worker.store.statements import Row, insert_missing, insert_or_replace
 
 _LARGE = ("event", "reply_key", "reply_value", "reply_headers")
@@ -20,23 +20,22 @@ _KNOWN = [column for column in workflow_runs.c if column.name not in _LARGE]
 _ANSWERING = (RunStatus.COMPLETED.value, RunStatus.INTERRUPTED.value)
 
 
-def accept(
-    connection: Connection, batch: Sequence[Request | Refusal], *, max_bytes: int, now: datetime
-) -> list[Accepted]:
+def accept(connection: Connection, batch: Sequence[Request | Refusal], terms: Terms) -> list[Accepted]:
     """Decide and store a batch in the connection's transaction; one :class:`Accepted` per item, in order."""
     if not batch:
         return []
-    book = _open(connection, batch, max_bytes, now)
+    book = _open(connection, batch, terms)
     accepted = [book.take(item) for item in batch]
-    _write(connection, book)
+    _write(connection, book, terms)
     return accepted
 
 
-def _open(connection: Connection, batch: Sequence[Request | Refusal], max_bytes: int, now: datetime) -> Book:
+def _open(connection: Connection, batch: Sequence[Request | Refusal], terms: Terms) -> Book:
     requests = [item for item in batch if isinstance(item, Request)]
-    known_tasks = _lock_tasks(connection, requests, now)
+    known_tasks = _lock_tasks(connection, requests, terms.now)
     keys = {item.event.attempt.task for item in requests if item.event.attempt}
-    _lock_threads(connection, keys)
+    answered = {answer.interrupt_id for item in requests for answer in item.event.answers}
+    _lock_threads(connection, keys, answered)
     of_batch = lineages.c.lineage.in_({lineage_of(item.event) for item in requests})
     known_lineages = _rows(connection, select(lineages).where(of_batch)) if requests else []
     newest = {row["newest"] for row in known_lineages}
@@ -50,7 +49,13 @@ def _open(connection: Connection, batch: Sequence[Request | Refusal], max_bytes:
         replies = select(workflow_runs.c.correlation_id, workflow_runs.c.reply_value)
         for row in _rows(connection, replies.where(workflow_runs.c.correlation_id.in_(answers))):
             runs[row["correlation_id"]] |= row
-    return Book(runs.values(), known_tasks, known_lineages, max_bytes=max_bytes, now=now)
+    buried = select(tombstones.c.correlation_id).where(
+        tombstones.c.correlation_id.in_({correlation_of(item) for item in batch})
+    )
+    pruned = set(connection.execute(buried).scalars())
+    asking = questions.asking(connection, {row["lineage"] for row in known_lineages})
+    found = questions.find(connection, answered)
+    return Book(runs.values(), known_tasks, known_lineages, found, asking, pruned, terms)
 
 
 def _lock_tasks(connection: Connection, requests: Sequence[Request], now: datetime) -> list[Row]:
@@ -70,15 +75,21 @@ def _lock_tasks(connection: Connection, requests: Sequence[Request], now: dateti
     return [row for row in _rows(connection, locked) if row["task"] not in new]
 
 
-def _lock_threads(connection: Connection, task_keys: Collection[str]) -> None:
-    """Lock the threads of the tasks' unfinished runs: none of them ends, or begins, while the batch is decided."""
+def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:
+    """Lock the threads of the tasks' unfinished runs, and of the questions that are answered: no run ends or begins,
+    and no question is asked or answered, while the batch is decided.
+    """
+    names: set[str] = set()
     if task_keys:
         unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
-        names = connection.execute(select(workflow_runs.c.thread_id).where(unfinished)).scalars()
-        leases.lock(connection, set(names))
+        names |= set(connection.execute(select(workflow_runs.c.thread_id).where(unfinished)).scalars())
+    if interrupt_ids:
+        asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(interrupt_ids))
+        names |= set(connection.execute(asked).scalars())
+    leases.lock(connection, names)
 
 
-def _write(connection: Connection, book: Book) -> None:
+def _write(connection: Connection, book: Book, terms: Terms) -> None:
     if book.changed_tasks:
         connection.execute(insert_or_replace(connection, tasks), list(book.changed_tasks.values()))
     if book.changed_lineages:
@@ -92,13 +103,14 @@ def _write(connection: Connection, book: Book) -> None:
         connection.execute(insert(workflow_runs), list(book.new_runs.values()))
     end_runs(connection, book.ended)
     leases.void(connection, book.ended)
-    _publish_again(connection, book)
+    questions.retire(connection, book.fresh, terms.now)
+    _publish_again(connection, book, terms)
 
 
-def _publish_again(connection: Connection, book: Book) -> None:
+def _publish_again(connection: Connection, book: Book, terms: Terms) -> None:
     if book.asked_again:
         again = update(workflow_runs).where(workflow_runs.c.correlation_id == bindparam("of"))
-        change = {"published_at": None, "publish_asked": workflow_runs.c.publish_asked + 1}
+        change = {"published_at": None, "publish_asked": workflow_runs.c.publish_asked + 1, **terms.publication()}
         connection.execute(again.values(change), [{"of": of} for of in book.asked_again])
 
 

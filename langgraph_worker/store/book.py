@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import JsonValue
+
 from langgraph_worker.attempts import Asked, Lineage, Seen, Verdict, Work, decide
-from langgraph_worker.store import endings
+from langgraph_worker.store import endings, questions
+from langgraph_worker.store.endings import Terms
 from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.schema import workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
-from workflow_events.models import Attempt, WorkflowEvent
+from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 _NOTHING: Row = {column.name: None for column in workflow_runs.c if column.name != "seq"}
@@ -35,31 +38,47 @@ class Book:
 
     :param runs: the batch's known runs, the newest run of each of its lineages (with ``reply_value`` where that can
         answer a retry), and the unfinished runs of its tasks.
+    :param questions: by interrupt id, those that the batch answers.
+    :param asking: the batch's lineages with a pending question, and its generation.
+    :param pruned: ids of the batch whose runs are only a tombstone any more.
     """
 
     def __init__(
-        self, runs: Iterable[Row], tasks: Iterable[Row], lineages: Iterable[Row], *, max_bytes: int, now: datetime
+        self,
+        runs: Iterable[Row],
+        tasks: Iterable[Row],
+        lineages: Iterable[Row],
+        questions: Mapping[str, Row],
+        asking: Mapping[str, int],
+        pruned: Collection[UUID],
+        terms: Terms,
     ) -> None:
         self._runs: dict[UUID, Row] = {row["correlation_id"]: row for row in runs}
         self._tasks: dict[str, Row] = {row["task"]: row for row in tasks}
         self._lineages: dict[str, Row] = {row["lineage"]: row for row in lineages}
-        self._max_bytes = max_bytes
-        self._now = now
+        self._questions = questions
+        self._asking = asking
+        self._pruned = pruned
+        self._terms = terms
+        self._now = terms.now
         self.new_runs: dict[UUID, Row] = {}
         self.changed_tasks: dict[str, Row] = {}
         self.changed_lineages: dict[str, Row] = {}
         self.ended: dict[UUID, Row] = {}  # runs of before, superseded by the batch
         self.asked_again: set[UUID] = set()  # finished runs of before, to be published once more
+        self.fresh: dict[str, int] = {}  # lineages that were left for a new generation
 
     def take(self, item: Request | Refusal) -> Accepted:
         """Decide one item, and remember what follows from it."""
         correlation_id = correlation_of(item)
+        if correlation_id in self._pruned:
+            return Accepted(correlation_id, Decision.DUPLICATE, "it ended long ago, and its result was pruned")
         known = self._runs.get(correlation_id)
         if known is not None:
             return self._duplicate(known)
         if isinstance(item, Refusal):
             row = _blank(item, Decision.REFUSED, self._now)
-            self._add(row | endings.ending(item.result, self._max_bytes, self._now))
+            self._add(row | endings.ending(item.result, self._terms))
             return Accepted(correlation_id, Decision.REFUSED, item.result.error or "")
         return self._request(item)
 
@@ -82,11 +101,25 @@ class Book:
         row = _requested(item, verdict, self._now)
         if verdict.decision is Decision.LATE:
             newest = self._tasks[row["task"]]["try_number"]
-            row |= endings.ending(endings.superseded(row, newest, self._now), self._max_bytes, self._now)
+            row |= endings.ending(endings.superseded(row, newest, self._now), self._terms)
+        elif verdict.decision is Decision.ANSWER:
+            problem = questions.refusal(event.answers, self._questions, key) or self._other_graph(event)
+            if problem:
+                row |= {"decision": Decision.REFUSED.value}
+                row |= endings.ending(endings.refused(row, problem, self._now), self._terms)
+                self._add(row)
+                return Accepted(event.event_id, Decision.REFUSED, problem)
+            self._place_answer(row, asked.work, verdict, key, event)
         else:
             self._place(row, asked.work, verdict, key, event)
         self._add(row)
         return Accepted(event.event_id, verdict.decision, reason)
+
+    def _other_graph(self, event: WorkflowEvent) -> str | None:
+        asked_by = self._questions[event.answers[0].interrupt_id]["graph"]
+        if event.graph in (None, asked_by):
+            return None
+        return f"field 'graph': {event.graph!r} is answered, but {asked_by!r} asked. Leave the field out"
 
     def _newest(self, attempt: Attempt | None) -> Seen | None:
         row = self._tasks.get(attempt.task) if attempt else None
@@ -98,7 +131,8 @@ class Book:
             return None
         run = self._runs[row["newest"]]
         work = Work(row["graph"], row["shared_thread"], row["input_hash"])
-        return Lineage(row["generation"], work, _seen(run), RunStatus(run["status"]))
+        asks = self._asking.get(key) == row["generation"]
+        return Lineage(row["generation"], work, _seen(run), RunStatus(run["status"]), asks)
 
     def _supersede(self, attempt: Attempt) -> int:
         """End the unfinished runs of every older attempt; the arriving one is the newest now."""
@@ -106,7 +140,7 @@ class Book:
             row for row in self._runs.values() if row["task"] == attempt.task and row["finished_at"] is None
         ]  # none has this attempt's id: it was not the newest
         for row in older:
-            row |= endings.ending(endings.superseded(row, attempt.try_number, self._now), self._max_bytes, self._now)
+            row |= endings.ending(endings.superseded(row, attempt.try_number, self._now), self._terms)
             if row["correlation_id"] not in self.new_runs:
                 self.ended[row["correlation_id"]] = row
         self._tasks[attempt.task] = self.changed_tasks[attempt.task] = task_row(attempt, self._now)
@@ -118,9 +152,11 @@ class Book:
         logical_run = logical_run_id(key, verdict.generation)
         thread = thread_name(work.graph, logical_run, event.thread_id, attempt.deployment if attempt else "")
         before = self._lineages.get(key)
+        if verdict.decision is Decision.FRESH and before is not None:
+            self.fresh[key] = verdict.generation
         row |= {"lineage": key, "generation": verdict.generation, "logical_run": logical_run, "thread_id": thread}
         if verdict.decision is Decision.ANSWERED and before is not None:
-            row |= endings.ending(self._readdressed(before["newest"], event), self._max_bytes, self._now)
+            row |= endings.ending(self._readdressed(before["newest"], event), self._terms)
         self._lineages[key] = self.changed_lineages[key] = {
             "lineage": key,
             "task": attempt.task if attempt else None,
@@ -131,6 +167,29 @@ class Book:
             "shared_thread": work.thread,
             "input_hash": work.input_hash,
             "nodes": None if verdict.decision is Decision.FRESH or before is None else before["nodes"],
+            "newest": event.event_id,
+            "updated_at": self._now,
+        }
+
+    def _place_answer(self, row: Row, work: Work, verdict: Verdict, key: str, event: WorkflowEvent) -> None:
+        """It goes on with the run that asked, whoever answers."""
+        question = self._questions[event.answers[0].interrupt_id]
+        row |= {name: question[name] for name in ("lineage", "generation", "logical_run", "thread_id", "graph")}
+        before = self._lineages.get(key)
+        if before is not None and key == question["lineage"]:
+            self._lineages[key] = self.changed_lineages[key] = before | {"newest": event.event_id}
+            return
+        attempt = event.attempt
+        self._lineages[key] = self.changed_lineages[key] = {
+            "lineage": key,
+            "task": attempt.task if attempt else None,
+            "agent": attempt.agent if attempt else None,
+            "generation": verdict.generation,
+            "logical_run": question["logical_run"],
+            "graph": work.graph,
+            "shared_thread": work.thread,
+            "input_hash": work.input_hash,
+            "nodes": None,
             "newest": event.event_id,
             "updated_at": self._now,
         }
@@ -154,7 +213,7 @@ def task_row(attempt: Attempt, now: datetime) -> Row:
 
 
 def _seen(row: Row) -> Seen:
-    return Seen(row["attempt_id"], row["try_number"], row["max_tries"], row["run_start"])
+    return Seen(row["attempt_id"], row["try_number"], row["max_tries"], row["run_start"], row["replay"])
 
 
 def _attempt_columns(attempt: Attempt) -> Row:
@@ -169,12 +228,14 @@ def _attempt_columns(attempt: Attempt) -> Row:
 
 def _asked(item: Request) -> Asked:
     event = item.event
-    work = Work(item.graph, event.thread_id, input_hash(event.payload.data))
+    answers = event.event_type is EventType.WORKFLOW_RESUMED
+    said: JsonValue = {answer.interrupt_id: answer.value for answer in event.answers} if answers else event.payload.data
+    work = Work(item.graph, event.thread_id, input_hash(said))
     if event.attempt is None:
-        return Asked(work)
+        return Asked(work, answers=answers)
     a = event.attempt
-    seen = Seen(a.id, a.try_number, a.max_tries, a.run_start)
-    return Asked(work, seen, a.returned, a.on_retry, a.on_clear)
+    seen = Seen(a.id, a.try_number, a.max_tries, a.run_start, a.replay)
+    return Asked(work, seen, a.returned, a.on_retry, a.on_clear, answers)
 
 
 def _blank(item: Request | Refusal, decision: Decision, now: datetime) -> Row:

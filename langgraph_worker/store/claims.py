@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, bindparam, exists, or_, select, update
 
-from langgraph_worker.store import leases
-from langgraph_worker.store.endings import MAX_TAKEOVERS, end_runs, ending, worker_lost
+from langgraph_worker.store import leases, questions
+from langgraph_worker.store.book import lineage_of
+from langgraph_worker.store.endings import MAX_TAKEOVERS, Terms, end_runs, ending, refused, worker_lost
 from langgraph_worker.store.port import Claim, Decision, Lease, RunStatus
-from langgraph_worker.store.schema import lineages, threads, workflow_runs
+from langgraph_worker.store.schema import interrupts, lineages, threads, workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.models import WorkflowEvent
+from workflow_events.results import WorkflowResultEvent
 
 _COLUMNS = (
     "correlation_id",
     "workflow_id",
     "workflow_run_id",
+    "deadline",
+    "lineage",
     "status",
     "decision",
     "event",
@@ -52,44 +56,68 @@ class Claimant:
     until: datetime
 
 
-def claim(connection: Connection, who: Claimant, limit: int, *, max_bytes: int, now: datetime) -> list[Claim]:
-    """See :meth:`~langgraph_worker.store.port.RunStore.claim`. Ends those whose owners vanished too often."""
+def claim(connection: Connection, who: Claimant, limit: int, terms: Terms) -> list[Claim]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.claim`. Ends what cannot be claimed any more."""
     if limit < 1 or not who.graphs:
         return []
-    names = list(connection.execute(_lock_threads(who.graphs, limit, now)).scalars())
+    names = list(connection.execute(_lock_threads(who.graphs, limit, terms.now)).scalars())
     if not names:
         return []
     # Again, now that the threads stand still: what the first look saw may be older than the locks.
-    found = [dict(row) for row in connection.execute(_claimable(who.graphs, names, now)).mappings()]
+    found = [dict(row) for row in connection.execute(_claimable(who.graphs, names, terms.now)).mappings()]
+    asked = questions.of_threads(connection, {row["thread_id"] for row in found})
+    over = {}
     for row in found:
         row["takeovers"] += row["status"] == RunStatus.RUNNING  # found running, and nobody holds its thread
-    lost = {row["correlation_id"]: row for row in found if row["takeovers"] > MAX_TAKEOVERS}
-    if lost:
-        end_runs(connection, {of: ending(worker_lost(row, now), max_bytes, now) for of, row in lost.items()})
-        leases.free(connection, lost)
-    taken = [_taken(row, who, now) for row in found if row["correlation_id"] not in lost]
+        row["asked"] = asked.get(row["thread_id"], [])
+        row["event"] = WorkflowEvent.model_validate_json(row["event"])
+        result = _ends(row, terms)
+        if result is not None:
+            over[row["correlation_id"]] = ending(result, terms)
+    end_runs(connection, over)
+    leases.free(connection, over)
+    taken = [_taken(row, who, terms.now) for row in found if row["correlation_id"] not in over]
     if taken:
         connection.execute(_start, [{**_only(row, _STARTED), "of": row["correlation_id"]} for row in taken])
         connection.execute(_hold, [{**_only(row, _HELD), "of": row["thread_id"]} for row in taken])
     return [_claim(row) for row in taken]
 
 
+def _ends(row: Row, terms: Terms) -> WorkflowResultEvent | None:
+    """The end of a run that would be claimed, but must not be."""
+    if row["takeovers"] > MAX_TAKEOVERS:
+        return worker_lost(row, terms.now)
+    event: WorkflowEvent = row["event"]
+    problem = questions.refusal(event.answers, questions.latest(row["asked"]), lineage_of(event))
+    return refused(row, problem, terms.now) if problem else None
+
+
 def _can_start(graphs: Collection[str], now: datetime) -> ColumnElement[bool]:
     """Of a run, joined to its thread: it can start now, and goes first on its thread."""
-    runs, older = workflow_runs, workflow_runs.alias()
-    in_time = or_(runs.c.deadline.is_(None), runs.c.deadline > now)
-    goes_first = and_(
-        older.c.thread_id == runs.c.thread_id,
-        older.c.finished_at.is_(None),
-        older.c.seq < runs.c.seq,
-        or_(older.c.deadline.is_(None), older.c.deadline > now),
+    runs, other = workflow_runs, workflow_runs.alias()
+    its_turn = or_(
+        and_(other.c.round > 0, runs.c.round == 0),
+        and_(other.c.seq < runs.c.seq, (other.c.round > 0) == (runs.c.round > 0)),
+    )
+    another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other, now))
+    return and_(
+        _waits_its_turn(runs, now),
+        runs.c.graph.in_(graphs),
+        or_(runs.c.not_before.is_(None), runs.c.not_before <= now),
+        leases.is_free(now),
+        ~another_first,
+    )
+
+
+def _waits_its_turn(runs: FromClause, now: datetime) -> ColumnElement[bool]:
+    """Unfinished, in time, and not shut out by a question that the thread asks somebody else (rule 2)."""
+    foreign = exists().where(
+        interrupts.c.thread_id == runs.c.thread_id, questions.is_pending(), interrupts.c.lineage != runs.c.lineage
     )
     return and_(
         runs.c.finished_at.is_(None),
-        runs.c.graph.in_(graphs),
-        in_time,
-        leases.is_free(now),
-        ~exists().where(goes_first),
+        or_(runs.c.deadline.is_(None), runs.c.deadline > now),
+        or_(runs.c.round > 0, ~foreign),
     )
 
 
@@ -139,15 +167,19 @@ def _only(row: Row, names: Collection[str]) -> Row:
 
 def _claim(row: Row) -> Claim:
     return Claim(
-        event=WorkflowEvent.model_validate_json(row["event"]),
+        event=row["event"],
         graph=row["graph"],
         thread_id=row["thread_id"],
         logical_run=row["logical_run"],
+        lineage=row["lineage"],
         generation=row["generation"],
-        resumes=row["decision"] == Decision.RESUMED or row["attempts"] > 1,
+        resumes=row["decision"] in (Decision.RESUMED, Decision.ANSWER) or row["attempts"] > 1,
         attempts=row["attempts"],
         nodes=None if row["nodes"] is None else frozenset(row["nodes"]),
         lease=Lease(row["thread_id"], row["token"]),
         accepted_at=row["accepted_at"],
         worker_id=row["worker_id"],
+        takeovers=row["takeovers"],
+        answers=questions.to_apply(row["event"].answers, questions.latest(row["asked"])),
+        answered=frozenset(question["interrupt_id"] for question in row["asked"] if question["answered_at"]),
     )

@@ -74,6 +74,9 @@ class Database(Protocol):
         :raises StoreError: the database refused.
         """
 
+    def time(self, connection: Connection) -> datetime:
+        """The store's time."""
+
     def execute(self, connection: Connection, statements: Sequence[Statement]) -> None:
         """Run a saver's statements in the connection's transaction."""
 

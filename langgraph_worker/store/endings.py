@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,8 @@ from langgraph_worker.store.statements import Row
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 MAX_TAKEOVERS = 3
-"""A run whose owner vanishes once more than this is not tried again: it may be what kills its workers."""
+"""A run whose owner vanishes once more than this without a new checkpoint is not tried again: it may be what kills
+its workers."""
 
 _RUN_STATUS = {
     ResultStatus.SUCCESS: RunStatus.COMPLETED,
@@ -40,24 +42,46 @@ _ENDING = (
     "reply_headers",
     "published_at",
     "publish_asked",
+    "publisher",
+    "adoptable_at",
 )
 
+_ADOPT_AFTER = timedelta(seconds=10)
 
-def ending(result: WorkflowResultEvent, max_bytes: int, now: datetime) -> Row:
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every ending of one transaction has in common.
+
+    :param max_bytes: limit of an encoded result.
+    :param publisher: the store client that writes it, and is to publish it.
+    :param now: the store's time.
+    """
+
+    max_bytes: int
+    publisher: str
+    now: datetime
+
+    def publication(self) -> Row:
+        """Who publishes: whoever has stored the result. If it does not come to that in time, anybody."""
+        return {"publisher": self.publisher, "adoptable_at": self.now + _ADOPT_AFTER}
+
+
+def ending(result: WorkflowResultEvent, terms: Terms) -> Row:
     """The columns of a run that ends with this result, which is to be published."""
-    sent, encoded = encode_reply(result, max_bytes)
+    sent, encoded = encode_reply(result, terms.max_bytes)
     values: tuple[Any, ...] = (
         _RUN_STATUS[sent.status].value,
         sent.status.value,
         sent.error_type,
-        now,
+        terms.now,
         encoded.key,
         encoded.value,
         [[name, value.decode("latin-1")] for name, value in encoded.headers],
         None,
         1,
     )
-    return dict(zip(_ENDING, values, strict=True))
+    return dict(zip(_ENDING, values, strict=False)) | terms.publication()
 
 
 _end = (
@@ -95,6 +119,11 @@ def superseded(run: Mapping[str, Any], newer_try: int, now: datetime) -> Workflo
     """The answer to a request whose task has a newer attempt; whoever still waits for it may ask again."""
     text = f"superseded: try {newer_try} of the same task is newer than this one, try {run['try_number']}"
     return _answer(run, faults.SUPERSEDED, text, now)
+
+
+def refused(run: Mapping[str, Any], reason: str, now: datetime) -> WorkflowResultEvent:
+    """The answer to a request that answers a question which is not pending."""
+    return _answer(run, faults.INTERRUPT_NOT_PENDING, reason, now)
 
 
 def past_deadline(run: Mapping[str, Any], now: datetime) -> WorkflowResultEvent:

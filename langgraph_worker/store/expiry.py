@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from langgraph_worker.store import leases
-from langgraph_worker.store.endings import end_runs, ending, past_deadline, unknown_graph
+from langgraph_worker.store.endings import Terms, end_runs, ending, past_deadline, unknown_graph
 from langgraph_worker.store.schema import threads, workflow_runs
 
 _COLUMNS = (
@@ -26,11 +26,9 @@ _COLUMNS = (
 _LOCKED_AT_ONCE = 500
 
 
-def expire(
-    connection: Connection, known_graphs: Collection[str], graph_grace: float, *, max_bytes: int, now: datetime
-) -> int:
+def expire(connection: Connection, known_graphs: Collection[str], graph_grace: float, terms: Terms) -> int:
     """See :meth:`~langgraph_worker.store.port.RunStore.expire`."""
-    runs = workflow_runs
+    runs, now = workflow_runs, terms.now
     late = runs.c.deadline <= now
     unknown = and_(runs.c.graph.not_in(known_graphs), runs.c.waiting_since <= now - timedelta(seconds=graph_grace))
     too_long = and_(leases.waits(now), or_(late, unknown))
@@ -51,7 +49,7 @@ def expire(
             result = past_deadline(row, now)
         else:
             result = unknown_graph(row, known_graphs, graph_grace, now)
-        endings[row["correlation_id"]] = ending(result, max_bytes, now)
+        endings[row["correlation_id"]] = ending(result, terms)
     end_runs(connection, endings)
     leases.free(connection, endings)
     return len(endings)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
-from langgraph_worker.store.port import Outbound, RunStatus
+from langgraph_worker.faults import WORKER_LOST
+from langgraph_worker.store.port import DeadLetter, Origin, Outbound, RunStatus
 from langgraph_worker.store.schema import workflow_runs
+from workflow_events.models import WorkflowEvent
+from workflow_events.results import WorkflowResultEvent
 
 _runs = workflow_runs.c
 _unpublished = (
@@ -20,8 +24,18 @@ _unpublished = (
         _runs.reply_value,
         _runs.reply_headers,
         _runs.publish_asked,
+        _runs.error_type,
+        _runs.event,
+        _runs.cluster,
+        _runs.topic,
+        _runs.partition,
+        _runs.offset,
     )
-    .where(_runs.published_at.is_(None), _runs.finished_at.is_not(None))
+    .where(
+        _runs.published_at.is_(None),
+        _runs.finished_at.is_not(None),
+        or_(_runs.publisher == bindparam("me"), _runs.adoptable_at <= bindparam("now"), _runs.publisher.is_(None)),
+    )
     .order_by(_runs.finished_at, _runs.seq)
 )
 _published = (
@@ -29,6 +43,15 @@ _published = (
     .where(_runs.correlation_id == bindparam("of"), _runs.publish_asked == bindparam("asked"))
     .values(published_at=bindparam("at"))
 )
+
+
+def _dead_letter(row: Any) -> DeadLetter | None:
+    """With the first publication of a result whose request is to be kept for a person."""
+    if row.error_type != WORKER_LOST.name or row.publish_asked > 1:
+        return None
+    result = WorkflowResultEvent.model_validate_json(row.reply_value)
+    origin = Origin(row.cluster, row.topic, row.partition, row.offset)
+    return DeadLetter(WorkflowEvent.model_validate_json(row.event), origin, row.error_type, result.error or "")
 
 
 class Outbox:
@@ -41,9 +64,12 @@ class Outbox:
     def __init__(self) -> None:
         self._handed: dict[UUID, int] = {}
 
-    def unpublished(self, connection: Connection, limit: int) -> list[Outbound]:
+    def unpublished(self, connection: Connection, limit: int, me: str, now: datetime) -> list[Outbound]:
         """See :meth:`~langgraph_worker.store.port.RunStore.unpublished`."""
-        rows = (connection.execute(_unpublished.limit(limit))).all()
+        rows = connection.execute(_unpublished.limit(limit), {"me": me, "now": now}).all()
+        if len(rows) < limit:  # all there are: the others were published by somebody else
+            waiting = {row.correlation_id for row in rows}
+            self._handed = {of: asked for of, asked in self._handed.items() if of in waiting}
         for row in rows:
             # The first: what is handed out again may already be under way, asked for by whoever came before.
             self._handed.setdefault(row.correlation_id, row.publish_asked)
@@ -54,6 +80,7 @@ class Outbox:
                 row.reply_key,
                 row.reply_value,
                 [(name, value.encode("latin-1")) for name, value in row.reply_headers],
+                _dead_letter(row),
             )
             for row in rows
         ]
@@ -68,6 +95,12 @@ class Outbox:
         """Their acknowledgement is stored."""
         for correlation_id in correlation_ids:
             self._handed.pop(correlation_id, None)
+
+
+def adopt_all(connection: Connection, me: str) -> None:
+    """Publish what nobody else will: they are known to be gone."""
+    waiting = and_(_runs.published_at.is_(None), _runs.finished_at.is_not(None))
+    connection.execute(update(workflow_runs).where(waiting).values(publisher=me))
 
 
 def counts(connection: Connection) -> dict[RunStatus, int]:

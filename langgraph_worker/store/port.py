@@ -8,8 +8,8 @@ until the broker has acknowledged it. Every method is one transaction: when it r
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -40,6 +40,8 @@ class Decision(StrEnum):
     """A retry (or a resuming clear) that continues its lineage's logical run."""
     ANSWERED = "answered"
     """A retry of what has succeeded, or waits for a person: answered from the stored result, runs nothing."""
+    ANSWER = "answer"
+    """Answers pending questions of an interrupted logical run, or repeats such an answer; goes on with it."""
     LATE = "late"
     """An attempt older than one already seen: answered ``cancelled``, error_type ``superseded``; runs nothing."""
     DUPLICATE = "duplicate"
@@ -109,6 +111,7 @@ class Lease:
 class Claim:
     """A run that this worker now owns.
 
+    :param lineage: of the logical run: an answer's is that of whoever was asked.
     :param logical_run: LangGraph's ``metadata.run_id``: the same over retries and takeovers.
     :param resumes: an earlier request of the same logical run, or an earlier start of this one, may have left
         checkpoints to continue from.
@@ -116,12 +119,16 @@ class Claim:
     :param nodes: the graph's node names when the logical run first started, None if it never did.
     :param accepted_at: when the request was accepted, UTC.
     :param worker_id: whoever claimed it.
+    :param takeovers: how often its owner vanished since the last new checkpoint.
+    :param answers: by interrupt id: what the request answers and no checkpoint holds yet.
+    :param answered: ids of the thread's questions whose answers a checkpoint holds. LangGraph may still list them.
     """
 
     event: WorkflowEvent
     graph: str
     thread_id: str
     logical_run: UUID
+    lineage: str
     generation: int
     resumes: bool
     attempts: int
@@ -129,6 +136,9 @@ class Claim:
     lease: Lease
     accepted_at: datetime
     worker_id: str
+    takeovers: int = 0
+    answers: Mapping[str, JsonValue] = field(default_factory=dict)
+    answered: frozenset[str] = frozenset()
 
     @property
     def correlation_id(self) -> UUID:
@@ -178,14 +188,50 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A request that was accepted, could not be run, and is worth a person's look."""
+
+    event: WorkflowEvent
+    origin: Origin
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
-    """A stored result that the broker has not acknowledged yet: the same bytes every time."""
+    """A stored result that the broker has not acknowledged yet: the same bytes every time.
+
+    :param dead_letter: to be written to the dead-letter topic before the result counts as published.
+    """
 
     correlation_id: UUID
     topic: str
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
+    dead_letter: DeadLetter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it announces itself.
+
+    :param graphs: what it can run: the description by name.
+    """
+
+    worker_id: str
+    version: str
+    events_topic: str
+    consumer_group: str
+    graphs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one call of :meth:`RunStore.prune` removed."""
+
+    runs: int
+    threads: int
 
 
 class RunStore(Protocol):
@@ -219,8 +265,11 @@ class RunStore(Protocol):
         """Take up to ``limit`` runs of the named graphs whose thread is free, oldest first, one per thread.
 
         Free means: no valid lease. PENDING runs start; RUNNING ones whose lease ran out are taken over. A run past its
-        deadline is never claimed (:meth:`expire` ends it). A run whose owner vanished for the fourth time is not
-        claimed, but ended: ``failure`` / ``worker_lost``. A release does not count.
+        deadline is never claimed (:meth:`expire` ends it). A run whose owner vanished for the fourth time without a new
+        checkpoint is not claimed, but ended: ``failure`` / ``worker_lost``. A release does not count.
+
+        While a thread has a pending question, only its own lineage and answers get it, and answers go first. An answer
+        whose question is not pending any more ends as :meth:`accept` would have ended it.
         """
 
     def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
@@ -255,14 +304,32 @@ class RunStore(Protocol):
 
         That is of runs that are PENDING, or RUNNING without a valid lease. Past the deadline: ``timeout``. Waiting for
         longer than ``graph_grace`` seconds with a graph that is not known: ``error`` / ``unknown_graph``, naming the
-        known ones.
+        known ones. Known are ``known_graphs`` and what any worker has announced in the last day: one that is away for
+        a deployment, or for a night, comes back.
         """
 
     async def unpublished(self, limit: int) -> list[Outbound]:
-        """Results not yet acknowledged, oldest first."""
+        """Results to publish, oldest first: what this client has stored, or was asked for again; and what others have
+        not published for ten seconds.
+        """
 
     async def published(self, correlation_ids: Collection[UUID]) -> None:
         """Note that the broker has acknowledged these results."""
+
+    async def announce(self, worker: WorkerInfo) -> None:
+        """Note that a worker lives, and what it can run. Repeated as a sign of life; forgotten after a day without."""
+
+    async def workers(self, within: float) -> list[WorkerInfo]:
+        """The workers that announced themselves in the last ``within`` seconds, by id."""
+
+    async def prune(self, older_than: timedelta, tombstones: timedelta, limit: int) -> Pruned:
+        """Remove what ended longer ago than ``older_than``, oldest first, at most ``limit`` runs with all that is theirs.
+
+        Only what is published and past its deadline, of lineages with no run that has to stay: the newest request of a
+        lineage goes last. What has a pending question stays. A thread that is left without runs goes with its
+        checkpoints. Each removed run leaves a tombstone for ``tombstones``: until then a repeat of its request is a
+        DUPLICATE that runs nothing, and is not answered. Tombstones whose time is over go too.
+        """
 
     async def counts(self) -> Mapping[RunStatus, int]:
         """How many runs are in each status."""

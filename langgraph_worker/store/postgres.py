@@ -24,7 +24,7 @@ _CONFLICTS_IN_A_ROW = 10
 _T = TypeVar("_T")
 
 # Another transaction was in the way: the same again goes through.
-_CONFLICTS = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation)
+_CONFLICTS = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation, pg.ForeignKeyViolation)
 _REFUSED = (pg.InvalidPassword, pg.InvalidAuthorizationSpecification, pg.InvalidCatalogName)
 _NOT_ALLOWED = (pg.InsufficientPrivilege,)
 # SQLSTATE classes whose trouble passes: connections, resources, an operator's intervention, the system's own.
@@ -79,7 +79,7 @@ class PostgresDatabase(Database):
         while True:
             try:
                 with transaction(self._opened.engine) as connection:
-                    return work(connection, self._time(connection))
+                    return work(connection, self.time(connection))
             except (DBAPIError, psycopg.Error) as error:
                 conflicts += 1
                 if not isinstance(_origin(error), _CONFLICTS) or conflicts > _CONFLICTS_IN_A_ROW:
@@ -118,7 +118,7 @@ class PostgresDatabase(Database):
         except (DBAPIError, psycopg.Error) as error:
             raise self._explained(error) from error
 
-    def _time(self, connection: Connection) -> datetime:
+    def time(self, connection: Connection) -> datetime:
         if self._now is not None:
             return self._now()
         # Not now(), the transaction's beginning: it may have waited for its first lock.

@@ -148,6 +148,7 @@ workflow_runs = Table(
     # How it goes.
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or found without an owner
+    Column("not_before", UtcDateTime),  # backing off
     Column("started_at", UtcDateTime),
     Column("attempts", Integer, nullable=False),
     Column("takeovers", Integer, nullable=False),
@@ -161,6 +162,8 @@ workflow_runs = Table(
     Column("reply_value", LargeBinary),
     Column("reply_headers", JSON(none_as_null=True)),  # [[name, value as Latin-1], ...]
     Column("publish_asked", Integer, nullable=False),  # an acknowledgement of an earlier publication is not one of this
+    Column("publisher", String(64)),  # the store client that ended it, or was asked for it again
+    Column("adoptable_at", UtcDateTime),  # from then on anybody may publish it
     Column("published_at", UtcDateTime),
     Column("last_query", Uuid),  # the last workflow.query that published it again
     _one_of("status", RunStatus),
@@ -231,19 +234,22 @@ model_usage = Table(
     Column("total_tokens", BigInteger, nullable=False),
 )
 
+# A question of a graph, each time that a request ends with it. Pending: neither answered nor retired.
 interrupts = Table(
     "interrupts",
     metadata,
     Column("thread_id", ForeignKey("threads.thread_id", ondelete="CASCADE"), primary_key=True),
-    Column("interrupt_id", String(255), primary_key=True),
-    Column("correlation_id", Uuid, nullable=False),  # the request that it interrupted
+    Column("interrupt_id", String(255), primary_key=True, index=True),
+    Column("correlation_id", Uuid, primary_key=True),  # the request that ended with it
     Column("lineage", _Key, nullable=False, index=True),
     Column("generation", Integer, nullable=False),
+    Column("logical_run", Uuid, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
-    Column("retired_at", UtcDateTime),  # its generation was left behind by a fresh start
-    Column("answered_at", UtcDateTime),
+    Column("retired_at", UtcDateTime),  # its generation was left behind by a fresh start, or it was asked again
+    Column("answered_at", UtcDateTime),  # in the transaction of the checkpoint that the answer went into
     Column("answered_by", String(512)),
     Column("answer_id", Uuid),  # the request that answered it
+    Column("answer_lineage", _Key),
     Column("answer", JSON(none_as_null=True)),
 )
 

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from langgraph_worker.store import accept, claims, expiry, outbox, writes
+from langgraph_worker.store import accept, claims, expiry, fleet, outbox, writes
 from langgraph_worker.store import leases as leasing
+from langgraph_worker.store import prune as pruning
 from langgraph_worker.store.claims import Claimant
 from langgraph_worker.store.database import Lane, Lanes
+from langgraph_worker.store.endings import Terms
 from langgraph_worker.store.group import GroupWriter
 from langgraph_worker.store.port import (
     Accepted,
@@ -21,12 +23,15 @@ from langgraph_worker.store.port import (
     Failure,
     Lease,
     Outbound,
+    Pruned,
     Refusal,
     Request,
     RunStatus,
     RunStore,
     Step,
+    WorkerInfo,
 )
+from langgraph_worker.store.prune import Retention
 from langgraph_worker.store.sqlite import SqliteDatabase
 from langgraph_worker.store.url import make_database
 from workflow_events.codec import DEFAULT_MAX_BYTES
@@ -58,7 +63,7 @@ class SqlRunStore(RunStore):
         self.database = make_database(url, lease_seconds=lease_seconds, now=now)
         self._lease = timedelta(seconds=lease_seconds)
         self._max_bytes = max_result_bytes
-        self._limits = writes.WriteLimits(max_result_bytes, self.database.execute)
+        self._publisher = uuid4().hex
         self._outbox = outbox.Outbox()
         self._lanes = Lanes(self.database.place)
         self._group = GroupWriter(self._commit)
@@ -71,24 +76,26 @@ class SqlRunStore(RunStore):
         if isinstance(self.database, SqliteDatabase):
             try:
                 # The lock proves that whoever had the store before is dead.
-                self.database.write(leasing.void_all)
+                self.database.write(self._inherit)
             except BaseException:
                 self.database.close()
                 raise
+
+    def _inherit(self, connection: Connection, now: datetime) -> None:
+        leasing.void_all(connection, now)
+        outbox.adopt_all(connection, self._publisher)
 
     async def close(self) -> None:
         self._lanes.close()
         await asyncio.to_thread(self.database.close)
 
     async def accept(self, batch: Sequence[Request | Refusal]) -> list[Accepted]:
-        return await self._write(
-            lambda connection, now: accept.accept(connection, batch, max_bytes=self._max_bytes, now=now)
-        )
+        return await self._write(lambda connection, now: accept.accept(connection, batch, self._terms(now)))
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
         def work(connection: Connection, now: datetime) -> list[Claim]:
             who = Claimant(worker_id, graphs, now + self._lease)
-            return claims.claim(connection, who, limit, max_bytes=self._max_bytes, now=now)
+            return claims.claim(connection, who, limit, self._terms(now))
 
         return await self._write(work)
 
@@ -111,11 +118,20 @@ class SqlRunStore(RunStore):
         await self._group.write(writes.Release(claim, timedelta(seconds=delay)))
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
-        return await self._write(
-            lambda connection, now: expiry.expire(
-                connection, known_graphs, graph_grace, max_bytes=self._max_bytes, now=now
-            )
-        )
+        def work(connection: Connection, now: datetime) -> int:
+            known = {*known_graphs, *fleet.known_graphs(connection, now)}
+            return expiry.expire(connection, known, graph_grace, self._terms(now))
+
+        return await self._write(work)
+
+    async def announce(self, worker: WorkerInfo) -> None:
+        await self._write(lambda connection, now: fleet.announce(connection, worker, now))
+
+    async def workers(self, within: float) -> list[WorkerInfo]:
+        def work(connection: Connection) -> list[WorkerInfo]:
+            return fleet.seen_since(connection, self.database.time(connection) - timedelta(seconds=within))
+
+        return await self.read(work)
 
     async def put_checkpoint(self, write: writes.PutCheckpoint) -> bool:
         """Write a checkpoint; durable when this returns.
@@ -126,11 +142,18 @@ class SqlRunStore(RunStore):
         return await self._group.write(write)
 
     async def unpublished(self, limit: int) -> list[Outbound]:
-        return await self.read(lambda connection: self._outbox.unpublished(connection, limit))
+        def work(connection: Connection) -> list[Outbound]:
+            return self._outbox.unpublished(connection, limit, self._publisher, self.database.time(connection))
+
+        return await self.read(work)
 
     async def published(self, correlation_ids: Collection[UUID]) -> None:
         await self._write(lambda connection, now: self._outbox.published(connection, correlation_ids, now))
         self._outbox.forget(correlation_ids)
+
+    async def prune(self, older_than: timedelta, tombstones: timedelta, limit: int) -> Pruned:
+        retention = Retention(older_than, tombstones)
+        return await self._write(lambda connection, now: pruning.prune(connection, retention, limit, now))
 
     async def counts(self) -> Mapping[RunStatus, int]:
         return await self.read(outbox.counts)
@@ -139,11 +162,14 @@ class SqlRunStore(RunStore):
         """Look at the database."""
         return await self._lanes.run(Lane.READS, lambda: self.database.read(work))
 
+    def _terms(self, now: datetime) -> Terms:
+        return Terms(self._max_bytes, self._publisher, now)
+
     async def _write(self, work: Callable[[Connection, datetime], _T]) -> _T:
         return await self._lanes.run(Lane.REQUESTS, lambda: self.database.write(work))
 
     async def _commit(self, batch: Sequence[writes.Write]) -> list[bool]:
         def work(connection: Connection, now: datetime) -> list[bool]:
-            return writes.apply(connection, batch, limits=self._limits, now=now)
+            return writes.apply(connection, batch, self.database.execute, self._terms(now))
 
         return await self._lanes.run(Lane.RUNS, lambda: self.database.write(work))

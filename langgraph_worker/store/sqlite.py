@@ -73,6 +73,9 @@ class SqliteDatabase(Database):
         with self._explaining(), transaction(self._opened.engine, reading=True) as connection:
             return work(connection)
 
+    def time(self, connection: Connection) -> datetime:
+        return self._now()
+
     def execute(self, connection: Connection, statements: Sequence[Statement]) -> None:
         raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         for statement in statements:

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, update
 
 from langgraph_worker.reply import clean
-from langgraph_worker.store import leases
+from langgraph_worker.store import leases, questions
+from langgraph_worker.store.book import lineage_of
 from langgraph_worker.store.database import Statement
-from langgraph_worker.store.endings import end_runs, ending
+from langgraph_worker.store.endings import Terms, end_runs, ending
 from langgraph_worker.store.port import Claim, Failure, RunStatus, Step
 from langgraph_worker.store.schema import lineages, model_usage, step_executions, workflow_errors, workflow_runs
 from langgraph_worker.store.statements import Row, insert_or_replace
@@ -36,10 +37,16 @@ class RememberNodes:
 
 @dataclass(frozen=True, slots=True)
 class PutCheckpoint:
-    """Statements of LangGraph's saver for the claim's thread."""
+    """Statements of LangGraph's saver for the claim's thread.
+
+    :param progress: it is a new checkpoint: whatever killed the run's owners before, it came further.
+    :param answers: ids of the questions whose answers are in it.
+    """
 
     claim: Claim
     statements: Sequence[Statement]
+    progress: bool = False
+    answers: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +80,21 @@ _W = TypeVar("_W", RememberNodes, PutCheckpoint, RecordSteps, Finish, Release)
 Execute = Callable[[Connection, Sequence[Statement]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteLimits:
-    """What bounds a write.
+def apply(connection: Connection, batch: Sequence[Write], execute: Execute, terms: Terms) -> list[bool]:
+    """Write a batch in the connection's transaction; of each whether it was written: not under a void lease.
 
-    :param max_bytes: of an encoded result.
     :param execute: runs a saver's statements.
     """
-
-    max_bytes: int
-    execute: Execute
-
-
-def apply(connection: Connection, batch: Sequence[Write], *, limits: WriteLimits, now: datetime) -> list[bool]:
-    """Write a batch in the connection's transaction; of each whether it was written: not under a void lease."""
     locked = leases.lock(connection, {write.claim.thread_id for write in batch})
     written = _judge(batch, locked)
     good = [write for write, is_good in zip(batch, written, strict=True) if is_good]
     # By kind, so that a kind is one statement however many runs write. A run's own order is kept: it ends last.
     for nodes in _of(good, RememberNodes):
         _remember_nodes(connection, nodes)
-    _put_checkpoints(connection, _of(good, PutCheckpoint), limits.execute)
+    _put_checkpoints(connection, _of(good, PutCheckpoint), execute, terms.now)
     _record(connection, _of(good, RecordSteps))
-    _finish(connection, _of(good, Finish), limits.max_bytes, now)
-    _release(connection, _of(good, Release), now)
+    _finish(connection, _of(good, Finish), terms)
+    _release(connection, _of(good, Release), terms.now)
     leases.let_go(connection, [write.claim.lease for write in batch if isinstance(write, Finish | Release)])
     return written
 
@@ -118,19 +116,40 @@ def _of(writes: Sequence[Write], kind: type[_W]) -> list[_W]:
 
 def _remember_nodes(connection: Connection, write: RememberNodes) -> None:
     claim = write.claim
-    place = select(workflow_runs.c.lineage).where(workflow_runs.c.correlation_id == claim.correlation_id)
     first = and_(
-        lineages.c.lineage == place.scalar_subquery(),
+        lineages.c.lineage == claim.lineage,
         lineages.c.generation == claim.generation,
         lineages.c.nodes.is_(None),
     )
     connection.execute(update(lineages).where(first).values(nodes=sorted(write.nodes)))
 
 
-def _put_checkpoints(connection: Connection, writes: Sequence[PutCheckpoint], execute: Execute) -> None:
+def _put_checkpoints(connection: Connection, writes: Sequence[PutCheckpoint], execute: Execute, now: datetime) -> None:
     statements = [statement for write in writes for statement in write.statements]
     if statements:
         execute(connection, statements)
+    further = {write.claim.correlation_id for write in writes if write.progress}
+    if further:
+        of_these = workflow_runs.c.correlation_id.in_(further)
+        connection.execute(update(workflow_runs).where(of_these).values(takeovers=0))
+    questions.note_answers(connection, [row for write in writes for row in _answers(write, now)])
+
+
+def _answers(write: PutCheckpoint, now: datetime) -> list[Row]:
+    event = write.claim.event
+    return [
+        {
+            "thread": write.claim.thread_id,
+            "interrupt": answer.interrupt_id,
+            "answered_at": now,
+            "answered_by": answer.answered_by,
+            "answer_id": event.event_id,
+            "answer_lineage": lineage_of(event),
+            "answer": answer.value,
+        }
+        for answer in event.answers
+        if answer.interrupt_id in write.answers
+    ]
 
 
 def _record(connection: Connection, writes: Sequence[RecordSteps]) -> None:
@@ -140,9 +159,12 @@ def _record(connection: Connection, writes: Sequence[RecordSteps]) -> None:
         connection.execute(insert_or_replace(connection, step_executions), list(rows.values()))
 
 
-def _finish(connection: Connection, writes: Sequence[Finish], max_bytes: int, now: datetime) -> None:
-    end_runs(connection, {w.claim.correlation_id: ending(w.result, max_bytes, now) for w in writes})
-    errors = [_error(w.claim, w.failure, now) for w in writes if w.failure is not None]
+def _finish(connection: Connection, writes: Sequence[Finish], terms: Terms) -> None:
+    endings = {w.claim.correlation_id: ending(w.result, terms) for w in writes}
+    end_runs(connection, endings)
+    asked = [w for w in writes if endings[w.claim.correlation_id]["status"] == RunStatus.INTERRUPTED.value]
+    questions.ask(connection, [row for w in asked for row in _questions(w, terms.now)], terms.now)
+    errors = [_error(w.claim, w.failure, terms.now) for w in writes if w.failure is not None]
     if errors:
         connection.execute(insert(workflow_errors), errors)
     usage = [row for w in writes for row in _usage(w.claim, w.result)]
@@ -150,9 +172,26 @@ def _finish(connection: Connection, writes: Sequence[Finish], max_bytes: int, no
         connection.execute(insert_or_replace(connection, model_usage), usage)
 
 
+def _questions(write: Finish, now: datetime) -> list[Row]:
+    claim = write.claim
+    return [
+        {
+            "thread_id": claim.thread_id,
+            "interrupt_id": interrupt.id,
+            "correlation_id": claim.correlation_id,
+            "lineage": claim.lineage,
+            "generation": claim.generation,
+            "logical_run": claim.logical_run,
+            "asked_at": now,
+        }
+        for interrupt in {interrupt.id: interrupt for interrupt in write.result.interrupts}.values()
+    ]
+
+
 def _release(connection: Connection, writes: Sequence[Release], now: datetime) -> None:
     for write in writes:
-        waits = {"status": RunStatus.PENDING.value, "waiting_since": now}
+        not_before = now + write.delay if write.delay else None
+        waits = {"status": RunStatus.PENDING.value, "waiting_since": now, "not_before": not_before}
         mine = workflow_runs.c.correlation_id == write.claim.correlation_id
         connection.execute(update(workflow_runs).where(mine).values(waits))
 

@@ -67,7 +67,7 @@ def state(backend: Backend, task: str) -> list[list[dict[str, Any]]]:
     """What is stored of one task, but for its place among others, and how often it was asked for before it could be
     published: between two requests of one batch nothing can be.
     """
-    own = {"seq", "publish_asked"}
+    own = {"seq", "publish_asked", "publisher"}
     return [
         [{k: v for k, v in row.items() if k not in own} for row in backend.rows(table, task=task)]
         for table in (workflow_runs, tasks, lineages)

@@ -146,7 +146,28 @@ async def test_unacknowledged_results_survive_a_restart(backend: Backend, store:
     before = await store.unpublished(10)
     assert len(before) == 2
     await store.close()
-    assert await (await backend.open()).unpublished(10) == before
+    again = await backend.open()
+    backend.forget_owners()
+    assert await again.unpublished(10) == before
+
+
+async def test_whoever_stores_a_result_publishes_it_and_others_only_after_a_while(backend: Backend) -> None:
+    if not backend.shared:
+        pytest.skip("one process at a time")
+    mine, other = await backend.open(), await backend.open()
+    asked = request()
+    await mine.accept([asked])
+    claim = await claim_one(mine)
+    await mine.finish(claim, result(claim))
+    assert len(await mine.unpublished(10)) == 1
+    assert await other.unpublished(10) == []
+    backend.clock.advance(10)
+    assert len(await other.unpublished(10)) == 1
+    await other.published([claim.correlation_id])
+    assert await mine.unpublished(10) == []
+    await other.accept([asked])  # asked for again here: published from here
+    assert await mine.unpublished(10) == []
+    assert len(await other.unpublished(10)) == 1
 
 
 async def test_what_waits_past_its_deadline_times_out(store: SqlRunStore, clock: Clock) -> None:

@@ -27,7 +27,7 @@ def seen(try_number: int, *, at: int | None = None, max_tries: int = 3, run_star
 def after(status: RunStatus, asked: Asked, *, first: Seen | None = None, generation: int = 1) -> Verdict:
     """The verdict on a request whose lineage's first try stands so."""
     first = first or seen(1)
-    return decide(asked, first, Lineage(generation, WORK, first, status))
+    return decide(asked, first, Lineage(generation, WORK, first, status, asks=status is RunStatus.INTERRUPTED))
 
 
 RETRY = Asked(WORK, seen(2))
@@ -163,3 +163,64 @@ def test_try_numbers_beat_clocks_within_a_run_and_ids_decide_between_runs() -> N
     assert is_newer(seen(2, at=1), seen(1, at=9))
     assert is_newer(seen(1, at=9, run_start=None), seen(2, at=1))
     assert is_newer(seen(2, at=1, run_start=None), seen(1, at=9, run_start=None))
+
+
+ANSWER = Work("graph", None, "answer")
+
+
+def test_an_answered_question_is_not_answered_for_again() -> None:
+    lineage = Lineage(1, WORK, seen(1), RunStatus.INTERRUPTED, asks=False)
+    assert decide(RETRY, seen(1), lineage).decision is Decision.RESUMED
+
+
+@pytest.mark.parametrize("status", list(RunStatus))
+def test_an_answer_of_the_same_attempt_keeps_its_generation_whatever_the_input(status: RunStatus) -> None:
+    verdict = after(status, Asked(ANSWER, seen(1), answers=True), generation=4)
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.ANSWER, 4, False)
+
+
+def test_a_plain_answer_is_an_answer() -> None:
+    assert decide(Asked(ANSWER, answers=True), None, None).decision is Decision.ANSWER
+
+
+@pytest.mark.parametrize(
+    ("status", "decision"),
+    [
+        (RunStatus.COMPLETED, Decision.ANSWERED),
+        (RunStatus.FAILED, Decision.ANSWER),
+        (RunStatus.RUNNING, Decision.ANSWER),
+    ],
+)
+def test_a_task_that_answers_retries_like_any_other(status: RunStatus, decision: Decision) -> None:
+    answering = Lineage(1, ANSWER, seen(1), status)
+    assert decide(Asked(ANSWER, seen(2), answers=True), seen(1), answering).decision is decision
+
+
+def test_an_answer_of_an_older_attempt_is_late() -> None:
+    verdict = decide(Asked(ANSWER, seen(1), answers=True), seen(2), Lineage(1, WORK, seen(2), RunStatus.INTERRUPTED))
+    assert verdict.decision is Decision.LATE
+
+
+def test_a_replay_is_newer_than_its_origin_and_older_than_any_later_attempt() -> None:
+    origin, replay, again = (replace(seen(1), replay=number) for number in range(3))
+    assert is_newer(replay, origin)
+    assert is_newer(again, replay)
+    assert not is_newer(origin, replay)
+    assert is_newer(seen(2), again)
+    assert not is_newer(again, seen(2))
+
+
+@pytest.mark.parametrize("status", ENDED_BADLY)
+def test_a_replay_resumes_like_a_retry(status: RunStatus) -> None:
+    verdict = after(status, Asked(WORK, replace(seen(1), replay=1), returned=True))
+    assert (verdict.decision, verdict.generation, verdict.newest) == (Decision.RESUMED, 1, True)
+
+
+def test_a_replay_of_what_was_tried_again_is_late() -> None:
+    assert decide(Asked(WORK, replace(seen(1), replay=1)), seen(2), None).decision is Decision.LATE
+
+
+def test_a_replay_that_comes_twice_supersedes_nobody() -> None:
+    replayed = replace(seen(1), replay=1)
+    lineage = Lineage(1, WORK, replayed, RunStatus.RUNNING)
+    assert not decide(Asked(WORK, replayed), replayed, lineage).newest

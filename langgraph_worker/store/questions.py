@@ -1,0 +1,131 @@
+"""A graph's questions to a person: which are pending, who may answer them, what is left to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
+
+from langgraph_worker.store.schema import interrupts, workflow_runs
+from langgraph_worker.store.statements import Row
+from workflow_events.models import Answer
+
+
+def is_pending() -> ColumnElement[bool]:
+    """Of a question: neither answered nor retired."""
+    return and_(interrupts.c.answered_at.is_(None), interrupts.c.retired_at.is_(None))
+
+
+def find(connection: Connection, ids: Collection[str]) -> dict[str, Row]:
+    """The questions of these ids as they stand, each with its run's ``graph``."""
+    if not ids:
+        return {}
+    found = connection.execute(
+        select(interrupts, workflow_runs.c.graph)
+        .join(workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id)
+        .where(interrupts.c.interrupt_id.in_(ids))
+    )
+    return latest(dict(row) for row in found.mappings())
+
+
+def latest(rows: Iterable[Row]) -> dict[str, Row]:
+    """By id: a question may have been asked more than once, and is pending at most once."""
+
+    def rank(row: Row) -> tuple[bool, bool, datetime]:
+        return _pending(row), row["answered_at"] is not None, row["asked_at"]
+
+    return {row["interrupt_id"]: row for row in sorted(rows, key=rank)}
+
+
+def refusal(answers: Sequence[Answer], found: Mapping[str, Row], lineage: str) -> str | None:
+    """Why these answers cannot be taken; None if they can.
+
+    :param lineage: of the request that answers. Its own answer it may repeat.
+    """
+    for place, answer in enumerate(answers):
+        row = found.get(answer.interrupt_id)
+        problem = _problem(answer, row, lineage)
+        if problem:
+            return f"field 'answers[{place}]': interrupt {answer.interrupt_id!r} {problem}"
+    if len({found[answer.interrupt_id]["thread_id"] for answer in answers}) > 1:
+        return "field 'answers': they answer different runs; send an event for each"
+    return None
+
+
+def _problem(answer: Answer, row: Row | None, lineage: str) -> str:
+    if row is None:
+        return "is not known: nothing asked it, or its run was pruned"
+    if _pending(row):
+        return ""
+    if row["answered_at"] is None:
+        return "is not asked any more: its task was started afresh"
+    if row["answer_lineage"] == lineage and row["answer"] == answer.value:
+        return ""
+    by = f" by {row['answered_by']}" if row["answered_by"] else ""
+    return f"was answered{by} at {row['answered_at'].isoformat(timespec='seconds')}"
+
+
+def to_apply(answers: Sequence[Answer], found: Mapping[str, Row]) -> dict[str, JsonValue]:
+    """The answers that no checkpoint holds yet."""
+    return {answer.interrupt_id: answer.value for answer in answers if _pending(found[answer.interrupt_id])}
+
+
+def _pending(row: Row) -> bool:
+    return row["answered_at"] is None and row["retired_at"] is None
+
+
+_answer = (
+    update(interrupts)
+    .where(
+        interrupts.c.thread_id == bindparam("thread"),
+        interrupts.c.interrupt_id == bindparam("interrupt"),
+        is_pending(),
+    )
+    .values({name: bindparam(name) for name in ("answered_at", "answered_by", "answer_id", "answer_lineage", "answer")})
+)
+
+
+def note_answers(connection: Connection, rows: Sequence[Row]) -> None:
+    """They are in the checkpoint that this transaction writes."""
+    if rows:
+        connection.execute(_answer, rows)
+
+
+def ask(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
+    """New questions; what their threads asked before and nobody answered is asked by these, or not at all."""
+    if rows:
+        of_threads = interrupts.c.thread_id.in_({row["thread_id"] for row in rows})
+        connection.execute(update(interrupts).where(of_threads, is_pending()).values(retired_at=now))
+        connection.execute(insert(interrupts), rows)
+
+
+def retire(connection: Connection, generations: Mapping[str, int], now: datetime) -> None:
+    """Retire what older generations of these lineages still ask."""
+    for lineage, generation in generations.items():
+        old = and_(interrupts.c.lineage == lineage, interrupts.c.generation < generation, is_pending())
+        connection.execute(update(interrupts).where(old).values(retired_at=now))
+
+
+def asking(connection: Connection, lineages: Collection[str]) -> dict[str, int]:
+    """The lineages with a pending question, and its generation."""
+    if not lineages:
+        return {}
+    newest = func.max(interrupts.c.generation)
+    found = connection.execute(
+        select(interrupts.c.lineage, newest)
+        .where(interrupts.c.lineage.in_(lineages), is_pending())
+        .group_by(interrupts.c.lineage)
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def of_threads(connection: Connection, names: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Every question of these threads."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if names:
+        for row in connection.execute(select(interrupts).where(interrupts.c.thread_id.in_(names))).mappings():
+            found.setdefault(row["thread_id"], []).append(dict(row))
+    return found
