@@ -323,7 +323,7 @@ class RunStore(Protocol):
         """The workers that announced themselves in the last ``within`` seconds, by id."""
 
     async def prune(self, older_than: timedelta, tombstones: timedelta, limit: int) -> Pruned:
-        """Remove what ended longer ago than ``older_than``, oldest first, at most ``limit`` runs with all that is theirs.
+        """Remove what ended longer ago than ``older_than``, oldest first, at most ``limit`` runs with all of theirs.
 
         Only what is published and past its deadline, of lineages with no run that has to stay: the newest request of a
         lineage goes last. What has a pending question stays. A thread that is left without runs goes with its
