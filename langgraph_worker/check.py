@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import make_url
 
@@ -16,6 +16,7 @@ from langgraph_worker.settings import WorkerSettings, documentation, load_settin
 
 _REACH_KAFKA = 8.0  # seconds
 _OPEN_STORE = 10.0
+_ANNOUNCED_WITHIN = 24 * 3600.0  # a member may have been cut off from the store for a while
 
 
 def check(flags: Mapping[str, str]) -> int:
@@ -28,7 +29,8 @@ def check(flags: Mapping[str, str]) -> int:
         _print("config", False, str(error))
         return 2
     _print("config", True, _describe(flags))
-    results = [_broker_and_topics(settings), _said("store", lambda: _store(settings))]
+    reachable, members = _broker_and_topics(settings)
+    results = [reachable, _said("store", lambda: _store(settings, members))]
     results.append(_said("graphs", lambda: _graphs(settings)))
     return 0 if all(results) else 1
 
@@ -56,35 +58,47 @@ def _describe(flags: Mapping[str, str]) -> str:
     return f"{text}; no setting has the name {', '.join(unknown)}" if unknown else text
 
 
-def _broker_and_topics(settings: WorkerSettings) -> bool:
+def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
+    """Whether they are as they should be, and the ids of the workers in the group."""
     try:
         admin = ClusterAdmin(settings)
         cluster = admin.describe(_REACH_KAFKA)
     except WorkerError as error:
         _print("broker", False, str(error))
-        return _print("topics", False, "unknown: the broker tells")
+        return _print("topics", False, "unknown: the broker tells"), set()
     _print(
         "broker", True, f"{settings.kafka_bootstrap_servers}, {cluster.brokers} brokers, cluster {cluster.cluster_id}"
     )
-    return _said("topics", lambda: check_topics(admin, cluster, settings))
+    found = _said("topics", lambda: check_topics(admin, cluster, settings))
+    return found, admin.members(settings.kafka_consumer_group_id)
 
 
-def _store(settings: WorkerSettings) -> str:
+def _store(settings: WorkerSettings, members: Collection[str]) -> str:
     shown = make_url(settings.store_url).render_as_string(hide_password=True)
     try:
-        asyncio.run(_open_and_close(settings))
+        known = asyncio.run(_workers(settings))
     except StoreLockedError:
         return f"{shown}, in use by a worker that is running"
     except TimeoutError:
         raise WorkerError(f"{shown} does not answer within {_OPEN_STORE:g} s") from None
-    return f"{shown}, schema up to date"
+    strangers = sorted(set(members) - known)
+    if strangers:
+        raise WorkerError(
+            f"{shown} does not know {', '.join(strangers)}, now in group {settings.kafka_consumer_group_id}: it has "
+            "another store, and requests would be lost between the two. Give all workers of a group one store, or this "
+            "one a group of its own"
+        )
+    return f"{shown}, schema up to date, {len(known)} workers"
 
 
-async def _open_and_close(settings: WorkerSettings) -> None:
+async def _workers(settings: WorkerSettings) -> set[str]:
     store = make_store(settings)
     async with asyncio.timeout(_OPEN_STORE):
         await store.open()
-    await store.close()
+        try:
+            return {worker.worker_id for worker in await store.workers(_ANNOUNCED_WITHIN)}
+        finally:
+            await store.close()
 
 
 def _graphs(settings: WorkerSettings) -> str:

@@ -1,4 +1,4 @@
-"""``langgraph-worker run | graphs | check``."""
+"""``langgraph-worker run | graphs | check | prune``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from langgraph_worker.check import check
 
             return check(flags)
+        if arguments.command == "prune":
+            from langgraph_worker.prune import prune
+
+            return prune(flags)
         if arguments.command == "graphs":
             return _list_graphs(flags)
         return _run(flags)
@@ -49,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("run", "take events and run their graphs, until SIGTERM or Ctrl-C"),
         ("graphs", "list the graphs of langgraph.json"),
+        ("prune", "remove ended runs that are older than the retention, with their steps and checkpoints"),
         ("check", "could a worker start here? One line each for config, broker, topics, store and graphs"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)

@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import NoReturn
 
+from langgraph_worker import lease
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.kafka.consumer import EventConsumer
 from langgraph_worker.service import Worker
 from langgraph_worker.settings import WorkerSettings
+from langgraph_worker.store import database
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +66,13 @@ def _run_through(loop: asyncio.AbstractEventLoop, task: asyncio.Task[int]) -> in
 
 
 def _still_busy(seconds: float) -> bool:
-    """Whether a thread outlives its work: a synchronous node, or a consumer that cannot reach its group to leave it.
+    """Whether a thread outlives its work: a synchronous node, a consumer that cannot reach its group to leave it, or a
+    call to a database that does not answer.
 
-    Neither can be stopped, and an orderly exit would wait for the one and break under the other.
+    None can be stopped, and an orderly exit would wait for some and break under others.
     """
     end = time.monotonic() + seconds
-    names = (_NODE_THREAD, EventConsumer.THREAD)
+    names = (_NODE_THREAD, EventConsumer.THREAD, database.THREAD, lease.THREAD)
     threads = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))

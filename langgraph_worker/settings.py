@@ -70,6 +70,7 @@ def _default_worker_id() -> str:
 
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_from_comma_list)]
 KafkaConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(_from_json_object)]
 
@@ -132,6 +133,13 @@ class WorkerSettings(BaseSettings):
     )
     drain_seconds: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="how long a stopping worker lets its runs finish"
+    )
+    retention_days: Days = Field(
+        30.0, description="how long an ended run is kept at least; langgraph-worker prune removes older ones"
+    )
+    tombstone_days: Days = Field(
+        30.0,
+        description="how long a pruned request is known not to run again; longer than the events topic keeps records",
     )
     unknown_graph_grace_seconds: float = Field(
         60.0, ge=0, allow_inf_nan=False, description="how long a request waits for a worker that knows its graph"

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph_worker.settings import WorkerSettings
 
+CLIENT_ID = "langgraph-worker-"
+"""How the client ids of workers begin; the worker's id follows."""
+
 LIBRDKAFKA_LOGGER = "librdkafka"
 
 _OWN_SETTING = {
@@ -56,7 +59,7 @@ def _shared(settings: WorkerSettings) -> dict[str, Any]:
     }
     return given | {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "client.id": given.get("client.id", f"langgraph-worker-{settings.worker_id}"),
+        "client.id": given.get("client.id", CLIENT_ID + settings.worker_id),
         # Errors come through error_cb as well; librdkafka's own lines repeat them many times a second.
         "logger": logging.getLogger(LIBRDKAFKA_LOGGER),
     }

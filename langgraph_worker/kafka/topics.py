@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs h
 )
 
 from langgraph_worker.errors import BrokerError, SettingsError
-from langgraph_worker.kafka.config import admin_config
+from langgraph_worker.kafka.config import CLIENT_ID, admin_config
 from langgraph_worker.kafka.trouble import CREDENTIALS, explain
 from langgraph_worker.settings import WorkerSettings
 from workflow_events.topics import Fleet, TopicSpec
@@ -99,6 +99,15 @@ class ClusterAdmin:
         while left := self.missing(names, self.describe(_ADMIN_TIMEOUT)):
             if time.monotonic() >= end:
                 raise BrokerError(f"created topics {', '.join(left)}, but the cluster does not list them yet")
+
+    def members(self, group: str) -> set[str]:
+        """The ids of the workers that are in a consumer group now; empty if the cluster does not tell."""
+        try:
+            found = self._client.describe_consumer_groups([group])[group].result(_ADMIN_TIMEOUT)
+        except KafkaException:
+            return set()
+        ids = {member.client_id for member in found.members}
+        return {name.removeprefix(CLIENT_ID) for name in ids if name.startswith(CLIENT_ID)}
 
     def size_limits(self, topics: Collection[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic that tells: not every broker does, and the user may lack the right."""

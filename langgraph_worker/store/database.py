@@ -52,9 +52,10 @@ class Database(Protocol):
     place: str
     """For messages: which database, without its password."""
 
-    def open(self) -> None:
+    def open(self, alone: bool) -> None:
         """Connect, and bring the schema up to date.
 
+        :param alone: where only one process may work, be that one.
         :raises StoreError: it cannot be used, and why.
         """
 

@@ -54,7 +54,7 @@ class PostgresDatabase(Database):
         self.place = f"{self._url.host or 'localhost'}:{self._url.port or 5432}/{self._url.database}"
         self._opened = Opened(self.place)
 
-    def open(self) -> None:
+    def open(self, alone: bool) -> None:
         engine = _engine(self._url, self._idle)
         try:
             with transaction(engine) as connection:

@@ -68,12 +68,16 @@ class SqlRunStore(RunStore):
         self._lanes = Lanes(self.database.place)
         self._group = GroupWriter(self._commit)
 
-    async def open(self) -> None:
-        await asyncio.to_thread(self._open)
+    async def open(self, alone: bool = True) -> None:
+        """See the port.
 
-    def _open(self) -> None:
-        self.database.open()
-        if isinstance(self.database, SqliteDatabase):
+        :param alone: False: to look and to prune, beside a worker process that may have an SQLite store.
+        """
+        await asyncio.to_thread(self._open, alone)
+
+    def _open(self, alone: bool) -> None:
+        self.database.open(alone)
+        if alone and isinstance(self.database, SqliteDatabase):
             try:
                 # The lock proves that whoever had the store before is dead.
                 self.database.write(self._inherit)

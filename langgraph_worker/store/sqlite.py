@@ -40,13 +40,17 @@ class SqliteDatabase(Database):
         self._writer = threading.Lock()
         self._opened = Opened(self.place)
 
-    def open(self) -> None:
+    def open(self, alone: bool) -> None:
         """Take the file for this process, and bring its schema up to date.
 
+        :param alone: False: other processes may have it too.
         :raises StoreLockedError: another process has it.
         :raises StoreError: it cannot be used, and why.
         """
-        self._take()
+        if alone:
+            self._take()
+        elif not self.path.is_file():
+            raise final(f"the run store {self.path} does not exist: name the worker's in {SETTING}")
         try:
             self._opened.set(_engine(self.path))
             self.write(lambda connection, now: upgrade(connection))
