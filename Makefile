@@ -45,8 +45,11 @@ check: env  ## everything a reviewer would run: format, lint, types, import cont
 	$(BIN)/mypy
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 
+bench-runs: env  ## runs per second beside the stock savers; needs an idle machine
+	$(BIN)/python -m benchmarks.runs
+
 fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: help env lock demo dev test check fmt
+.PHONY: help env lock demo dev test check bench-runs fmt

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.types import Command, StateSnapshot
@@ -28,6 +27,7 @@ from langgraph_worker.patience import persist
 from langgraph_worker.reply import encode_reply
 from langgraph_worker.steps import StepRecorder
 from langgraph_worker.store.port import Claim, Failure, RunStore, StepStatus
+from langgraph_worker.usage import UsageCounter
 from workflow_events.results import Interrupt
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _at_breakpoint(graph: Pregel[Any], state: StateSnapshot) -> bool:
     return bool(graph.interrupt_after_nodes)
 
 
-def run_config(claim: Claim, recursion_limit: int, usage: UsageMetadataCallbackHandler) -> RunnableConfig:
+def run_config(claim: Claim, recursion_limit: int, usage: UsageCounter) -> RunnableConfig:
     """LangGraph's config of one run: the event may choose a model, tags and values, and lower the step limit."""
     asked = claim.event.config
     configurable: dict[str, Any] = dict(asked.configurable)
@@ -162,7 +162,7 @@ class Runner:
 
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
         """
-        usage = UsageMetadataCallbackHandler()
+        usage = UsageCounter()
         started_at = datetime.now(UTC)
         deadline = claim.event.deadline
         left = None if deadline is None else (deadline - started_at).total_seconds()
@@ -189,7 +189,7 @@ class Runner:
             return outcome
         return Outcome(sent, Failure(sent.error_type or "", sent.error or "", ""))
 
-    async def _drive(self, claim: Claim, usage: UsageMetadataCallbackHandler, steps: StepRecorder) -> _End:
+    async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder) -> _End:
         config = run_config(claim, self.recursion_limit, usage)
         async with self.graphs.open(claim.graph, config) as opened:
             saver = self.checkpoints.of(claim)

@@ -24,6 +24,8 @@ class Dialect(Protocol):
     def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
         """What a saver would execute, with every value already in its stored form: a node may go on and change it.
 
+        Only in the event loop's thread: ``put`` may not await, so one recorder does for all runs.
+
         :raises NotStorableError: a value has no stored form.
         """
 

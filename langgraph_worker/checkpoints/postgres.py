@@ -25,9 +25,9 @@ _NO_CONNECTION = cast("psycopg.Connection[dict[str, Any]]", None)
 
 
 class _Recorder(PostgresSaver):
-    def __init__(self, recording: Recording, serde: NamingSerializer) -> None:
+    def __init__(self, serde: NamingSerializer) -> None:
         super().__init__(_NO_CONNECTION, serde=serde)
-        self._recording = recording
+        self.recording = Recording(_frozen)
 
     def put(
         self,
@@ -42,7 +42,7 @@ class _Recorder(PostgresSaver):
 
     @contextmanager
     def _cursor(self, *, pipeline: bool = False) -> Iterator[Any]:
-        yield self._recording
+        yield self.recording
 
 
 class PostgresCheckpoints(Dialect):
@@ -51,22 +51,22 @@ class PostgresCheckpoints(Dialect):
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._serde = NamingSerializer()
-        self._versions = _Recorder(Recording(), self._serde)
+        self._recorder = _Recorder(self._serde)
 
     def setup(self) -> None:
         with self._database.alone() as connection:
             PostgresSaver(connection).setup()
 
     def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
-        recording = Recording(_frozen)
-        return put(_Recorder(recording, self._serde)), recording.statements
+        self._recorder.recording = recording = Recording(_frozen)
+        return put(self._recorder), recording.statements
 
     def reader(self, connection: Connection) -> Saver:
         raw = cast("psycopg.Connection[dict[str, Any]]", connection.connection.driver_connection)
         return PostgresSaver(raw, serde=self._serde)
 
     def next_version(self, current: Any) -> Any:
-        return self._versions.get_next_version(current, None)
+        return self._recorder.get_next_version(current, None)
 
 
 def _without_json(value: Any) -> Any:

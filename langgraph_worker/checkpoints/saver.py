@@ -73,6 +73,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         self._dialect = checkpoints.dialect
         self._claim = claim
         self._loop = asyncio.get_running_loop()
+        self._is_empty = claim.is_new  # until the first put
         self._progress = claim.takeovers > 0  # to be noted with the next checkpoint
         self._asked: Mapping[str, Collection[str]] = {}
 
@@ -110,6 +111,8 @@ class RunSaver(BaseCheckpointSaver[str]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, the newest if the config names none."""
+        if self._is_empty:
+            return None
         return await self._read(lambda saver: saver.get_tuple(config))
 
     async def alist(
@@ -135,6 +138,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         await self._put(lambda saver: saver.delete_thread(thread_id))
 
     async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
+        self._is_empty = False
         made, statements = self._dialect.record(put)
         write = PutCheckpoint(self._claim, statements, progress, answers)
         try:

@@ -20,13 +20,13 @@ _NO_CONNECTION = cast(sqlite3.Connection, None)
 
 
 class _Recorder(SqliteSaver):
-    def __init__(self, recording: Recording, serde: NamingSerializer) -> None:
+    def __init__(self, serde: NamingSerializer) -> None:
         super().__init__(_NO_CONNECTION, serde=serde)
-        self._recording = recording
+        self.recording = Recording()
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[Any]:
-        yield self._recording
+        yield self.recording
 
 
 class _Reader(SqliteSaver):
@@ -43,7 +43,7 @@ class SqliteCheckpoints(Dialect):
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._serde = NamingSerializer()
-        self._versions = _Recorder(Recording(), self._serde)
+        self._recorder = _Recorder(self._serde)
 
     def setup(self) -> None:
         def create(connection: Connection) -> None:
@@ -53,14 +53,14 @@ class SqliteCheckpoints(Dialect):
         self._database.bare(create)
 
     def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
-        recording = Recording()
-        return put(_Recorder(recording, self._serde)), recording.statements
+        self._recorder.recording = recording = Recording()
+        return put(self._recorder), recording.statements
 
     def reader(self, connection: Connection) -> Saver:
         return _Reader(_raw(connection), serde=self._serde)
 
     def next_version(self, current: Any) -> Any:
-        return self._versions.get_next_version(current, None)
+        return self._recorder.get_next_version(current, None)
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
 
 from langgraph_worker.store import leases, questions
 from langgraph_worker.store.book import lineage_of
 from langgraph_worker.store.endings import MAX_TAKEOVERS, Terms, end_runs, ending, refused, worker_lost
 from langgraph_worker.store.port import Claim, Decision, Lease, RunStatus
-from langgraph_worker.store.schema import interrupts, lineages, threads, workflow_runs
+from langgraph_worker.store.schema import UtcDateTime, interrupts, lineages, threads, workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -60,11 +71,12 @@ def claim(connection: Connection, who: Claimant, limit: int, terms: Terms) -> li
     """See :meth:`~langgraph_worker.store.port.RunStore.claim`. Ends what cannot be claimed any more."""
     if limit < 1 or not who.graphs:
         return []
-    names = list(connection.execute(_lock_threads(who.graphs, limit, terms.now)).scalars())
+    look = {"graphs": list(who.graphs), "now": terms.now}
+    names = list(connection.execute(_lock_threads, look | {"most": limit}).scalars())
     if not names:
         return []
     # Again, now that the threads stand still: what the first look saw may be older than the locks.
-    found = [dict(row) for row in connection.execute(_claimable(who.graphs, names, terms.now)).mappings()]
+    found = [dict(row) for row in connection.execute(_claimable, look | {"names": names}).mappings()]
     asked = questions.of_threads(connection, {row["thread_id"] for row in found})
     over = {}
     for row in found:
@@ -92,59 +104,61 @@ def _ends(row: Row, terms: Terms) -> WorkflowResultEvent | None:
     return refused(row, problem, terms.now) if problem else None
 
 
-def _can_start(graphs: Collection[str], now: datetime) -> ColumnElement[bool]:
-    """Of a run, joined to its thread: it can start now, and goes first on its thread."""
-    runs, other = workflow_runs, workflow_runs.alias()
-    its_turn = or_(
-        and_(other.c.round > 0, runs.c.round == 0),
-        and_(other.c.seq < runs.c.seq, (other.c.round > 0) == (runs.c.round > 0)),
-    )
-    another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other, now))
-    return and_(
-        _waits_its_turn(runs, now),
-        runs.c.graph.in_(graphs),
-        or_(runs.c.not_before.is_(None), runs.c.not_before <= now),
-        leases.is_free(now),
-        ~another_first,
-    )
+# The statements are constants: to build one takes longer than to execute it.
+_now = bindparam("now", type_=UtcDateTime())
+_graphs: BindParameter[str] = bindparam("graphs", expanding=True)
 
 
-def _waits_its_turn(runs: FromClause, now: datetime) -> ColumnElement[bool]:
+def _waits_its_turn(runs: FromClause) -> ColumnElement[bool]:
     """Unfinished, in time, and not shut out by a question that the thread asks somebody else (rule 2)."""
     foreign = exists().where(
         interrupts.c.thread_id == runs.c.thread_id, questions.is_pending(), interrupts.c.lineage != runs.c.lineage
     )
     return and_(
         runs.c.finished_at.is_(None),
-        or_(runs.c.deadline.is_(None), runs.c.deadline > now),
+        or_(runs.c.deadline.is_(None), runs.c.deadline > _now),
         or_(runs.c.round > 0, ~foreign),
     )
 
 
-def _lock_threads(graphs: Collection[str], limit: int, now: datetime) -> Select[Any]:
-    """The threads of the oldest runs that can start, but for those that somebody else is just looking at."""
-    return (
-        select(threads.c.thread_id)
-        .join(workflow_runs, threads.c.thread_id == workflow_runs.c.thread_id)
-        .where(_can_start(graphs, now))
-        .order_by(workflow_runs.c.seq)
-        .limit(limit)
-        .with_for_update(of=threads, key_share=True, skip_locked=True)
+def _can_start() -> ColumnElement[bool]:
+    """Of a run, joined to its thread: it can start now, and goes first on its thread."""
+    runs, other = workflow_runs, workflow_runs.alias()
+    its_turn = or_(
+        and_(other.c.round > 0, runs.c.round == 0),
+        and_(other.c.seq < runs.c.seq, (other.c.round > 0) == (runs.c.round > 0)),
+    )
+    another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other))
+    return and_(
+        _waits_its_turn(runs),
+        runs.c.graph.in_(_graphs),
+        or_(runs.c.not_before.is_(None), runs.c.not_before <= _now),
+        leases.is_free(_now),
+        ~another_first,
     )
 
 
-def _claimable(graphs: Collection[str], names: Collection[str], now: datetime) -> Select[Any]:
-    runs = workflow_runs
-    of_its_generation = and_(lineages.c.lineage == runs.c.lineage, lineages.c.generation == runs.c.generation)
-    return (
-        select(*[runs.c[name] for name in _COLUMNS], threads.c.token, lineages.c.nodes)
-        .select_from(runs)
-        .join(threads, threads.c.thread_id == runs.c.thread_id)
-        .outerjoin(lineages, of_its_generation)
-        .where(runs.c.thread_id.in_(names), _can_start(graphs, now))
-        .order_by(runs.c.seq)
-        .with_for_update(of=runs)
-    )
+# The threads of the oldest runs that can start, but for those that somebody else is just looking at.
+_lock_threads = (
+    select(threads.c.thread_id)
+    .join(workflow_runs, threads.c.thread_id == workflow_runs.c.thread_id)
+    .where(_can_start())
+    .order_by(workflow_runs.c.seq)
+    .limit(bindparam("most", type_=Integer()))
+    .with_for_update(of=threads, key_share=True, skip_locked=True)
+)
+_of_its_generation = and_(
+    lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
+)
+_claimable = (
+    select(*[workflow_runs.c[name] for name in _COLUMNS], threads.c.token, lineages.c.nodes, lineages.c.shared_thread)
+    .select_from(workflow_runs)
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
+    .outerjoin(lineages, _of_its_generation)
+    .where(workflow_runs.c.thread_id.in_(bindparam("names", expanding=True)), _can_start())
+    .order_by(workflow_runs.c.seq)
+    .with_for_update(of=workflow_runs)
+)
 
 
 def _taken(row: Row, who: Claimant, now: datetime) -> Row:
@@ -180,6 +194,7 @@ def _claim(row: Row) -> Claim:
         accepted_at=row["accepted_at"],
         worker_id=row["worker_id"],
         takeovers=row["takeovers"],
+        is_new=row["attempts"] == 1 and row["decision"] == Decision.FRESH and row["shared_thread"] is None,
         answers=questions.to_apply(row["event"].answers, questions.latest(row["asked"])),
         answered=frozenset(question["interrupt_id"] for question in row["asked"] if question["answered_at"]),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, or_, select, update
 
 from langgraph_worker.store.port import Lease, RunStatus
 from langgraph_worker.store.schema import threads, workflow_runs
@@ -34,7 +34,7 @@ class Thread:
     correlation_id: UUID | None
 
 
-def is_free(now: datetime) -> ColumnElement[bool]:
+def is_free(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Of a thread: nobody holds it, or the lease has run out."""
     return or_(threads.c.until.is_(None), threads.c.until <= now)
 
@@ -45,17 +45,20 @@ def waits(now: datetime) -> ColumnElement[bool]:
     return and_(workflow_runs.c.finished_at.is_(None), or_(is_free(now), held_for_other))
 
 
+_lock = (
+    select(threads.c.thread_id, threads.c.token, threads.c.held, threads.c.owner, threads.c.correlation_id)
+    .where(threads.c.thread_id.in_(bindparam("names", expanding=True)))
+    .order_by(threads.c.thread_id)
+    # Not the strongest lock: a request that is being accepted for the thread refers to its row.
+    .with_for_update(key_share=True)
+)
+
+
 def lock(connection: Connection, names: Collection[str]) -> dict[str, Thread]:
     """Lock threads for this transaction. Their runs' status, their interrupts and checkpoints then stand still."""
     if not names:
         return {}
-    found = connection.execute(
-        select(threads.c.thread_id, threads.c.token, threads.c.held, threads.c.owner, threads.c.correlation_id)
-        .where(threads.c.thread_id.in_(sorted(names)))
-        .order_by(threads.c.thread_id)
-        # Not the strongest lock: a request that is being accepted for the thread refers to its row.
-        .with_for_update(key_share=True)
-    )
+    found = connection.execute(_lock, {"names": sorted(names)})
     return {row.thread_id: Thread(row.token, row.held, row.owner, row.correlation_id) for row in found}
 
 

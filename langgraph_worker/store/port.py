@@ -115,6 +115,7 @@ class Claim:
     :param logical_run: LangGraph's ``metadata.run_id``: the same over retries and takeovers.
     :param resumes: an earlier request of the same logical run, or an earlier start of this one, may have left
         checkpoints to continue from.
+    :param is_new: nothing can have been written to its thread: it is the logical run's own, and this its first start.
     :param attempts: how often this request was started, this time included.
     :param nodes: the graph's node names when the logical run first started, None if it never did.
     :param accepted_at: when the request was accepted, UTC.
@@ -139,6 +140,7 @@ class Claim:
     takeovers: int = 0
     answers: Mapping[str, JsonValue] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
+    is_new: bool = False
 
     @property
     def correlation_id(self) -> UUID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -13,18 +14,31 @@ Row = dict[str, Any]
 Upsert = postgresql.Insert | sqlite.Insert
 
 
-def _insert(connection: Connection, table: Table) -> Upsert:
-    return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
-
-
 def insert_missing(connection: Connection, table: Table) -> Upsert:
     """Insert what is not there yet; a row with the same primary key stays as it is."""
-    return _insert(connection, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+    return _insert_missing(connection.dialect.name, table)
 
 
 def insert_or_replace(connection: Connection, table: Table) -> Upsert:
     """Insert, or overwrite every column of the row with the same primary key."""
-    statement = _insert(connection, table)
+    return _insert_or_replace(connection.dialect.name, table)
+
+
+# Cached, as the statements of other modules are constants: to build one takes longer than to execute it.
+
+
+def _insert(dialect: str, table: Table) -> Upsert:
+    return (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+
+
+@cache
+def _insert_missing(dialect: str, table: Table) -> Upsert:
+    return _insert(dialect, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+
+
+@cache
+def _insert_or_replace(dialect: str, table: Table) -> Upsert:
+    statement = _insert(dialect, table)
     keys = list(table.primary_key)
     replaced = {column.name: statement.excluded[column.name] for column in table.c if column not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=replaced)
