@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 from uuid import uuid4
@@ -19,7 +19,7 @@ from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.outcome import Outcome
 from langgraph_worker.run import Runner
-from langgraph_worker.store.port import Claim, Origin, Request
+from langgraph_worker.store.port import Claim, Lease, Origin, Request
 from langgraph_worker.store.schema import step_executions
 from langgraph_worker.store.sql import SqlRunStore
 from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
@@ -51,6 +51,7 @@ class Desk:
     runner: Callable[[Graphs], Runner]
     offset: int = 0
     attempts: dict[str, int] = field(default_factory=dict)
+    ran: set[Lease] = field(default_factory=set)
 
     async def claim(self, graph: str, data: dict[str, Any] | None = None, **event: Any) -> Claim:
         """A request, accepted and claimed."""
@@ -76,6 +77,9 @@ class Desk:
     async def only_run(self, claim: Claim, graph: Any) -> Outcome:
         """Run a claim on a graph, in a worker that is gone before it can store the end."""
         graphs = Graphs({claim.graph: Graph.of(GraphSpec(claim.graph, "x", False, "x"), graph)}, InMemoryStore())
+        if claim.lease in self.ran:
+            claim = replace(claim, is_new=False)
+        self.ran.add(claim.lease)
         return await self.runner(graphs).run(claim)
 
     async def run(self, claim: Claim, graph: Any) -> Outcome:
