@@ -40,7 +40,7 @@ class Worker:
     ) -> None:
         self._directory = directory
         self._python = python or Path(sys.executable)
-        self._environment = {
+        self.environment = {
             **_callers_environment(),
             **_settings(broker, langgraph_json, fleet or Fleet()),
             **(env or {}),
@@ -51,7 +51,7 @@ class Worker:
         """Start the process, also anew after a stop or a kill, without waiting for it."""
         command = [str(self._python), "-m", "langgraph_worker", "run"]
         log = self._directory / "worker.log"
-        self.child = Child("worker", command, log=log, env=self._environment, cwd=self._directory)
+        self.child = Child("worker", command, log=log, env=self.environment, cwd=self._directory)
         return self.child
 
     def wait_ready(self) -> None:

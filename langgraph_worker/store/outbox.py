@@ -25,6 +25,7 @@ _unpublished = (
         _runs.reply_headers,
         _runs.publish_asked,
         _runs.error_type,
+        _runs.dead_lettered_at,
         _runs.event,
         _runs.cluster,
         _runs.topic,
@@ -45,9 +46,20 @@ _published = (
 )
 
 
+_buried = (
+    update(workflow_runs)
+    .where(
+        _runs.correlation_id.in_(bindparam("ids", expanding=True)),
+        _runs.error_type == WORKER_LOST.name,
+        _runs.dead_lettered_at.is_(None),
+    )
+    .values(dead_lettered_at=bindparam("at"))
+)
+
+
 def _dead_letter(row: Any) -> DeadLetter | None:
-    """With the first publication of a result whose request is to be kept for a person."""
-    if row.error_type != WORKER_LOST.name or row.publish_asked > 1:
+    """With the result of a request that is to be kept for a person, until both are acknowledged."""
+    if row.error_type != WORKER_LOST.name or row.dead_lettered_at is not None:
         return None
     result = WorkflowResultEvent.model_validate_json(row.reply_value)
     origin = Origin(row.cluster, row.topic, row.partition, row.offset)
@@ -87,6 +99,8 @@ class Outbox:
 
     def published(self, connection: Connection, correlation_ids: Collection[UUID], now: datetime) -> None:
         """See :meth:`~langgraph_worker.store.port.RunStore.published`."""
+        if correlation_ids:
+            connection.execute(_buried, {"ids": list(correlation_ids), "at": now})
         marks = [{"of": of, "asked": self._handed[of], "at": now} for of in correlation_ids if of in self._handed]
         if marks:
             connection.execute(_published, marks)

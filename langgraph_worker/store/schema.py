@@ -164,6 +164,7 @@ workflow_runs = Table(
     Column("publish_asked", Integer, nullable=False),  # an acknowledgement of an earlier publication is not one of this
     Column("publisher", String(64)),  # the store client that ended it, or was asked for it again
     Column("adoptable_at", UtcDateTime),  # from then on anybody may publish it
+    Column("dead_lettered_at", UtcDateTime),  # of those whose request is kept for a person
     Column("published_at", UtcDateTime),
     Column("last_query", Uuid),  # the last workflow.query that published it again
     _one_of("status", RunStatus),

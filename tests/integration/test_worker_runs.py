@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from devtools.broker import Broker
+from devtools.postgres import PostgresServer
 from tests.support.kafka import QUIET
 from tests.support.worker import PLAIN, Desk, desk_of
 from workflow_events import ResultStatus
@@ -20,10 +21,14 @@ from workflow_events.identity import record_id
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def desk(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """One worker for all tests of this file."""
-    with desk_of(broker, tmp_path_factory.mktemp("worker"), allowed_models="llama3") as desk, desk.worker:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def desk(request: pytest.FixtureRequest, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One worker for all tests of this file, on each kind of store."""
+    store = {}
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        store["store_url"] = server.create_database("runs")
+    with desk_of(broker, tmp_path_factory.mktemp("worker"), allowed_models="llama3", **store) as desk, desk.worker:
         yield desk
 
 
@@ -212,10 +217,10 @@ def test_a_good_copy_of_a_refused_event_changes_nothing(desk):
         ({"config": {"model": "gpt"}}, "model_not_allowed"),
         ({"reply_topic": "elsewhere"}, "reply_topic_not_allowed"),
         ({"budget": {"steps": 3}}, "not_supported"),
-        ({"event_type": "workflow.resumed", "round": 1, "answers": [{"interrupt_id": "x"}]}, "not_supported"),
+        ({"event_type": "workflow.resumed", "round": 1, "answers": [{"interrupt_id": "x"}]}, "interrupt_not_pending"),
     ],
 )
-def test_what_this_worker_does_not_do_is_refused(desk, fields, error_type):
+def test_what_cannot_be_done_is_refused(desk, fields, error_type):
     result = desk.run("echo", **fields)
     assert (result.status, result.error_type, result.retriable) == (ResultStatus.ERROR, error_type, False)
 

@@ -21,6 +21,7 @@ _NEW: dict[str, sa.types.TypeEngine[Any]] = {
     "not_before": _INSTANT,
     "publisher": sa.String(64),
     "adoptable_at": _INSTANT,
+    "dead_lettered_at": _INSTANT,
 }
 
 
