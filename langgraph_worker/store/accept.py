@@ -38,13 +38,14 @@ def _open(connection: Connection, batch: Sequence[Request | Refusal], terms: Ter
     _lock_threads(connection, keys, answered)
     of_batch = lineages.c.lineage.in_({lineage_of(item.event) for item in requests})
     known_lineages = _rows(connection, select(lineages).where(of_batch)) if requests else []
-    newest = {row["newest"] for row in known_lineages}
-    named = select(*_KNOWN).where(workflow_runs.c.correlation_id.in_({correlation_of(item) for item in batch} | newest))
+    asking = questions.asking(connection, {row["lineage"] for row in known_lineages})
+    told = {row["newest"] for row in known_lineages} | {asked.correlation_id for asked in asking.values()}
+    named = select(*_KNOWN).where(workflow_runs.c.correlation_id.in_({correlation_of(item) for item in batch} | told))
     runs = {row["correlation_id"]: row for row in _rows(connection, named)}
     if keys:
         open_runs = select(*_KNOWN).where(workflow_runs.c.task.in_(keys), workflow_runs.c.finished_at.is_(None))
         runs |= {row["correlation_id"]: row for row in _rows(connection, open_runs)}
-    answers = {of for of in newest if runs[of]["status"] in _ANSWERING}
+    answers = {of for of in told if runs[of]["status"] in _ANSWERING}
     if answers:
         replies = select(workflow_runs.c.correlation_id, workflow_runs.c.reply_value)
         for row in _rows(connection, replies.where(workflow_runs.c.correlation_id.in_(answers))):
@@ -53,7 +54,6 @@ def _open(connection: Connection, batch: Sequence[Request | Refusal], terms: Ter
         tombstones.c.correlation_id.in_({correlation_of(item) for item in batch})
     )
     pruned = set(connection.execute(buried).scalars())
-    asking = questions.asking(connection, {row["lineage"] for row in known_lineages})
     found = questions.find(connection, answered)
     return Book(runs.values(), known_tasks, known_lineages, found, asking, pruned, terms)
 

@@ -12,6 +12,7 @@ from langgraph_worker.attempts import Asked, Lineage, Seen, Verdict, Work, decid
 from langgraph_worker.store import endings, questions
 from langgraph_worker.store.endings import Terms
 from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
+from langgraph_worker.store.questions import Asking
 from langgraph_worker.store.schema import workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
@@ -36,10 +37,10 @@ def correlation_of(item: Request | Refusal) -> UUID:
 class Book:
     """The rows that a batch meets, by key, and what it changes in them.
 
-    :param runs: the batch's known runs, the newest run of each of its lineages (with ``reply_value`` where that can
-        answer a retry), and the unfinished runs of its tasks.
+    :param runs: the batch's known runs, of each of its lineages the newest run and the one that asks what is pending
+        (with ``reply_value`` where that can answer a retry), and the unfinished runs of its tasks.
     :param questions: by interrupt id, those that the batch answers.
-    :param asking: the batch's lineages with a pending question, and its generation.
+    :param asking: the batch's lineages with a pending question, and who asks it.
     :param pruned: ids of the batch whose runs are only a tombstone any more.
     """
 
@@ -49,7 +50,7 @@ class Book:
         tasks: Iterable[Row],
         lineages: Iterable[Row],
         questions: Mapping[str, Row],
-        asking: Mapping[str, int],
+        asking: Mapping[str, Asking],
         pruned: Collection[UUID],
         terms: Terms,
     ) -> None:
@@ -131,7 +132,8 @@ class Book:
             return None
         run = self._runs[row["newest"]]
         work = Work(row["graph"], row["shared_thread"], row["input_hash"])
-        asks = self._asking.get(key) == row["generation"]
+        asking = self._asking.get(key)
+        asks = asking is not None and asking.generation == row["generation"]
         return Lineage(row["generation"], work, _seen(run), RunStatus(run["status"]), asks)
 
     def _supersede(self, attempt: Attempt) -> int:
@@ -153,10 +155,10 @@ class Book:
         thread = thread_name(work.graph, logical_run, event.thread_id, attempt.deployment if attempt else "")
         before = self._lineages.get(key)
         if verdict.decision is Decision.FRESH and before is not None:
-            self.fresh[key] = verdict.generation
+            self._leave(key, verdict.generation)
         row |= {"lineage": key, "generation": verdict.generation, "logical_run": logical_run, "thread_id": thread}
         if verdict.decision is Decision.ANSWERED and before is not None:
-            row |= endings.ending(self._readdressed(before["newest"], event), self._terms)
+            row |= endings.ending(self._readdressed(self._told(before), event), self._terms)
         self._lineages[key] = self.changed_lineages[key] = {
             "lineage": key,
             "task": attempt.task if attempt else None,
@@ -193,6 +195,20 @@ class Book:
             "newest": event.event_id,
             "updated_at": self._now,
         }
+
+    def _leave(self, key: str, generation: int) -> None:
+        """A lineage goes on with this generation: what it asked before is not asked any more."""
+        self.fresh[key] = generation
+        for question in self._questions.values():
+            if question["lineage"] == key and question["generation"] < generation:
+                question["retired_at"] = question["retired_at"] or self._now
+
+    def _told(self, lineage: Row) -> UUID:
+        """The run whose result answers a retry: another than the newest where an answer made the lineage ask on."""
+        newest: UUID = lineage["newest"]
+        if self._runs[newest]["status"] == RunStatus.INTERRUPTED.value:
+            return self._asking[lineage["lineage"]].correlation_id
+        return newest
 
     def _readdressed(self, answered_by: UUID, event: WorkflowEvent) -> WorkflowResultEvent:
         stored = WorkflowResultEvent.model_validate_json(self._runs[answered_by]["reply_value"])

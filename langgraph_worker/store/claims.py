@@ -109,6 +109,11 @@ _now = bindparam("now", type_=UtcDateTime())
 _graphs: BindParameter[str] = bindparam("graphs", expanding=True)
 
 
+def _answers(runs: FromClause) -> ColumnElement[bool]:
+    """Of a run: it answers questions. Its round alone does not tell: anybody may write one into an event."""
+    return runs.c.decision == Decision.ANSWER.value
+
+
 def _waits_its_turn(runs: FromClause) -> ColumnElement[bool]:
     """Unfinished, in time, and not shut out by a question that the thread asks somebody else (rule 2)."""
     foreign = exists().where(
@@ -117,7 +122,7 @@ def _waits_its_turn(runs: FromClause) -> ColumnElement[bool]:
     return and_(
         runs.c.finished_at.is_(None),
         or_(runs.c.deadline.is_(None), runs.c.deadline > _now),
-        or_(runs.c.round > 0, ~foreign),
+        or_(_answers(runs), ~foreign),
     )
 
 
@@ -125,8 +130,8 @@ def _can_start() -> ColumnElement[bool]:
     """Of a run, joined to its thread: it can start now, and goes first on its thread."""
     runs, other = workflow_runs, workflow_runs.alias()
     its_turn = or_(
-        and_(other.c.round > 0, runs.c.round == 0),
-        and_(other.c.seq < runs.c.seq, (other.c.round > 0) == (runs.c.round > 0)),
+        and_(_answers(other), ~_answers(runs)),
+        and_(other.c.seq < runs.c.seq, _answers(other) == _answers(runs)),
     )
     another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other))
     return and_(
@@ -196,5 +201,5 @@ def _claim(row: Row) -> Claim:
         takeovers=row["takeovers"],
         is_new=row["attempts"] == 1 and row["decision"] == Decision.FRESH and row["shared_thread"] is None,
         answers=questions.to_apply(row["event"].answers, questions.latest(row["asked"])),
-        answered=frozenset(question["interrupt_id"] for question in row["asked"] if question["answered_at"]),
+        answered=frozenset(name for name, asked in questions.latest(row["asked"]).items() if asked["answered_at"]),
     )

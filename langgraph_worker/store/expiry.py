@@ -30,7 +30,10 @@ def expire(connection: Connection, known_graphs: Collection[str], graph_grace: f
     """See :meth:`~langgraph_worker.store.port.RunStore.expire`."""
     runs, now = workflow_runs, terms.now
     late = runs.c.deadline <= now
-    unknown = and_(runs.c.graph.not_in(known_graphs), runs.c.waiting_since <= now - timedelta(seconds=graph_grace))
+    since = now - timedelta(seconds=graph_grace)
+    # A run whose owner is gone waits since its lease ran out.
+    lost_it_before = or_(threads.c.correlation_id.is_distinct_from(runs.c.correlation_id), threads.c.until <= since)
+    unknown = and_(runs.c.graph.not_in(known_graphs), runs.c.waiting_since <= since, lost_it_before)
     too_long = and_(leases.waits(now), or_(late, unknown))
     names = _threads(connection, too_long)
     if not names:

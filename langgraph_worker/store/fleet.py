@@ -34,8 +34,9 @@ def announce(connection: Connection, worker: WorkerInfo, now: datetime) -> None:
         connection.execute(insert(worker_graphs), offered)
 
 
-def seen_since(connection: Connection, since: datetime) -> list[WorkerInfo]:
-    """The workers seen since then, by id."""
+def seen_within(connection: Connection, within: timedelta, now: datetime) -> list[WorkerInfo]:
+    """The workers seen so lately, by id."""
+    since = now - min(within, _REMEMBERED)
     graphs: dict[str, dict[str, str]] = {}
     for row in connection.execute(select(worker_graphs)):
         graphs.setdefault(row.worker_id, {})[row.graph] = row.description or ""

@@ -25,7 +25,6 @@ _T = TypeVar("_T")
 
 # Another transaction was in the way: the same again goes through.
 _CONFLICTS = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation, pg.ForeignKeyViolation)
-_REFUSED = (pg.InvalidPassword, pg.InvalidAuthorizationSpecification, pg.InvalidCatalogName)
 _NOT_ALLOWED = (pg.InsufficientPrivilege,)
 # SQLSTATE classes whose trouble passes: connections, resources, an operator's intervention, the system's own.
 _PASSING_CLASSES = ("08", "53", "57", "58", "40")
@@ -55,21 +54,16 @@ class PostgresDatabase(Database):
         self._opened = Opened(self.place)
 
     def open(self, alone: bool) -> None:
-        engine = _engine(self._url, self._idle)
+        self._opened.set(_engine(self._url, self._idle))
         try:
-            with transaction(engine) as connection:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
-                upgrade(connection)
+            # Written again if a worker of the version before was in the way, as it writes its own again.
+            self.write(_upgrade)
         except SchemaError as error:
-            engine.dispose()
+            self.close()
             raise final(f"the run store {self.place} {error}, or name another database in {SETTING}") from None
-        except (DBAPIError, psycopg.Error) as error:
-            engine.dispose()
-            raise self._explained(error) from error
         except BaseException:
-            engine.dispose()
+            self.close()
             raise
-        self._opened.set(engine)
 
     def close(self) -> None:
         self._opened.dispose()
@@ -129,8 +123,6 @@ class PostgresDatabase(Database):
         """The error in the words of the store: what is wrong, and the remedy. Never the statement and its values."""
         cause = _origin(error)
         said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        if isinstance(cause, _REFUSED):
-            return final(f"the run store {self.place} does not let this worker in ({said}): correct {SETTING}")
         if isinstance(cause, _NOT_ALLOWED):
             return final(
                 f"the run store {self.place} does not allow it ({said}): the user of {SETTING} must own the schema, or "
@@ -138,9 +130,18 @@ class PostgresDatabase(Database):
             )
         if isinstance(cause, psycopg.DataError):
             return UnstorableError(f"the run store {self.place} cannot keep a value: {said}")
+        if getattr(cause, "sqlstate", None) is None and _passes(cause):
+            # Also a wrong password, or a database that does not exist: libpq has only a text for it.
+            remedy = f"start the database, or correct {SETTING}"
+            return StoreError(f"the run store {self.place} cannot be reached ({said}): {remedy}")
         told = StoreError(f"the run store {self.place} failed: {said}")
         told.retriable = _passes(cause)
         return told
+
+
+def _upgrade(connection: Connection, now: datetime) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+    upgrade(connection)
 
 
 def _origin(error: DBAPIError | psycopg.Error) -> BaseException:

@@ -12,10 +12,12 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
+    FromClause,
     and_,
     column,
     delete,
     exists,
+    func,
     inspect,
     or_,
     select,
@@ -65,12 +67,20 @@ def prune(connection: Connection, retention: Retention, limit: int, now: datetim
 
 
 def _prunable(retention: Retention, now: datetime) -> ColumnElement[bool]:
-    asked = exists().where(interrupts.c.lineage == _runs.lineage, questions.is_pending())
-    return and_(
-        _runs.finished_at < now - retention.older_than,
-        _runs.published_at.is_not(None),
-        or_(_runs.deadline.is_(None), _runs.deadline < now - _GRACE),
-        ~asked,
+    """Of a run: nothing keeps it, nor any other of its lineage: that may still need to know what was answered."""
+    other = workflow_runs.alias()
+    kept = select(other.c.lineage).where(other.c.lineage.is_not(None), _is_kept(other, retention, now))
+    asking = select(interrupts.c.lineage).where(questions.is_pending())
+    lineage_may_go = or_(_runs.lineage.is_(None), and_(_runs.lineage.not_in(kept), _runs.lineage.not_in(asking)))
+    return and_(~_is_kept(workflow_runs, retention, now), lineage_may_go)
+
+
+def _is_kept(runs: FromClause, retention: Retention, now: datetime) -> ColumnElement[bool]:
+    return or_(
+        runs.c.finished_at.is_(None),
+        runs.c.finished_at >= now - retention.older_than,
+        runs.c.published_at.is_(None),
+        and_(runs.c.deadline.is_not(None), runs.c.deadline >= now - _GRACE),
     )
 
 
@@ -79,7 +89,10 @@ def _lock(connection: Connection, prunable: ColumnElement[bool], limit: int) -> 
     that somebody is just asking for.
     """
     columns = (_runs.correlation_id, _runs.task, _runs.thread_id, _runs.result_status, _runs.finished_at)
-    oldest = select(*columns).where(prunable).order_by(_runs.finished_at, _runs.seq).limit(limit)
+    # A lineage's newest after its others, or as many as the limit could wait for others that are never looked at.
+    several = select(_runs.lineage).where(_runs.lineage.is_not(None)).group_by(_runs.lineage).having(func.count() > 1)
+    goes_last = _runs.correlation_id.in_(select(lineages.c.newest).where(lineages.c.lineage.in_(several)))
+    oldest = select(*columns).where(prunable).order_by(goes_last, _runs.finished_at, _runs.seq).limit(limit)
     found = [dict(row) for row in connection.execute(oldest).mappings()]
     wanted = {row["task"] for row in found} - {None}
     free = select(tasks.c.task).where(tasks.c.task.in_(wanted)).order_by(tasks.c.task).with_for_update(skip_locked=True)
@@ -97,11 +110,14 @@ def _keep_newest(connection: Connection, going: dict[UUID, dict[str, Any]]) -> N
     """A lineage's newest request tells what the next one is to it: it goes with the last of the lineage's runs."""
     newest = connection.execute(select(lineages.c.lineage, lineages.c.newest).where(lineages.c.newest.in_(list(going))))
     of_lineage = {row.lineage: row.newest for row in newest}
-    if not of_lineage:
-        return
-    others = select(_runs.lineage).where(_runs.lineage.in_(list(of_lineage)), _runs.correlation_id.not_in(list(going)))
-    for lineage in set(connection.execute(others).scalars()):
-        going.pop(of_lineage[lineage], None)
+    # Again and again: an answer is the newest of one lineage and belongs to another, which then has to wait for it.
+    while of_lineage:
+        in_it = and_(_runs.lineage.in_(list(of_lineage)), _runs.correlation_id.not_in(list(going)))
+        left = set(connection.execute(select(_runs.lineage).where(in_it)).scalars())
+        if not left:
+            return
+        for lineage in left:
+            going.pop(of_lineage.pop(lineage), None)
 
 
 def _bury(connection: Connection, going: dict[UUID, dict[str, Any]], now: datetime, until: datetime) -> None:

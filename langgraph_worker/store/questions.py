@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
 
 from langgraph_worker.store.schema import interrupts, workflow_runs
 from langgraph_worker.store.statements import Row
 from workflow_events.models import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Whoever asks what is pending in a lineage.
+
+    :param correlation_id: the request that ended with it, which may be another task's answer to an earlier question.
+    """
+
+    generation: int
+    correlation_id: UUID
 
 
 def is_pending() -> ColumnElement[bool]:
@@ -58,10 +71,10 @@ def refusal(answers: Sequence[Answer], found: Mapping[str, Row], lineage: str) -
 def _problem(answer: Answer, row: Row | None, lineage: str) -> str:
     if row is None:
         return "is not known: nothing asked it, or its run was pruned"
-    if _pending(row):
-        return ""
-    if row["answered_at"] is None:
+    if row["retired_at"] is not None:
         return "is not asked any more: its task was started afresh"
+    if row["answered_at"] is None:
+        return ""
     if row["answer_lineage"] == lineage and row["answer"] == answer.value:
         return ""
     by = f" by {row['answered_by']}" if row["answered_by"] else ""
@@ -103,23 +116,22 @@ def ask(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
 
 
 def retire(connection: Connection, generations: Mapping[str, int], now: datetime) -> None:
-    """Retire what older generations of these lineages still ask."""
+    """Retire what older generations of these lineages asked. An answer to it is not to be repeated either."""
     for lineage, generation in generations.items():
-        old = and_(interrupts.c.lineage == lineage, interrupts.c.generation < generation, is_pending())
-        connection.execute(update(interrupts).where(old).values(retired_at=now))
+        old = and_(interrupts.c.lineage == lineage, interrupts.c.generation < generation)
+        connection.execute(update(interrupts).where(old, interrupts.c.retired_at.is_(None)).values(retired_at=now))
 
 
-def asking(connection: Connection, lineages: Collection[str]) -> dict[str, int]:
-    """The lineages with a pending question, and its generation."""
+def asking(connection: Connection, lineages: Collection[str]) -> dict[str, Asking]:
+    """The lineages with a pending question, and who asks it."""
     if not lineages:
         return {}
-    newest = func.max(interrupts.c.generation)
     found = connection.execute(
-        select(interrupts.c.lineage, newest)
+        select(interrupts.c.lineage, interrupts.c.generation, interrupts.c.correlation_id)
         .where(interrupts.c.lineage.in_(lineages), is_pending())
-        .group_by(interrupts.c.lineage)
+        .order_by(interrupts.c.generation)
     )
-    return {row[0]: row[1] for row in found}
+    return {row.lineage: Asking(row.generation, row.correlation_id) for row in found}
 
 
 def of_threads(connection: Connection, names: Collection[str]) -> dict[str, list[dict[str, Any]]]:

@@ -133,7 +133,7 @@ class SqlRunStore(RunStore):
 
     async def workers(self, within: float) -> list[WorkerInfo]:
         def work(connection: Connection) -> list[WorkerInfo]:
-            return fleet.seen_since(connection, self.database.time(connection) - timedelta(seconds=within))
+            return fleet.seen_within(connection, timedelta(seconds=within), self.database.time(connection))
 
         return await self.read(work)
 
