@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from langgraph_worker.errors import BrokerError
-from langgraph_worker.kafka.producer import AckProducer, SendError
+from langgraph_worker.kafka.port import Producer, SendError
 from langgraph_worker.store.port import DeadLetter
 from workflow_events.codec import Record, encode
 from workflow_events.headers import CORRELATION_ID
@@ -31,7 +31,7 @@ class DeadLetterError(BrokerError):
 class DeadLetters:
     """Writes dead letters; each is done when the broker has acknowledged it."""
 
-    def __init__(self, producer: AckProducer, topic: str, worker_id: str) -> None:
+    def __init__(self, producer: Producer, topic: str, worker_id: str) -> None:
         self._producer = producer
         self._topic = topic
         self._worker_id = worker_id

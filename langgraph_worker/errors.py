@@ -11,7 +11,7 @@
     │   ├── UnstorableError     the database cannot keep a value; no trouble of its own
     │   └── LeaseLostError      the run has another owner by now, or none
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
-        ├── SendError           a message is not acknowledged (kafka/producer.py)
+        ├── SendError           a message is not acknowledged (kafka/port.py)
         └── DeadLetterError     a dead letter cannot be written, so the worker stops (deadletters.py)
 """
 

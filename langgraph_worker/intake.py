@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from langgraph_worker import faults
 from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.faults import Fault
-from langgraph_worker.kafka.consumer import Batch
+from langgraph_worker.kafka.port import Batch
 from langgraph_worker.patience import persist
 from langgraph_worker.settings import WorkerSettings
 from langgraph_worker.store.port import Accepted, Decision, Origin, Refusal, Request, RunStore

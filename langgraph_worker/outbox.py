@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from langgraph_worker.deadletters import DeadLetters
-from langgraph_worker.kafka.producer import AckProducer, SendError
+from langgraph_worker.kafka.port import Producer, SendError
 from langgraph_worker.patience import persist
 from langgraph_worker.store.port import Outbound, RunStore
 
@@ -35,7 +35,7 @@ class _Later:
 class Outbox:
     """Sends what the store says is unpublished. Each result goes by itself: one that waits holds back no other."""
 
-    def __init__(self, store: RunStore, producer: AckProducer, dead_letters: DeadLetters) -> None:
+    def __init__(self, store: RunStore, producer: Producer, dead_letters: DeadLetters) -> None:
         self._store = store
         self._dead_letters = dead_letters
         self._producer = producer

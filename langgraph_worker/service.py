@@ -17,7 +17,8 @@ from langgraph_worker.executor import Executor
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake import Intake, Rules
 from langgraph_worker.kafka.config import consumer_config, producer_config
-from langgraph_worker.kafka.consumer import Batch, EventConsumer
+from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.kafka.port import Batch
 from langgraph_worker.kafka.producer import AckProducer
 from langgraph_worker.kafka.topics import preflight
 from langgraph_worker.outbox import Outbox

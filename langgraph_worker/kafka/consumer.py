@@ -14,12 +14,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.kafka.port import Batch, Events
 from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain
 from workflow_events.codec import Record
 
@@ -37,19 +37,10 @@ _EXPECTED_AFTER_REVOKE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records in order, and the assignment they came from.
+class EventConsumer(Events):
+    """The port on Kafka; feeds the intake.
 
-    :param epochs: by partition; a commit of an assignment that is over is dropped.
-    """
-
-    records: tuple[Record, ...]
-    epochs: Mapping[int, int]
-
-
-class EventConsumer:
-    """Feeds the intake. Its methods belong to the event loop; ``_run`` and what it calls to the owning thread.
+    Its methods belong to the event loop; ``_run`` and what it calls to the owning thread.
 
     :param on_batch: called in the loop with each batch.
     """
@@ -68,8 +59,7 @@ class EventConsumer:
         self._thread = threading.Thread(target=self._main, name=self.THREAD, daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._joined: asyncio.Future[None]
-        self.ended: asyncio.Future[None]
-        """Done when the thread is: without an exception only after :meth:`close`."""
+        self.ended: asyncio.Future[None]  # done when the thread is
         # From here on: owned by the thread.
         self._consumer: Consumer
         self._closing = False
@@ -83,11 +73,6 @@ class EventConsumer:
         self._commit_after = 0.0
 
     async def start(self) -> None:
-        """Join the group; returns once the broker has assigned partitions (perhaps none), or after :meth:`close`.
-
-        :raises BrokerError: nothing but a person's change will let it join.
-        :raises SettingsError: librdkafka does not take KAFKA_CONFIG.
-        """
         self._loop = asyncio.get_running_loop()
         self._joined = self._loop.create_future()
         self.ended = self._loop.create_future()
@@ -97,15 +82,12 @@ class EventConsumer:
             self.ended.result()
 
     def allow(self, total: int) -> None:
-        """Deliver until ``total`` records were delivered since the start, then pause; may be lowered again."""
         self._commands.put(lambda: self._set_allowed(total))
 
     def commit(self, batch: Batch) -> None:
-        """Every record of the batch is safe: commit. Not awaited; repeated until the broker has it or takes it back."""
         self._commands.put(lambda: self._owe(batch))
 
     async def close(self) -> None:
-        """Deliver no more, commit what is owed, leave the group. Idempotent."""
         if self._thread.ident is None:
             return
         self._commands.put(self._close)
@@ -172,7 +154,8 @@ class EventConsumer:
 
     def _owe(self, batch: Batch) -> None:
         for record in batch.records:
-            if self._epochs.get(record.partition) == batch.epochs.get(record.partition):
+            epoch = batch.epochs.get(record.partition)  # None: taken away before the batch was handed over
+            if epoch is not None and self._epochs.get(record.partition) == epoch:
                 self._owed[record.partition] = record.offset + 1
 
     def _pause_or_resume(self) -> None:

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as Client
 
 from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.kafka.port import Producer, SendError
 from langgraph_worker.kafka.trouble import TroubleLog, explain
 
 _POLL = 0.1
@@ -35,21 +37,8 @@ _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TO
 _Waiter = asyncio.Future[None]
 
 
-class SendError(BrokerError):
-    """The broker has not acknowledged a message; it may have been written all the same.
-
-    :param retriable: sending it again can help without anyone changing anything.
-    :param too_large: the broker, or the client, takes no message of this size.
-    """
-
-    def __init__(self, text: str, *, retriable: bool, too_large: bool = False) -> None:
-        self.retriable = retriable
-        self.too_large = too_large
-        super().__init__(text)
-
-
-class AckProducer:
-    """Sends, and waits for the delivery report."""
+class AckProducer(Producer):
+    """The port on Kafka: sends, and waits for the delivery report."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """:raises SettingsError: librdkafka does not take KAFKA_CONFIG."""
@@ -59,9 +48,8 @@ class AckProducer:
         self._reports: deque[tuple[_Waiter, KafkaError | None]] = deque()
         self._stop = threading.Event()
         self.failed: asyncio.Future[None] = self._loop.create_future()
-        """Gets an exception when this producer can never send again; the process must be started anew."""
         try:
-            self._producer = Producer(dict(config) | {"error_cb": self._on_error})
+            self._producer = Client(dict(config) | {"error_cb": self._on_error})
         except KafkaException as error:
             raise SettingsError(
                 f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
@@ -72,10 +60,6 @@ class AckProducer:
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | str | None]]
     ) -> None:
-        """Write one message; returns when every in-sync replica has it.
-
-        :raises SendError: it was refused, or not acknowledged in time.
-        """
         waiter: _Waiter = self._loop.create_future()
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
@@ -101,7 +85,6 @@ class AckProducer:
         )
 
     def close(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for what is under way, then let go. Blocks: the last thing a worker does."""
         self._producer.flush(timeout)
         self._stop.set()
         self._thread.join()

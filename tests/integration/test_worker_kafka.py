@@ -11,8 +11,9 @@ import pytest
 
 from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.kafka.config import consumer_config, producer_config
-from langgraph_worker.kafka.consumer import Batch, EventConsumer
-from langgraph_worker.kafka.producer import AckProducer, SendError
+from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.kafka.port import Batch, SendError
+from langgraph_worker.kafka.producer import AckProducer
 from langgraph_worker.settings import load_settings
 from tests.support.kafka import KafkaTopics
 

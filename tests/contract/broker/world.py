@@ -1,0 +1,162 @@
+"""What the contract asks of a broker's surroundings: who else writes, reads, dies, and when the broker is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from langgraph_worker.kafka.port import Batch, Events, Producer
+from tests.support.memory_broker import MemoryBroker, MemoryEvents, MemoryProducer
+from workflow_events.codec import Record
+
+Headers = Sequence[tuple[str, bytes | str | None]]
+
+CLUSTER = "c"
+GROUP = "group"
+SHORT = 1.0  # seconds that a send of an impatient producer may take
+
+
+class World(Protocol):
+    """A broker with the topics ``events`` (three partitions) and ``replies`` (one, messages up to 2,000 bytes)."""
+
+    events: str
+    replies: str
+
+    def write(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Write one record to ``events``; it can be read now."""
+
+    def read(self, topic: str) -> list[Record]:
+        """All of a topic, partition after partition."""
+
+    def committed(self) -> dict[int, int]:
+        """The group's commit of each partition of ``events`` that has one."""
+
+    def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> Events:
+        """A member of the group, not started; of ``events`` unless another topic is named."""
+
+    def producer(self, *, impatient: bool = False) -> Producer:
+        """A producer; the test closes it."""
+
+    async def die_after_reading(self, count: int) -> None:
+        """Let a member read so many records of ``events`` and die: it commits nothing and does not leave."""
+
+    def away(self) -> AbstractAsyncContextManager[None]:
+        """The broker answers nobody for as long as this is entered."""
+
+
+class Member:
+    """A member of the group and what it has got."""
+
+    def __init__(self, world: World, topic: str | None = None) -> None:
+        self._world = world
+        self._news = asyncio.Event()
+        self.batches: list[Batch] = []
+        self.events = world.member(self._take, topic)
+
+    def _take(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self._news.set()
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for batch in self.batches for record in batch.records]
+
+    @property
+    def values(self) -> list[bytes | None]:
+        return [record.value for record in self.records]
+
+    @property
+    def partitions(self) -> set[int]:
+        return {record.partition for record in self.records}
+
+    async def until(self, count: int) -> None:
+        """Wait until it has got so many records since the start."""
+        await self.until_true(lambda: len(self.records) >= count)
+
+    async def until_true(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true that a batch makes true."""
+        while not condition():
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 15)
+
+    def commit(self, *batches: Batch) -> None:
+        for batch in batches or self.batches:
+            self.events.commit(batch)
+
+    async def committed(self, expected: dict[int, int]) -> None:
+        """Wait until the group has committed exactly this."""
+        async with asyncio.timeout(15):
+            while await asyncio.to_thread(self._world.committed) != expected:  # noqa: ASYNC110 - the broker has no event
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def reading(world: World, allowed: int = 1_000_000, topic: str | None = None) -> AsyncIterator[Member]:
+    """A member that has joined, and leaves at the end."""
+    member = Member(world, topic)
+    member.events.allow(allowed)
+    await member.events.start()
+    try:
+        yield member
+    finally:
+        await member.events.close()
+
+
+class MemoryWorld(World):
+    """Everything in this event loop."""
+
+    def __init__(self) -> None:
+        self.events, self.replies = "events", "replies"
+        self.broker = MemoryBroker(CLUSTER)
+        self.broker.create(self.events)
+        self.broker.create(self.replies, 1, 2_000)
+
+    def write(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        self.broker.write(self.events, value, key=key, headers=headers, partition=partition, timestamp_ms=timestamp_ms)
+
+    def read(self, topic: str) -> list[Record]:
+        return self.broker.records(topic)
+
+    def committed(self) -> dict[int, int]:
+        return self.broker.committed(GROUP, self.events)
+
+    def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> MemoryEvents:
+        return MemoryEvents(self.broker, topic or self.events, GROUP, on_batch)
+
+    def producer(self, *, impatient: bool = False) -> Producer:
+        return MemoryProducer(self.broker, SHORT if impatient else 30.0)
+
+    async def die_after_reading(self, count: int) -> None:
+        member = Member(self)
+        member.events.allow(count)
+        await member.events.start()
+        await member.until(count)
+        assert isinstance(member.events, MemoryEvents)
+        member.events.die()
+        self.broker.expire_sessions()
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        self.broker.go_away()
+        try:
+            yield
+        finally:
+            self.broker.come_back()

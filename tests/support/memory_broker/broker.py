@@ -1,0 +1,148 @@
+"""Topics, and the groups that read them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langgraph_worker.kafka.port import SendError
+from tests.support.memory_broker.group import Group
+from workflow_events.codec import Record
+
+if TYPE_CHECKING:
+    from tests.support.memory_broker.events import MemoryEvents
+    from tests.support.memory_broker.producer import MemoryProducer
+
+Headers = Sequence[tuple[str, bytes | str | None]]
+
+
+@dataclass
+class Topic:
+    """Its records, by partition."""
+
+    partitions: list[list[Record]]
+    max_message_bytes: int
+    turn: int = 0
+
+    def place(self, key: bytes | None) -> int:
+        """The partition of a record that names none: its key's, or without a key each in turn."""
+        if key is not None:
+            return zlib.crc32(key) % len(self.partitions)
+        self.turn += 1
+        return self.turn % len(self.partitions)
+
+
+class MemoryBroker:
+    """Topics, and the groups that read them.
+
+    :param max_message_bytes: of key, value and headers, for topics that are created without a limit of their own.
+    """
+
+    def __init__(self, cluster: str = "memory", max_message_bytes: int = 1_048_588) -> None:
+        self.cluster = cluster
+        self._max_message_bytes = max_message_bytes
+        self._topics: dict[str, Topic] = {}
+        self._groups: dict[tuple[str, str], Group] = {}
+        self._producers: list[MemoryProducer] = []
+        self._here = asyncio.Event()
+        self._here.set()
+
+    def create(self, topic: str, partitions: int = 3, max_message_bytes: int | None = None) -> None:
+        """Create a topic, empty."""
+        self._topics[topic] = Topic([[] for _ in range(partitions)], max_message_bytes or self._max_message_bytes)
+
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Record:
+        """Append one record, whether the broker is away or not.
+
+        :param partition: None: the key's, or without a key each in turn.
+        :raises SendError: the topic is missing, or takes no record of this size.
+        """
+        if topic not in self._topics:
+            raise SendError(f"topic {topic}: the topic does not exist. Create it", retriable=False)
+        found = self._topics[topic]
+        pairs = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers]
+        size = len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") for name, text in pairs)
+        if size > found.max_message_bytes:
+            reason = f"topic {topic}: {size:,} bytes are over its max.message.bytes of {found.max_message_bytes:,}"
+            raise SendError(reason, retriable=False, too_large=True)
+        number = found.place(key) if partition is None else partition
+        log = found.partitions[number]
+        stamp = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
+        record = Record(topic, number, len(log), value, pairs or None, key, stamp, self.cluster)
+        log.append(record)
+        self._wake(topic)
+        return record
+
+    def records(self, topic: str) -> list[Record]:
+        """All of a topic, partition after partition."""
+        return [record for log in self._topics[topic].partitions for record in log]
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """The group's commit of each partition that has one."""
+        return dict(self.group(group, topic).committed)
+
+    def group(self, name: str, topic: str) -> Group:
+        """A group's view of one topic; a new one if nobody has asked before."""
+        return self._groups.setdefault((name, topic), Group(self, self._topics[topic].partitions))
+
+    # ---- trouble ----
+
+    @property
+    def away(self) -> bool:
+        """Whether it answers nobody now."""
+        return not self._here.is_set()
+
+    def go_away(self) -> None:
+        """Answer nobody until :meth:`come_back`: nothing is acknowledged, delivered or committed, no group changes."""
+        self._here.clear()
+
+    def come_back(self) -> None:
+        """Answer again; everybody repeats what is not done."""
+        self._here.set()
+        for producer in self._producers:
+            producer.wake()
+        for group in self._groups.values():
+            group.settle()
+            group.wake()
+
+    async def reachable(self) -> None:
+        """Wait until it is not away."""
+        await self._here.wait()
+
+    def expire_sessions(self) -> None:
+        """Notice which members are dead: their partitions go to the others."""
+        for group in self._groups.values():
+            group.remove([member for member in group.members if member.dead])
+
+    def throw_out(self, member: MemoryEvents) -> None:
+        """Take a live member for dead: its partitions go to the others, and it joins anew."""
+        member.group.remove([member])
+        member.group.add(member)
+
+    # ---- the clients' side ----
+
+    def connect(self, producer: MemoryProducer) -> None:
+        """Know whom to tell of a return."""
+        self._producers.append(producer)
+
+    def disconnect(self, producer: MemoryProducer) -> None:
+        """Forget a producer."""
+        self._producers.remove(producer)
+
+    def _wake(self, topic: str) -> None:
+        for (_, read), group in self._groups.items():
+            if read == topic:
+                group.wake()
