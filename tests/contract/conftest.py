@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from devtools.postgres import PostgresServer
-from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import Backend, Clock, empty
+from tests.support.memory_store import MemoryBackend
+from tests.support.run_store import Backend, Clock, Store, empty
 
 
 @pytest.fixture
@@ -24,20 +24,24 @@ def contract_database(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Backend]:
     """Each backend of the run store in turn, empty."""
-    if request.param == "sqlite":
-        made = Backend(f"sqlite:///{tmp_path}/store.db", clock, shared=False)
-    else:
-        url = request.getfixturevalue("contract_database")
-        empty(url)
-        made = Backend(url, clock, shared=True)
+    made: Backend
+    match request.param:
+        case "sqlite":
+            made = Backend(f"sqlite:///{tmp_path}/store.db", clock, shared=False)
+        case "memory":
+            made = MemoryBackend(clock)
+        case _:
+            url = request.getfixturevalue("contract_database")
+            empty(url)
+            made = Backend(url, clock, shared=True)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def store(backend: Backend) -> SqlRunStore:
+async def store(backend: Backend) -> Store:
     """An open run store."""
     return await backend.open()

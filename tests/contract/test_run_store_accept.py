@@ -9,10 +9,10 @@ import pytest
 from langgraph_worker.errors import StoreError
 from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.schema import lineages, tasks, threads, workflow_runs
-from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     Backend,
     Clock,
+    Store,
     attempt,
     claim_one,
     event,
@@ -30,7 +30,7 @@ def decisions(accepted: list[Accepted]) -> list[Decision]:
     return [one.decision for one in accepted]
 
 
-async def test_a_plain_request_is_fresh_and_waits(store: SqlRunStore) -> None:
+async def test_a_plain_request_is_fresh_and_waits(store: Store) -> None:
     asked = request()
     [accepted] = await store.accept([asked])
     assert (accepted.correlation_id, accepted.decision) == (asked.event.event_id, Decision.FRESH)
@@ -38,7 +38,7 @@ async def test_a_plain_request_is_fresh_and_waits(store: SqlRunStore) -> None:
     assert await store.unpublished(10) == []
 
 
-async def test_the_event_comes_back_as_it_was(store: SqlRunStore, clock: Clock) -> None:
+async def test_the_event_comes_back_as_it_was(store: Store, clock: Clock) -> None:
     asked = event(
         attempt(1, agent="analyst", on_clear="resume"),
         data={"text": "é\x00\U0001f600", "nested": [1, 2.5, None, {"a": True}]},
@@ -52,7 +52,7 @@ async def test_the_event_comes_back_as_it_was(store: SqlRunStore, clock: Clock) 
     assert claim.accepted_at == clock.now
 
 
-async def test_a_repeated_request_changes_nothing(store: SqlRunStore) -> None:
+async def test_a_repeated_request_changes_nothing(store: Store) -> None:
     asked = request()
     await store.accept([asked])
     assert decisions(await store.accept([asked, asked])) == [Decision.DUPLICATE] * 2
@@ -62,7 +62,7 @@ async def test_a_repeated_request_changes_nothing(store: SqlRunStore) -> None:
     assert (await store.counts())[RunStatus.COMPLETED] == 1
 
 
-async def test_one_batch_is_decided_in_order(store: SqlRunStore) -> None:
+async def test_one_batch_is_decided_in_order(store: Store) -> None:
     one, two, wrong = request(), request(), refusal(uuid4())
     accepted = await store.accept([one, wrong, one, two, wrong])
     expected = [Decision.FRESH, Decision.REFUSED, Decision.DUPLICATE, Decision.FRESH, Decision.DUPLICATE]
@@ -75,11 +75,11 @@ async def test_one_batch_is_decided_in_order(store: SqlRunStore) -> None:
     ]
 
 
-async def test_an_empty_batch_is_nothing(store: SqlRunStore) -> None:
+async def test_an_empty_batch_is_nothing(store: Store) -> None:
     assert await store.accept([]) == []
 
 
-async def test_a_refusal_is_answered_and_never_runs(store: SqlRunStore) -> None:
+async def test_a_refusal_is_answered_and_never_runs(store: Store) -> None:
     wrong = refusal(uuid4())
     [accepted] = await store.accept([wrong])
     assert accepted.decision is Decision.REFUSED
@@ -88,21 +88,22 @@ async def test_a_refusal_is_answered_and_never_runs(store: SqlRunStore) -> None:
     assert (await store.counts())[RunStatus.FAILED] == 1
 
 
-async def test_a_good_copy_after_a_refusal_changes_nothing(store: SqlRunStore) -> None:
-    good = request()
+async def test_a_good_copy_after_a_refusal_changes_nothing(backend: Backend, store: Store) -> None:
+    good = request(attempt(1))
     await store.accept([refusal(good.event.event_id)])
     assert decisions(await store.accept([good])) == [Decision.DUPLICATE]
     assert await store.claim("w1", 10, ["graph"]) == []
+    assert backend.rows(tasks) == []
 
 
-async def test_a_bad_copy_of_a_waiting_request_changes_nothing(store: SqlRunStore) -> None:
+async def test_a_bad_copy_of_a_waiting_request_changes_nothing(store: Store) -> None:
     good = request()
     await store.accept([good])
     assert decisions(await store.accept([refusal(good.event.event_id)])) == [Decision.DUPLICATE]
     assert (await claim_one(store)).correlation_id == good.event.event_id
 
 
-async def test_a_repeated_refusal_is_published_again_with_the_same_bytes(store: SqlRunStore) -> None:
+async def test_a_repeated_refusal_is_published_again_with_the_same_bytes(store: Store) -> None:
     wrong = refusal(uuid4())
     await store.accept([wrong])
     first = await store.unpublished(10)
@@ -112,7 +113,7 @@ async def test_a_repeated_refusal_is_published_again_with_the_same_bytes(store: 
     assert await store.unpublished(10) == first
 
 
-async def test_a_repeated_request_is_answered_again_with_the_same_bytes(store: SqlRunStore) -> None:
+async def test_a_repeated_request_is_answered_again_with_the_same_bytes(store: Store) -> None:
     asked = request()
     await store.accept([asked])
     claim = await claim_one(store)
@@ -125,7 +126,7 @@ async def test_a_repeated_request_is_answered_again_with_the_same_bytes(store: S
     assert await store.unpublished(10) == first
 
 
-async def test_a_repeat_that_comes_while_the_result_is_under_way_is_answered_after_it(store: SqlRunStore) -> None:
+async def test_a_repeat_that_comes_while_the_result_is_under_way_is_answered_after_it(store: Store) -> None:
     asked = request()
     await store.accept([asked])
     claim = await claim_one(store)
@@ -146,7 +147,7 @@ async def test_a_repeat_that_comes_while_the_result_is_under_way_is_answered_aft
     ],
 )
 async def test_a_batch_that_fails_stores_nothing_of_it(
-    backend: Backend, store: SqlRunStore, broken: Request, error: type[Exception]
+    backend: Backend, store: Store, broken: Request, error: type[Exception]
 ) -> None:
     before = request(attempt(1))
     await store.accept([before])
@@ -161,7 +162,7 @@ async def test_a_batch_that_fails_stores_nothing_of_it(
     assert decisions(accepted) == [Decision.FRESH, Decision.ANSWERED, Decision.REFUSED, Decision.DUPLICATE]
 
 
-async def test_a_failure_in_the_database_says_so_without_the_values(store: SqlRunStore) -> None:
+async def test_a_failure_in_the_database_says_so_without_the_values(store: Store) -> None:
     broken = Request(event(data={"secret": "hunter2"}), "graph", None, origin())  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="reply_topic") as caught:
         await store.accept([broken])
@@ -169,14 +170,14 @@ async def test_a_failure_in_the_database_says_so_without_the_values(store: SqlRu
     assert not caught.value.retriable
 
 
-async def test_requests_of_several_workflows_do_not_meet(store: SqlRunStore) -> None:
+async def test_requests_of_several_workflows_do_not_meet(store: Store) -> None:
     asked = [request(attempt(1, task=f"{number:064d}", at=number)) for number in range(5)]
     assert decisions(await store.accept(asked)) == [Decision.FRESH] * 5
     claims = await store.claim("w1", 10, ["graph"])
     assert len({claim.thread_id for claim in claims}) == len({claim.logical_run for claim in claims}) == 5
 
 
-async def test_two_plain_requests_are_two_lineages(store: SqlRunStore) -> None:
+async def test_two_plain_requests_are_two_lineages(store: Store) -> None:
     await store.accept([request(), request()])
     one, two = await store.claim("w1", 10, ["graph"])
     assert one.logical_run != two.logical_run

@@ -8,12 +8,12 @@ import pytest
 
 from langgraph_worker.store.port import Claim, Decision, Request, RunStatus
 from langgraph_worker.store.schema import model_usage
-from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
     START,
     Backend,
     Clock,
+    Store,
     attempt,
     claim_one,
     event,
@@ -25,13 +25,13 @@ from tests.support.run_store import (
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus
 
 
-async def take(store: SqlRunStore, asked: Request) -> Decision:
+async def take(store: Store, asked: Request) -> Decision:
     [accepted] = await store.accept([asked])
     assert accepted.detail
     return accepted.decision
 
 
-async def ran(store: SqlRunStore, asked: Request, status: ResultStatus, **changes: object) -> Claim:
+async def ran(store: Store, asked: Request, status: ResultStatus, **changes: object) -> Claim:
     """Accept, claim and finish."""
     await store.accept([asked])
     claim = await claim_one(store)
@@ -40,7 +40,7 @@ async def ran(store: SqlRunStore, asked: Request, status: ResultStatus, **change
     return claim
 
 
-async def test_a_retry_of_a_success_is_answered_from_the_store(backend: Backend, store: SqlRunStore) -> None:
+async def test_a_retry_of_a_success_is_answered_from_the_store(backend: Backend, store: Store) -> None:
     usage = {"m": ModelUsage(input_tokens=1, output_tokens=2, total_tokens=3)}
     first = await ran(store, request(attempt(1)), ResultStatus.SUCCESS, usage=usage)
     retry = request(event(attempt(2), workflow_run_id="renamed"))
@@ -53,7 +53,7 @@ async def test_a_retry_of_a_success_is_answered_from_the_store(backend: Backend,
     assert len(backend.rows(model_usage)) == 1  # paid once
 
 
-async def test_a_retry_of_an_answered_retry_is_answered_too_also_in_one_batch(store: SqlRunStore) -> None:
+async def test_a_retry_of_an_answered_retry_is_answered_too_also_in_one_batch(store: Store) -> None:
     await ran(store, request(attempt(1)), ResultStatus.SUCCESS)
     accepted = await store.accept([request(attempt(2)), request(attempt(3))])
     assert [one.decision for one in accepted] == [Decision.ANSWERED] * 2
@@ -64,7 +64,7 @@ async def test_a_retry_of_an_answered_retry_is_answered_too_also_in_one_batch(st
 
 
 @pytest.mark.parametrize("status", [ResultStatus.FAILURE, ResultStatus.TIMEOUT, ResultStatus.CANCELLED])
-async def test_a_retry_of_what_did_not_succeed_resumes_it(store: SqlRunStore, status: ResultStatus) -> None:
+async def test_a_retry_of_what_did_not_succeed_resumes_it(store: Store, status: ResultStatus) -> None:
     await store.accept([request(attempt(1))])
     first = await claim_one(store)
     assert (first.resumes, first.nodes) == (False, None)
@@ -77,7 +77,7 @@ async def test_a_retry_of_what_did_not_succeed_resumes_it(store: SqlRunStore, st
     assert second.lease.token > first.lease.token
 
 
-async def test_a_retry_on_an_interrupted_thread_is_interrupted_again_and_runs_nothing(store: SqlRunStore) -> None:
+async def test_a_retry_on_an_interrupted_thread_is_interrupted_again_and_runs_nothing(store: Store) -> None:
     asked = [Interrupt(id="i1", value="sure?")]
     await ran(store, request(attempt(1)), ResultStatus.INTERRUPTED, interrupts=asked)
     retry = request(attempt(2))
@@ -88,7 +88,7 @@ async def test_a_retry_on_an_interrupted_thread_is_interrupted_again_and_runs_no
     assert await store.claim("w1", 10, ["graph"]) == []
 
 
-async def test_a_clear_starts_afresh_whatever_came_before(store: SqlRunStore) -> None:
+async def test_a_clear_starts_afresh_whatever_came_before(store: Store) -> None:
     first = await ran(store, request(attempt(1)), ResultStatus.SUCCESS)
     cleared = request(attempt(2, max_tries=4))
     assert await take(store, cleared) is Decision.FRESH
@@ -99,13 +99,13 @@ async def test_a_clear_starts_afresh_whatever_came_before(store: SqlRunStore) ->
     assert (second.resumes, second.nodes) == (False, None)
 
 
-async def test_a_recreated_dag_run_starts_afresh_with_a_lower_try_number(store: SqlRunStore) -> None:
+async def test_a_recreated_dag_run_starts_afresh_with_a_lower_try_number(store: Store) -> None:
     await ran(store, request(attempt(3)), ResultStatus.FAILURE)
     anew = attempt(1, at=9_000, run_start=START + timedelta(hours=1))
     assert await take(store, request(anew)) is Decision.FRESH
 
 
-async def test_nodes_of_the_generation_before_are_forgotten(store: SqlRunStore) -> None:
+async def test_nodes_of_the_generation_before_are_forgotten(store: Store) -> None:
     await store.accept([request(attempt(1))])
     first = await claim_one(store)
     await store.remember_nodes(first, ["old"])
@@ -119,7 +119,7 @@ async def test_nodes_of_the_generation_before_are_forgotten(store: SqlRunStore) 
     assert (await claim_one(store)).nodes == frozenset({"new"})
 
 
-async def test_a_newer_attempt_ends_a_waiting_one(store: SqlRunStore) -> None:
+async def test_a_newer_attempt_ends_a_waiting_one(store: Store) -> None:
     older, newer = request(attempt(1)), request(attempt(2))
     await store.accept([older])
     assert await take(store, newer) is Decision.RESUMED
@@ -131,7 +131,7 @@ async def test_a_newer_attempt_ends_a_waiting_one(store: SqlRunStore) -> None:
     assert (await store.counts())[RunStatus.CANCELLED] == 1
 
 
-async def test_a_newer_attempt_voids_the_lease_of_a_running_one(store: SqlRunStore) -> None:
+async def test_a_newer_attempt_voids_the_lease_of_a_running_one(store: Store) -> None:
     await store.accept([request(attempt(1))])
     old = await claim_one(store)
     await store.accept([request(attempt(2))])
@@ -141,7 +141,7 @@ async def test_a_newer_attempt_voids_the_lease_of_a_running_one(store: SqlRunSto
     assert (answer.status, answer.attempts, answer.thread_id) == (ResultStatus.CANCELLED, 1, old.thread_id)
 
 
-async def test_a_superseded_thread_is_free_when_its_owner_releases(store: SqlRunStore) -> None:
+async def test_a_superseded_thread_is_free_when_its_owner_releases(store: Store) -> None:
     await store.accept([request(attempt(1))])
     old = await claim_one(store)
     await store.accept([request(attempt(2))])
@@ -155,7 +155,7 @@ async def test_a_superseded_thread_is_free_when_its_owner_releases(store: SqlRun
     assert await holds(store, new.lease, "w2")  # nor does a second one free what is another's by now
 
 
-async def test_a_superseded_thread_is_free_when_its_owner_finishes(store: SqlRunStore) -> None:
+async def test_a_superseded_thread_is_free_when_its_owner_finishes(store: Store) -> None:
     await store.accept([request(attempt(1))])
     old = await claim_one(store)
     await store.accept([request(attempt(2))])
@@ -163,7 +163,7 @@ async def test_a_superseded_thread_is_free_when_its_owner_finishes(store: SqlRun
     assert (await claim_one(store, "w2")).thread_id == old.thread_id
 
 
-async def test_a_superseded_thread_is_free_when_the_lease_ends(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_superseded_thread_is_free_when_the_lease_ends(store: Store, clock: Clock) -> None:
     await store.accept([request(attempt(1))])
     old = await claim_one(store)
     await store.accept([request(attempt(2))])
@@ -175,14 +175,14 @@ async def test_a_superseded_thread_is_free_when_the_lease_ends(store: SqlRunStor
     assert (new.attempts, new.thread_id) == (1, old.thread_id)
 
 
-async def test_a_clear_need_not_wait_for_the_owner_of_what_it_ends(store: SqlRunStore) -> None:
+async def test_a_clear_need_not_wait_for_the_owner_of_what_it_ends(store: Store) -> None:
     await store.accept([request(attempt(1))])
     await claim_one(store)
     await store.accept([request(attempt(2, max_tries=4))])
     assert (await claim_one(store, "w2")).generation == 2
 
 
-async def test_a_late_attempt_is_answered_and_never_runs(store: SqlRunStore) -> None:
+async def test_a_late_attempt_is_answered_and_never_runs(store: Store) -> None:
     await store.accept([request(attempt(2))])
     late = request(attempt(1))
     assert await take(store, late) is Decision.LATE
@@ -194,12 +194,12 @@ async def test_a_late_attempt_is_answered_and_never_runs(store: SqlRunStore) -> 
     assert await take(store, request(attempt(3))) is Decision.ANSWERED  # the late one left no trace in the lineage
 
 
-async def test_a_late_attempt_of_an_agent_that_was_never_seen_is_late(store: SqlRunStore) -> None:
+async def test_a_late_attempt_of_an_agent_that_was_never_seen_is_late(store: Store) -> None:
     await store.accept([request(attempt(2, agent="a"))])
     assert await take(store, request(attempt(1, agent="b"))) is Decision.LATE
 
 
-async def test_several_attempts_of_one_task_in_one_batch(store: SqlRunStore) -> None:
+async def test_several_attempts_of_one_task_in_one_batch(store: Store) -> None:
     batch = [request(attempt(1)), request(attempt(3)), request(attempt(2)), request(attempt(4))]
     accepted = await store.accept(batch)
     assert [one.decision for one in accepted] == [
@@ -215,7 +215,7 @@ async def test_several_attempts_of_one_task_in_one_batch(store: SqlRunStore) -> 
     assert len(answers) == 3
 
 
-async def test_each_agent_of_a_task_resumes_by_itself(store: SqlRunStore) -> None:
+async def test_each_agent_of_a_task_resumes_by_itself(store: Store) -> None:
     await store.accept([request(attempt(1, agent="a")), request(attempt(1, agent="b"))])
     a, b = await store.claim("w1", 10, ["graph"])
     await store.finish(a, result(a))
@@ -225,7 +225,7 @@ async def test_each_agent_of_a_task_resumes_by_itself(store: SqlRunStore) -> Non
     assert (await claim_one(store)).logical_run == b.logical_run
 
 
-async def test_a_newer_attempt_of_one_agent_ends_the_older_of_all(store: SqlRunStore) -> None:
+async def test_a_newer_attempt_of_one_agent_ends_the_older_of_all(store: Store) -> None:
     await store.accept([request(attempt(1, agent="a")), request(attempt(1, agent="b"))])
     _, b = await store.claim("w1", 10, ["graph"])
     await store.accept([request(attempt(2, agent="a"))])
@@ -235,7 +235,7 @@ async def test_a_newer_attempt_of_one_agent_ends_the_older_of_all(store: SqlRunS
     assert (await store.counts())[RunStatus.CANCELLED] == 2  # agents of one attempt leave each other alone
 
 
-async def test_superseding_a_queued_run_leaves_the_neighbour_on_its_thread_alone(store: SqlRunStore) -> None:
+async def test_superseding_a_queued_run_leaves_the_neighbour_on_its_thread_alone(store: Store) -> None:
     neighbour = event(attempt(1, task="n" * 64, at=1), thread_id="talk")
     queued = event(attempt(1), thread_id="talk")
     await store.accept([request(neighbour), request(queued)])
@@ -247,7 +247,7 @@ async def test_superseding_a_queued_run_leaves_the_neighbour_on_its_thread_alone
     assert (await claim_one(store)).event.attempt == attempt(2)
 
 
-async def test_the_same_work_asked_twice_in_one_attempt_runs_one_after_the_other(store: SqlRunStore) -> None:
+async def test_the_same_work_asked_twice_in_one_attempt_runs_one_after_the_other(store: Store) -> None:
     first, again = request(event(attempt(1))), request(event(attempt(1), event_id=event().event_id))
     await store.accept([first])
     assert await take(store, again) is Decision.RESUMED
@@ -258,7 +258,7 @@ async def test_the_same_work_asked_twice_in_one_attempt_runs_one_after_the_other
     assert (second.logical_run, second.resumes) == (claim.logical_run, True)
 
 
-async def test_other_work_of_one_attempt_runs_beside_it(store: SqlRunStore) -> None:
+async def test_other_work_of_one_attempt_runs_beside_it(store: Store) -> None:
     await store.accept([request(event(attempt(1)))])
     other = request(event(attempt(1), data={"ask": 2}, event_id=event().event_id))
     assert await take(store, other) is Decision.FRESH

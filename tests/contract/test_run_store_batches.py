@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from langgraph_worker.store.port import Decision, Request
 from langgraph_worker.store.schema import lineages, tasks, workflow_runs
-from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import START, Backend, Clock, attempt, event, request, result, ti_id
+from tests.support.run_store import START, Backend, Clock, Store, attempt, event, request, result, ti_id
 from workflow_events.results import ResultStatus
 
 Arrival = tuple[int, dict[str, Any], dict[str, Any]]
@@ -56,7 +55,7 @@ def task_of(example: int) -> str:
     return f"{example:064d}"
 
 
-async def run_history(store: SqlRunStore, asked: list[Request], statuses: list[ResultStatus]) -> None:
+async def run_history(store: Store, asked: list[Request], statuses: list[ResultStatus]) -> None:
     for one, status in zip(asked, statuses, strict=False):
         await store.accept([one])
         for claim in await store.claim("w1", 100, [one.graph]):
@@ -80,7 +79,7 @@ def test_one_batch_or_many_give_the_same(tmp_path: Path) -> None:
     single = Backend(f"sqlite:///{tmp_path}/single.db", Clock(), shared=False)
 
     async def compare(
-        stores: list[SqlRunStore], before: list[Arrival], statuses: list[ResultStatus], drawn: list[Arrival]
+        stores: list[Store], before: list[Arrival], statuses: list[ResultStatus], drawn: list[Arrival]
     ) -> None:
         number = next(_examples)
         task, history, batch = task_of(number), requests(number, before), requests(number, drawn)

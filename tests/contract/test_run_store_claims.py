@@ -9,11 +9,13 @@ import pytest
 
 from langgraph_worker.store.port import Lease, RunStatus, Step, StepStatus
 from langgraph_worker.store.schema import step_executions
-from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
     Backend,
     Clock,
+    Store,
+    answer,
+    ask,
     attempt,
     claim_one,
     event,
@@ -29,7 +31,7 @@ def step(name: str, clock: Clock, status: StepStatus = StepStatus.RUNNING, **cha
     return Step(step_id=name, namespace="", node="n", agent=None, status=status, started_at=clock.now, **changes)  # type: ignore[arg-type]
 
 
-async def test_claims_come_oldest_first_and_no_more_than_asked(store: SqlRunStore) -> None:
+async def test_claims_come_oldest_first_and_no_more_than_asked(store: Store) -> None:
     asked = [request() for _ in range(5)]
     await store.accept(asked)
     first = await store.claim("w1", 2, ["graph"])
@@ -40,7 +42,7 @@ async def test_claims_come_oldest_first_and_no_more_than_asked(store: SqlRunStor
     assert (await store.counts())[RunStatus.RUNNING] == 5
 
 
-async def test_only_runs_of_the_named_graphs_are_claimed(store: SqlRunStore) -> None:
+async def test_only_runs_of_the_named_graphs_are_claimed(store: Store) -> None:
     a, b = request(graph="a"), request(graph="b")
     await store.accept([a, b])
     assert await store.claim("w1", 10, []) == []
@@ -49,14 +51,14 @@ async def test_only_runs_of_the_named_graphs_are_claimed(store: SqlRunStore) -> 
     assert (await claim_one(store, graph="a")).graph == "a"
 
 
-async def test_two_that_claim_at_once_get_different_runs(store: SqlRunStore) -> None:
+async def test_two_that_claim_at_once_get_different_runs(store: Store) -> None:
     await store.accept([request() for _ in range(20)])
     many = await asyncio.gather(*(store.claim(f"w{number}", 3, ["graph"]) for number in range(10)))
     claimed = [claim.correlation_id for claims in many for claim in claims]
     assert len(claimed) == len(set(claimed)) == 20
 
 
-async def test_requests_on_a_shared_thread_queue_oldest_first(store: SqlRunStore) -> None:
+async def test_requests_on_a_shared_thread_queue_oldest_first(store: Store) -> None:
     asked = [request(event(attempt(1, task=f"{n:064d}", at=n), thread_id="talk")) for n in range(3)]
     await store.accept(asked)
     threads = set()
@@ -69,14 +71,14 @@ async def test_requests_on_a_shared_thread_queue_oldest_first(store: SqlRunStore
     assert len(threads) == 1
 
 
-async def test_a_released_run_keeps_its_place_in_the_queue(store: SqlRunStore) -> None:
+async def test_a_released_run_keeps_its_place_in_the_queue(store: Store) -> None:
     first, second = request(event(thread_id="talk")), request(event(thread_id="talk"))
     await store.accept([first, second])
     await store.release(await claim_one(store))
     assert (await claim_one(store)).correlation_id == first.event.event_id
 
 
-async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: SqlRunStore) -> None:
+async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: Store) -> None:
     elsewhere = attempt(1, deployment="there", task="u" * 64, at=7)
     here, there = request(event(attempt(1), thread_id="talk")), request(event(elsewhere, thread_id="talk"))
     await store.accept([here, there, request(event(thread_id="talk"), "other")])
@@ -84,7 +86,7 @@ async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: 
     assert len({claim.thread_id for claim in claims}) == 3
 
 
-async def test_a_run_past_its_deadline_is_not_claimed_and_holds_nobody_up(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_run_past_its_deadline_is_not_claimed_and_holds_nobody_up(store: Store, clock: Clock) -> None:
     soon = clock.now + timedelta(seconds=5)
     await store.accept([request(event(thread_id="talk", deadline=soon)), request(event(thread_id="talk"))])
     clock.advance(5)
@@ -92,7 +94,7 @@ async def test_a_run_past_its_deadline_is_not_claimed_and_holds_nobody_up(store:
     assert claim.event.deadline is None
 
 
-async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: Store, clock: Clock) -> None:
     await store.accept([request(), request()])
     kept, lost = await store.claim("w1", 10, ["graph"])
     clock.advance(LEASE - 1)
@@ -105,7 +107,7 @@ async def test_a_renewed_lease_lasts_and_an_old_one_ends(store: SqlRunStore, clo
     assert await holds(store, kept.lease)
 
 
-async def test_an_owner_that_stood_still_still_owns_what_nobody_took(store: SqlRunStore, clock: Clock) -> None:
+async def test_an_owner_that_stood_still_still_owns_what_nobody_took(store: Store, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(LEASE * 2)
@@ -114,11 +116,11 @@ async def test_an_owner_that_stood_still_still_owns_what_nobody_took(store: SqlR
     assert await store.claim("w2", 10, ["graph"]) == []
 
 
-async def test_renewing_nothing_loses_nothing(store: SqlRunStore) -> None:
+async def test_renewing_nothing_loses_nothing(store: Store) -> None:
     assert store.renew("w1", []) == set()
 
 
-async def test_only_its_owner_renews_a_lease(store: SqlRunStore) -> None:
+async def test_only_its_owner_renews_a_lease(store: Store) -> None:
     await store.accept([request()])
     claim = await claim_one(store, "w1")
     unknown = Lease("nowhere", 1)
@@ -127,7 +129,7 @@ async def test_only_its_owner_renews_a_lease(store: SqlRunStore) -> None:
     assert store.renew("w1", [claim.lease, unknown, higher]) == {unknown, higher}
 
 
-async def test_an_expired_run_is_taken_over_with_a_higher_token(store: SqlRunStore, clock: Clock) -> None:
+async def test_an_expired_run_is_taken_over_with_a_higher_token(store: Store, clock: Clock) -> None:
     await store.accept([request()])
     old = await claim_one(store, "w1")
     clock.advance(LEASE)
@@ -141,7 +143,7 @@ async def test_an_expired_run_is_taken_over_with_a_higher_token(store: SqlRunSto
     assert await store.finish(new, result(new))
 
 
-async def test_an_owner_that_stood_still_may_end_what_nobody_took(store: SqlRunStore, clock: Clock) -> None:
+async def test_an_owner_that_stood_still_may_end_what_nobody_took(store: Store, clock: Clock) -> None:
     """No clock tells who owns a thread, its token does: what was done is not done again for a pause."""
     await store.accept([request()])
     claim = await claim_one(store)
@@ -151,7 +153,7 @@ async def test_an_owner_that_stood_still_may_end_what_nobody_took(store: SqlRunS
     assert await store.claim("w2", 10, ["graph"]) == []
 
 
-async def test_a_release_makes_a_run_claimable_at_once_and_is_no_takeover(store: SqlRunStore) -> None:
+async def test_a_release_makes_a_run_claimable_at_once_and_is_no_takeover(store: Store) -> None:
     await store.accept([request()])
     for attempts in range(1, 8):
         claim = await claim_one(store)
@@ -161,7 +163,7 @@ async def test_a_release_makes_a_run_claimable_at_once_and_is_no_takeover(store:
         assert not await holds(store, claim.lease)
 
 
-async def test_a_release_after_the_end_changes_nothing(store: SqlRunStore) -> None:
+async def test_a_release_after_the_end_changes_nothing(store: Store) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     await store.finish(claim, result(claim))
@@ -169,7 +171,7 @@ async def test_a_release_after_the_end_changes_nothing(store: SqlRunStore) -> No
     assert (await store.counts())[RunStatus.COMPLETED] == 1
 
 
-async def test_a_run_whose_workers_vanish_is_given_up_after_three_takeovers(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_run_whose_workers_vanish_is_given_up_after_three_takeovers(store: Store, clock: Clock) -> None:
     await store.accept([request(event(thread_id="talk")), request(event(thread_id="talk"))])
     for attempts in range(1, 5):
         claim = await claim_one(store, f"w{attempts}")
@@ -183,7 +185,29 @@ async def test_a_run_whose_workers_vanish_is_given_up_after_three_takeovers(stor
     assert (await claim_one(store)).correlation_id != claim.correlation_id  # the queue behind it goes on
 
 
-async def test_steps_are_inserted_and_replaced(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
+async def test_only_the_first_start_on_a_thread_of_its_own_is_new(store: Store, clock: Clock) -> None:
+    first, shared = request(attempt(1)), request(event(thread_id="talk"), "other")
+    await store.accept([first, shared])
+    claim = await claim_one(store)
+    assert claim.is_new
+    assert not (await claim_one(store, graph="other")).is_new
+    await store.release(claim)
+    again = await claim_one(store)
+    assert not again.is_new
+    await store.finish(again, result(again, ResultStatus.FAILURE))
+    await store.accept([request(attempt(2))])
+    assert not (await claim_one(store)).is_new
+
+
+async def test_a_start_on_a_shared_thread_is_not_new_whatever_its_task_answers_meanwhile(store: Store) -> None:
+    await ask(store, request(attempt(1, task="u" * 64, at=7)), "i1")
+    waits = request(event(attempt(1), thread_id="talk"))
+    await store.accept([waits, request(answer(attempt(1), {"i1": 1}))])
+    claims = await store.claim("w1", 10, ["graph"])
+    assert [claim.is_new for claim in claims] == [False, False]
+
+
+async def test_steps_are_inserted_and_replaced(backend: Backend, store: Store, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     await store.record(claim, [])
@@ -197,7 +221,7 @@ async def test_steps_are_inserted_and_replaced(backend: Backend, store: SqlRunSt
     assert (two["step_id"], two["status"], two["attempt"]) == ("s2", "FAILED", 1)
 
 
-async def test_steps_of_two_runs_may_have_one_id(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
+async def test_steps_of_two_runs_may_have_one_id(backend: Backend, store: Store, clock: Clock) -> None:
     await store.accept([request(), request()])
     for claim in await store.claim("w1", 2, ["graph"]):
         await store.record(claim, [step("s1", clock)])
@@ -205,7 +229,7 @@ async def test_steps_of_two_runs_may_have_one_id(backend: Backend, store: SqlRun
 
 
 @pytest.mark.parametrize("how", ["taken over", "superseded", "finished", "released"])
-async def test_a_void_lease_writes_nothing(backend: Backend, store: SqlRunStore, clock: Clock, how: str) -> None:
+async def test_a_void_lease_writes_nothing(backend: Backend, store: Store, clock: Clock, how: str) -> None:
     await store.accept([request(attempt(1))])
     claim = await claim_one(store)
     match how:
@@ -226,7 +250,7 @@ async def test_a_void_lease_writes_nothing(backend: Backend, store: SqlRunStore,
     assert await store.unpublished(10) == before
 
 
-async def test_a_retry_begins_a_new_count_of_attempts(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_retry_begins_a_new_count_of_attempts(store: Store, clock: Clock) -> None:
     await store.accept([request(attempt(1))])
     await claim_one(store)
     clock.advance(LEASE)

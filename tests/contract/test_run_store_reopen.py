@@ -12,7 +12,7 @@ import pytest
 from langgraph_worker.errors import StoreError, StoreLockedError
 from langgraph_worker.store.port import Decision, RunStatus
 from langgraph_worker.store.sql import SqlRunStore
-from tests.support.run_store import Backend, attempt, claim_one, event, holds, replies, request, result
+from tests.support.run_store import Backend, Store, attempt, claim_one, event, holds, replies, request, result
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_run_of_a_dead_owner_is_claimable(backend: Backend, store: SqlRunStore) -> None:
+async def test_a_run_of_a_dead_owner_is_claimable(backend: Backend, store: Store) -> None:
     await store.accept([request()])
     old = await claim_one(store)
     await store.close()  # no release: as if killed
@@ -61,7 +61,7 @@ async def test_a_run_that_keeps_killing_its_process_is_given_up(backend: Backend
     assert answer.error_type == "worker_lost"
 
 
-async def test_a_run_whose_graph_left_with_its_owner_is_ended(backend: Backend, store: SqlRunStore) -> None:
+async def test_a_run_whose_graph_left_with_its_owner_is_ended(backend: Backend, store: Store) -> None:
     await store.accept([request(graph="gone")])
     await claim_one(store, graph="gone")
     await store.close()
@@ -72,7 +72,7 @@ async def test_a_run_whose_graph_left_with_its_owner_is_ended(backend: Backend, 
     assert await again.expire(["graph"], 60) == 1
 
 
-async def test_history_decides_after_a_restart(backend: Backend, store: SqlRunStore) -> None:
+async def test_history_decides_after_a_restart(backend: Backend, store: Store) -> None:
     await store.accept([request(attempt(2))])
     claim = await claim_one(store)
     await store.finish(claim, result(claim))
@@ -83,6 +83,7 @@ async def test_history_decides_after_a_restart(backend: Backend, store: SqlRunSt
 
 
 @pytest.mark.timeout(60)  # starts a process
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"], indirect=True)
 async def test_an_accepted_batch_survives_the_loss_of_its_process(backend: Backend) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _OWNER, backend.url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
@@ -122,14 +123,14 @@ async def test_opening_twice_and_closing_twice_is_harmless(backend: Backend) -> 
         await store.close()
 
 
-async def test_a_closed_store_says_so(backend: Backend, store: SqlRunStore) -> None:
+async def test_a_closed_store_says_so(backend: Backend, store: Store) -> None:
     await store.close()
     with pytest.raises(StoreError, match="is not open") as caught:
         await store.counts()
     assert not caught.value.retriable
 
 
-async def test_calls_that_are_cancelled_leave_the_store_usable(store: SqlRunStore) -> None:
+async def test_calls_that_are_cancelled_leave_the_store_usable(store: Store) -> None:
     asked = [request(event()) for _ in range(30)]
     calls: list[asyncio.Task[Any]] = [asyncio.create_task(store.accept([one])) for one in asked]
     calls += [asyncio.create_task(store.claim("w1", 1, ["nothing"])) for _ in range(10)]

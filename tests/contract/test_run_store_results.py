@@ -10,11 +10,11 @@ import pytest
 from langgraph_worker.reply import clean
 from langgraph_worker.store.port import Failure, RunStatus, Step, StepStatus
 from langgraph_worker.store.schema import model_usage, step_executions, workflow_errors, workflow_runs
-from langgraph_worker.store.sql import SqlRunStore
 from tests.support.run_store import (
     LEASE,
     Backend,
     Clock,
+    Store,
     attempt,
     claim_one,
     event,
@@ -27,7 +27,7 @@ from workflow_events.codec import Record, decode_result, encode
 from workflow_events.results import ModelUsage, ResultStatus
 
 
-async def test_the_end_of_a_run_is_stored_whole(backend: Backend, store: SqlRunStore, clock: Clock) -> None:
+async def test_the_end_of_a_run_is_stored_whole(backend: Backend, store: Store, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(1)
@@ -56,7 +56,7 @@ async def test_the_end_of_a_run_is_stored_whole(backend: Backend, store: SqlRunS
     ],
 )
 async def test_each_result_has_its_status_and_closes_open_steps(
-    backend: Backend, store: SqlRunStore, clock: Clock, status: ResultStatus, expected: RunStatus, step: str
+    backend: Backend, store: Store, clock: Clock, status: ResultStatus, expected: RunStatus, step: str
 ) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
@@ -72,7 +72,7 @@ async def test_each_result_has_its_status_and_closes_open_steps(
     assert (rows["done"]["status"], rows["done"]["finished_at"]) == ("COMPLETED", clock.now - timedelta(seconds=2))
 
 
-async def test_the_first_end_stands(store: SqlRunStore) -> None:
+async def test_the_first_end_stands(store: Store) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     assert await store.finish(claim, result(claim))
@@ -81,7 +81,7 @@ async def test_the_first_end_stands(store: SqlRunStore) -> None:
     assert await store.unpublished(10) == before
 
 
-async def test_what_is_handed_out_is_what_the_codec_writes(store: SqlRunStore) -> None:
+async def test_what_is_handed_out_is_what_the_codec_writes(store: Store) -> None:
     asked = request()
     await store.accept([asked])
     claim = await claim_one(store)
@@ -108,7 +108,7 @@ async def test_an_oversize_result_becomes_an_error(backend: Backend) -> None:
     assert (await store.counts())[RunStatus.FAILED] == 1
 
 
-async def test_results_are_handed_out_oldest_first_until_acknowledged(store: SqlRunStore, clock: Clock) -> None:
+async def test_results_are_handed_out_oldest_first_until_acknowledged(store: Store, clock: Clock) -> None:
     await store.accept([request() for _ in range(3)])
     ended = []
     for claim in reversed(await store.claim("w1", 3, ["graph"])):
@@ -125,7 +125,7 @@ async def test_results_are_handed_out_oldest_first_until_acknowledged(store: Sql
     assert await store.unpublished(10) == []
 
 
-async def test_an_acknowledgement_does_not_count_for_who_asks_while_it_is_under_way(store: SqlRunStore) -> None:
+async def test_an_acknowledgement_does_not_count_for_who_asks_while_it_is_under_way(store: Store) -> None:
     asked = request()
     await store.accept([asked])
     claim = await claim_one(store)
@@ -139,7 +139,7 @@ async def test_an_acknowledgement_does_not_count_for_who_asks_while_it_is_under_
     assert await store.unpublished(10) == []
 
 
-async def test_unacknowledged_results_survive_a_restart(backend: Backend, store: SqlRunStore) -> None:
+async def test_unacknowledged_results_survive_a_restart(backend: Backend, store: Store) -> None:
     await store.accept([request(), refusal(uuid4())])
     claim = await claim_one(store)
     await store.finish(claim, result(claim))
@@ -151,9 +151,8 @@ async def test_unacknowledged_results_survive_a_restart(backend: Backend, store:
     assert await again.unpublished(10) == before
 
 
+@pytest.mark.parametrize("backend", ["postgres", "memory"], indirect=True)  # several processes at a time
 async def test_whoever_stores_a_result_publishes_it_and_others_only_after_a_while(backend: Backend) -> None:
-    if not backend.shared:
-        pytest.skip("one process at a time")
     mine, other = await backend.open(), await backend.open()
     asked = request()
     await mine.accept([asked])
@@ -170,7 +169,7 @@ async def test_whoever_stores_a_result_publishes_it_and_others_only_after_a_whil
     assert len(await other.unpublished(10)) == 1
 
 
-async def test_what_waits_past_its_deadline_times_out(store: SqlRunStore, clock: Clock) -> None:
+async def test_what_waits_past_its_deadline_times_out(store: Store, clock: Clock) -> None:
     late, other = request(event(deadline=clock.now + timedelta(seconds=5))), request()
     await store.accept([late, other])
     assert await store.expire(["graph"], 60) == 0
@@ -184,7 +183,7 @@ async def test_what_waits_past_its_deadline_times_out(store: SqlRunStore, clock:
     assert (await claim_one(store)).correlation_id == other.event.event_id
 
 
-async def test_what_runs_past_its_deadline_is_its_owners_to_end(store: SqlRunStore, clock: Clock) -> None:
+async def test_what_runs_past_its_deadline_is_its_owners_to_end(store: Store, clock: Clock) -> None:
     await store.accept([request(event(deadline=clock.now + timedelta(seconds=5)))])
     claim = await claim_one(store)
     clock.advance(6)
@@ -197,7 +196,7 @@ async def test_what_runs_past_its_deadline_is_its_owners_to_end(store: SqlRunSto
     assert (answer.status, answer.attempts) == (ResultStatus.TIMEOUT, 1)
 
 
-async def test_a_graph_that_nobody_knows_is_an_error_after_a_grace(store: SqlRunStore, clock: Clock) -> None:
+async def test_a_graph_that_nobody_knows_is_an_error_after_a_grace(store: Store, clock: Clock) -> None:
     await store.accept([request(graph="typo"), request(graph="known"), request(graph="new")])
     clock.advance(59)
     assert await store.expire(["known"], 60) == 0
@@ -210,7 +209,7 @@ async def test_a_graph_that_nobody_knows_is_an_error_after_a_grace(store: SqlRun
     assert await store.expire([], 60) == 2
 
 
-async def test_the_grace_begins_again_when_a_run_is_given_back(store: SqlRunStore, clock: Clock) -> None:
+async def test_the_grace_begins_again_when_a_run_is_given_back(store: Store, clock: Clock) -> None:
     await store.accept([request()])
     claim = await claim_one(store)
     clock.advance(LEASE - 1)
@@ -223,12 +222,12 @@ async def test_the_grace_begins_again_when_a_run_is_given_back(store: SqlRunStor
     assert await store.expire(["other"], 60) == 1
 
 
-async def test_an_expired_run_can_be_retried(store: SqlRunStore, clock: Clock) -> None:
+async def test_an_expired_run_can_be_retried(store: Store, clock: Clock) -> None:
     await store.accept([request(event(attempt(1), deadline=clock.now))])
     assert await store.expire(["graph"], 60) == 1
     await store.accept([request(attempt(2))])
     assert (await claim_one(store)).generation == 1
 
 
-async def test_counts_name_every_status(store: SqlRunStore) -> None:
+async def test_counts_name_every_status(store: Store) -> None:
     assert await store.counts() == dict.fromkeys(RunStatus, 0)

@@ -5,21 +5,30 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import URL, Table, create_engine, inspect, make_url, select
 
-from langgraph_worker.store.port import Claim, Lease, Origin, Refusal, Request
+from langgraph_worker.store.port import Claim, Decision, Lease, Origin, Pruned, Refusal, Request, RunStore
 from langgraph_worker.store.postgres import server_url
 from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.store.writes import PutCheckpoint
 from workflow_events.identity import correlation_id
-from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
-from workflow_events.results import ResultStatus, WorkflowResultEvent
+from workflow_events.models import Answer, Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
+from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LEASE = 30.0
+WEEK = timedelta(days=7)
 _offsets = itertools.count()
+
+
+class Store(RunStore, Protocol):
+    """A run store that keeps the threads' checkpoints too."""
+
+    async def put_checkpoint(self, write: PutCheckpoint) -> bool:
+        """Write a checkpoint; False if the claim's lease is void, and nothing is written."""
 
 
 class Clock:
@@ -45,14 +54,14 @@ class Backend:
     url: str
     clock: Clock
     shared: bool
-    opened: list[SqlRunStore] = field(default_factory=list)
+    opened: list[Store] = field(default_factory=list)
 
     def forget_owners(self) -> None:
         """Let time pass until the runs of stores that are gone may be taken. A lock tells at once that they are."""
         if self.shared:
             self.clock.advance(LEASE)
 
-    async def open(self, **settings: Any) -> SqlRunStore:
+    async def open(self, **settings: Any) -> Store:
         store = SqlRunStore(self.url, lease_seconds=LEASE, now=self.clock, **settings)
         await store.open()
         self.opened.append(store)
@@ -128,6 +137,19 @@ def event(of: Attempt | None = None, *, data: dict[str, Any] | None = None, **ch
     return WorkflowEvent(**values | changes)
 
 
+def answer(of: Attempt | None, given: dict[str, Any], *, by: str | None = "ann", **changes: Any) -> WorkflowEvent:
+    """Answers to questions, by their ids: of the attempt that asked, of another task's, or plain."""
+    values: dict[str, Any] = {
+        "event_type": EventType.WORKFLOW_RESUMED,
+        "round": 1,
+        "answers": [Answer(interrupt_id=name, value=value, answered_by=by) for name, value in given.items()],
+    }
+    values |= changes
+    if of is not None:
+        values.setdefault("event_id", correlation_id(of.id, of.agent, values["round"]))
+    return event(of, **values)
+
+
 def origin() -> Origin:
     return Origin("cluster", "workflow-events", 0, next(_offsets))
 
@@ -169,19 +191,67 @@ def result(
     return WorkflowResultEvent(**values | changes)
 
 
-async def claim_one(store: SqlRunStore, worker: str = "w1", graph: str = "graph") -> Claim:
+async def decision(store: Store, asked: Request) -> Decision:
+    """What one request is, once it is accepted."""
+    [accepted] = await store.accept([asked])
+    return accepted.decision
+
+
+async def claim_one(store: Store, worker: str = "w1", graph: str = "graph") -> Claim:
     """The one run that can be claimed."""
     claims = await store.claim(worker, 10, [graph])
     assert len(claims) == 1
     return claims[0]
 
 
-async def replies(store: SqlRunStore) -> dict[UUID, WorkflowResultEvent]:
+async def interrupt(store: Store, claim: Claim, *ids: str) -> None:
+    """End a run with questions of these ids."""
+    asked = [Interrupt(id=name, value=f"{name}?") for name in ids]
+    assert await store.finish(claim, result(claim, ResultStatus.INTERRUPTED, interrupts=asked))
+
+
+async def ask(store: Store, asked: Request, *ids: str) -> Claim:
+    """Accept the only request that can run, and end it with questions."""
+    await store.accept([asked])
+    claim = await claim_one(store)
+    assert claim.correlation_id == asked.event.event_id
+    await interrupt(store, claim, *ids)
+    return claim
+
+
+async def apply(store: Store, claim: Claim, *ids: str) -> None:
+    """Write a checkpoint that holds the claim's answers to these."""
+    assert await store.put_checkpoint(PutCheckpoint(claim, [], answers=ids))
+
+
+async def ran(store: Store, asked: Request, status: ResultStatus = ResultStatus.SUCCESS) -> Claim:
+    """Accept the only request that can run, run it, and publish its result."""
+    await store.accept([asked])
+    claim = await claim_one(store)
+    assert claim.correlation_id == asked.event.event_id
+    await apply(store, claim, *claim.answers)
+    assert await store.finish(claim, result(claim, status))
+    await publish(store)
+    return claim
+
+
+async def publish(store: Store) -> None:
+    """Let the broker acknowledge all that waits."""
+    await store.published([out.correlation_id for out in await store.unpublished(1_000)])
+
+
+async def prune(store: Store, clock: Clock, *, after: timedelta = WEEK, limit: int = 100) -> Pruned:
+    """Some time later, prune what ended that long ago."""
+    clock.advance(after.total_seconds() + 1)
+    return await store.prune(after, WEEK, limit)
+
+
+async def replies(store: Store) -> dict[UUID, WorkflowResultEvent]:
     """The unpublished results, by correlation id."""
     waiting = await store.unpublished(1_000)
     return {out.correlation_id: WorkflowResultEvent.model_validate_json(out.value) for out in waiting}
 
 
-async def holds(store: SqlRunStore, lease: Lease, worker: str = "w1") -> bool:
+async def holds(store: Store, lease: Lease, worker: str = "w1") -> bool:
     """Whether a lease is valid."""
     return store.renew(worker, [lease]) == set()
