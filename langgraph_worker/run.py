@@ -69,7 +69,7 @@ async def find_position(graph: Pregel[Any], config: RunnableConfig, claim: Claim
         ``interrupt_not_pending``: nothing is there that could be answered.
     """
     answers = bool(claim.event.answers)
-    state = await graph.aget_state(config, subgraphs=answers)
+    state = await graph.aget_state(config)
     if state.metadata is None or state.metadata.get("run_id") != str(claim.logical_run):
         if answers:
             text = "another run has written to the thread since the question was asked"
@@ -91,20 +91,10 @@ async def find_position(graph: Pregel[Any], config: RunnableConfig, claim: Claim
         )
     # LangGraph lists a question until its node has ended; whether it was answered before a crash, the store knows.
     asked = {interrupt.id for interrupt in state.interrupts}
-    waits = bool(asked) and not asked & claim.answered
-    if not answers and (waits or _at_breakpoint(graph, state)):
+    is_answered = bool(claim.answers) or bool(asked & claim.answered)
+    if not is_answered and (asked or _at_breakpoint(graph, state)):
         return Position(Standing.INTERRUPTED, state)
     return Position(Standing.UNDER_WAY, state)
-
-
-def asked_by_task(state: StateSnapshot) -> dict[str, set[str]]:
-    """The ids of the questions that each task asks, those of subgraphs included."""
-    asked: dict[str, set[str]] = {}
-    for task in state.tasks:
-        asked[task.id] = {interrupt.id for interrupt in task.interrupts}
-        if isinstance(task.state, StateSnapshot):
-            asked |= asked_by_task(task.state)
-    return asked
 
 
 def _at_breakpoint(graph: Pregel[Any], state: StateSnapshot) -> bool:
@@ -192,18 +182,14 @@ class Runner:
     async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder) -> _End:
         config = run_config(claim, self.recursion_limit, usage)
         async with self.graphs.open(claim.graph, config) as opened:
-            saver = self.checkpoints.of(claim)
-            graph: Pregel[Any] = opened.copy(update={"checkpointer": saver})
+            graph: Pregel[Any] = opened.copy(update={"checkpointer": self.checkpoints.of(claim)})
             own_limit = (graph.config or {}).get("recursion_limit")
             if own_limit is not None:
                 config["recursion_limit"] = min(config["recursion_limit"], own_limit)
             position = await find_position(graph, config, claim)
             if position.standing is Standing.INTERRUPTED:
                 return _End(_output(graph, position.state.values), position.state.interrupts)
-            given: Any = None
-            if claim.answers:
-                saver.resumes(asked_by_task(position.state))
-                given = Command(resume=dict(claim.answers))
+            given: Any = Command(resume=dict(claim.answers)) if claim.answers else None
             if position.standing is Standing.NEW:
                 given = claim.event.payload.data
                 nodes = node_names(graph)
@@ -224,7 +210,7 @@ class _End:
 
 async def _follow(graph: Pregel[Any], given: Any, config: RunnableConfig, steps: StepRecorder) -> _End:
     state: Any = None
-    interrupts: Sequence[GraphInterrupt] = ()
+    interrupts: dict[str, GraphInterrupt] = {}  # nodes that wait side by side tell it one after the other
     stream = graph.astream(
         given,
         config,
@@ -239,11 +225,12 @@ async def _follow(graph: Pregel[Any], given: Any, config: RunnableConfig, steps:
             if part["type"] == "tasks":
                 steps.see(part["ns"], part["data"])
             elif part["type"] == "values" and not part["ns"]:
-                state, interrupts = part["data"], part["interrupts"]
+                state = part["data"]
+                interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
     if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes):
         snapshot = await graph.aget_state(config)
         return _End(state, () if snapshot.next else None)
-    return _End(state, interrupts or None)
+    return _End(state, list(interrupts.values()) or None)
 
 
 def _output(graph: Pregel[Any], values: Any) -> Any:

@@ -13,8 +13,9 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    PendingWrite,
 )
-from langgraph.checkpoint.serde.types import RESUME
+from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 
 from langgraph_worker.checkpoints.dialect import Dialect, Saver
 from langgraph_worker.checkpoints.postgres import PostgresCheckpoints
@@ -61,6 +62,10 @@ def _dialect(store: SqlRunStore) -> Dialect:
     return SqliteCheckpoints(database)
 
 
+def _count(answers: Any) -> int:
+    return len(answers) if isinstance(answers, list) else 1
+
+
 class RunSaver(BaseCheckpointSaver[str]):
     """One run's checkpointer. When a put returns, it is durable.
 
@@ -75,14 +80,9 @@ class RunSaver(BaseCheckpointSaver[str]):
         self._loop = asyncio.get_running_loop()
         self._is_empty = claim.is_new  # until the first put
         self._progress = claim.takeovers > 0  # to be noted with the next checkpoint
-        self._asked: Mapping[str, Collection[str]] = {}
-
-    def resumes(self, asked: Mapping[str, Collection[str]]) -> None:
-        """The claim's answers are about to be given to the graph. With the writes that hold one, it is noted as given.
-
-        :param asked: ids of the questions of each of LangGraph's tasks, by task id.
-        """
-        self._asked = asked
+        self._asked: dict[str, set[str]] = {}  # by id of LangGraph's task: ids of the questions that it waits for,
+        self._had: dict[str, int] = {}  # and how many answers it has
+        self._given: set[str] = set()  # ids of the answers in writes that are under way
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """As the database's own saver counts."""
@@ -105,15 +105,28 @@ class RunSaver(BaseCheckpointSaver[str]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """:raises LeaseLostError: the run has another owner, or none."""
-        resumed = any(channel == RESUME for channel, _ in writes)
-        answers = self._claim.answers.keys() & set(self._asked.get(task_id, ())) if resumed else ()
+        # Of a task that waits for its subgraph, the questions are the subgraph's: the answers that it has are older.
+        has = max((_count(value) for channel, value in writes if channel == RESUME), default=0)
+        asked = self._asked.get(task_id, set()) if has > self._had.get(task_id, 0) else set()
+        answers = self._claim.answers.keys() & asked
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, the newest if the config names none."""
         if self._is_empty:
             return None
-        return await self._read(lambda saver: saver.get_tuple(config))
+        found = await self._read(lambda saver: saver.get_tuple(config))
+        if found is not None:
+            # A graph is resumed from what it reads here, and so is each of its subgraphs, wherever a node keeps it.
+            self._see(found.pending_writes or ())
+        return found
+
+    def _see(self, writes: Sequence[PendingWrite]) -> None:
+        for task_id, channel, value in writes:
+            if channel == INTERRUPT:
+                self._asked[task_id] = {interrupt.id for interrupt in value}
+            elif channel == RESUME:
+                self._had[task_id] = _count(value)
 
     async def alist(
         self,
@@ -140,11 +153,16 @@ class RunSaver(BaseCheckpointSaver[str]):
     async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
         self._is_empty = False
         made, statements = self._dialect.record(put)
-        write = PutCheckpoint(self._claim, statements, progress, answers)
+        # LangGraph puts the next checkpoint before these writes have returned. It overtakes them if they have to wait
+        # for the database, so it notes their answers too: a question that the graph has left would stay pending.
+        self._given |= set(answers)
+        write = PutCheckpoint(self._claim, statements, progress, frozenset(self._given))
         try:
             written = await persist(lambda: self._store.put_checkpoint(write), "write a checkpoint")
         except UnstorableError as error:
             raise NotStorableError(str(error)) from error
+        finally:
+            self._given -= set(answers)
         if not written:
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its checkpoint is not written")
         return made

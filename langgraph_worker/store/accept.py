@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, select, update
 
 from langgraph_worker.store import leases, questions
 from langgraph_worker.store.book import Book, correlation_of, lineage_of, task_row
@@ -24,15 +24,21 @@ def accept(connection: Connection, batch: Sequence[Request | Refusal], terms: Te
     """Decide and store a batch in the connection's transaction; one :class:`Accepted` per item, in order."""
     if not batch:
         return []
-    book = _open(connection, batch, terms)
+    requests = [item for item in batch if isinstance(item, Request)]
+    known_tasks, made = _lock_tasks(connection, requests, terms.now)
+    book = _open(connection, batch, known_tasks, terms)
     accepted = [book.take(item) for item in batch]
     _write(connection, book, terms)
+    unused = made - book.changed_tasks.keys()  # all that came of them had been seen: nothing changes
+    if unused:
+        connection.execute(delete(tasks).where(tasks.c.task.in_(unused)))
     return accepted
 
 
-def _open(connection: Connection, batch: Sequence[Request | Refusal], terms: Terms) -> Book:
+def _open(
+    connection: Connection, batch: Sequence[Request | Refusal], known_tasks: Collection[Row], terms: Terms
+) -> Book:
     requests = [item for item in batch if isinstance(item, Request)]
-    known_tasks = _lock_tasks(connection, requests, terms.now)
     keys = {item.event.attempt.task for item in requests if item.event.attempt}
     answered = {answer.interrupt_id for item in requests for answer in item.event.answers}
     _lock_threads(connection, keys, answered)
@@ -58,21 +64,21 @@ def _open(connection: Connection, batch: Sequence[Request | Refusal], terms: Ter
     return Book(runs.values(), known_tasks, known_lineages, found, asking, pruned, terms)
 
 
-def _lock_tasks(connection: Connection, requests: Sequence[Request], now: datetime) -> list[Row]:
-    """Lock the tasks of a batch, also those that nobody has seen yet; the rows of the others.
+def _lock_tasks(connection: Connection, requests: Sequence[Request], now: datetime) -> tuple[list[Row], set[str]]:
+    """Lock the tasks of a batch: the rows of those that were seen before, and the keys of the others.
 
     Sorted, here and wherever tasks are locked: two workers with common tasks wait for each other, never both.
     """
     first = {item.event.attempt.task: item.event.attempt for item in reversed(requests) if item.event.attempt}
     if not first:
-        return []
+        return [], set()
     # A row of its own for each unknown task, before its attempts are compared: two workers that get the first two
     # attempts of a task at the same moment must not both find none.
     rows = [task_row(first[task], now) for task in sorted(first)]
     made = connection.execute(insert_missing(connection, tasks).returning(tasks.c.task), rows)
     new = set(made.scalars())
     locked = select(tasks).where(tasks.c.task.in_(sorted(first))).order_by(tasks.c.task).with_for_update()
-    return [row for row in _rows(connection, locked) if row["task"] not in new]
+    return [row for row in _rows(connection, locked) if row["task"] not in new], new
 
 
 def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:

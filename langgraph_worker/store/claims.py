@@ -156,7 +156,7 @@ _of_its_generation = and_(
     lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
 )
 _claimable = (
-    select(*[workflow_runs.c[name] for name in _COLUMNS], threads.c.token, lineages.c.nodes, lineages.c.shared_thread)
+    select(*[workflow_runs.c[name] for name in _COLUMNS], threads.c.token, lineages.c.nodes)
     .select_from(workflow_runs)
     .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
     .outerjoin(lineages, _of_its_generation)
@@ -199,7 +199,7 @@ def _claim(row: Row) -> Claim:
         accepted_at=row["accepted_at"],
         worker_id=row["worker_id"],
         takeovers=row["takeovers"],
-        is_new=row["attempts"] == 1 and row["decision"] == Decision.FRESH and row["shared_thread"] is None,
+        is_new=row["attempts"] == 1 and row["decision"] == Decision.FRESH and row["event"].thread_id is None,
         answers=questions.to_apply(row["event"].answers, questions.latest(row["asked"])),
         answered=frozenset(name for name, asked in questions.latest(row["asked"]).items() if asked["answered_at"]),
     )

@@ -104,8 +104,9 @@ def _judge(batch: Sequence[Write], locked: dict[str, leases.Thread]) -> list[boo
     judged = []
     for write in batch:
         of = write.claim.correlation_id
-        judged.append(of not in over and leases.run_of(write.claim.lease, locked) == of)
-        if isinstance(write, Finish | Release):
+        is_good = of not in over and leases.run_of(write.claim.lease, locked) == of
+        judged.append(is_good)
+        if is_good and isinstance(write, Finish | Release):  # a stale owner's is no end of the run
             over.add(of)
     return judged
 
