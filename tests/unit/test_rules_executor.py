@@ -1,0 +1,96 @@
+"""What an executor does with a run that it may not, or cannot, go on with: it is never told as an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from langgraph_worker.errors import StoreError
+from langgraph_worker.executor import Executor
+from langgraph_worker.outcome import Outcome
+from langgraph_worker.settings import load_settings
+from langgraph_worker.store.port import Claim, RunStatus
+from langgraph_worker.store.sql import SqlRunStore
+from tests.support.run_store import attempt, request, result
+
+SETTINGS = {"lease_seconds": "60", "renew_seconds": "0.2"}
+
+
+class Store(SqlRunStore):
+    """Tells when a run was given back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lease_seconds=60)
+        self.released = asyncio.Event()
+
+    async def release(self, claim: Claim, delay: float = 0.0) -> None:
+        await super().release(claim, delay)
+        self.released.set()
+
+
+class Graphs:
+    """Runs that go on until they are told to end."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.started: asyncio.Queue[Claim] = asyncio.Queue()
+        self.stopped: asyncio.Queue[Claim] = asyncio.Queue()
+        self.end = asyncio.Event()
+
+    async def run(self, claim: Claim) -> Outcome:
+        self.started.put_nowait(claim)
+        if self.trouble is not None:
+            raise self.trouble
+        try:
+            await self.end.wait()
+        except asyncio.CancelledError:
+            self.stopped.put_nowait(claim)
+            raise
+        return Outcome(result(claim), None)
+
+
+@asynccontextmanager
+async def executor(path: Path, graphs: Graphs) -> AsyncIterator[tuple[Store, Executor]]:
+    store = Store(f"sqlite:///{path}/store.db")
+    await store.open()
+    ignore: Any = {"on_room": lambda: None, "on_result": lambda: None}
+    executor = Executor(store, graphs, ["graph"], load_settings(SETTINGS), **ignore)
+    parts = [asyncio.create_task(executor.run()), asyncio.create_task(executor.keeper.run())]
+    try:
+        yield store, executor
+    finally:
+        await executor.drain(0.0)
+        for part in parts:
+            part.cancel()
+        await asyncio.wait(parts)
+        await store.close()
+
+
+async def test_a_run_that_lost_its_lease_is_stopped_and_lets_its_thread_go(tmp_path):
+    graphs = Graphs()
+    async with executor(tmp_path, graphs) as (store, one):
+        await store.accept([request(attempt(1))])
+        one.accepted(1)
+        older = await graphs.started.get()
+        await store.accept([request(attempt(2))])
+        one.accepted(1)
+        async with asyncio.timeout(5):  # long before the lease ends
+            assert await graphs.stopped.get() == older
+            newer = await graphs.started.get()
+        assert (newer.event.attempt, newer.thread_id) == (attempt(2), older.thread_id)
+        assert [out.correlation_id for out in await store.unpublished(10)] == [older.correlation_id]
+
+
+async def test_a_run_whose_store_is_away_is_given_back_for_later(tmp_path):
+    graphs = Graphs(StoreError("the disk is full"))
+    async with executor(tmp_path, graphs) as (store, one):
+        await store.accept([request()])
+        one.accepted(1)
+        async with asyncio.timeout(5):
+            await store.released.wait()
+        assert (await store.counts())[RunStatus.PENDING] == 1
+        assert await store.unpublished(10) == []
+        assert await store.claim("w2", 1, ["graph"]) == []
