@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from devtools.postgres import PostgresServer
+from langgraph_worker.store.migrate import upgrade
 from tests.support.memory_store import MemoryBackend
 from tests.support.run_store import Backend, Clock, Store, empty
 
@@ -24,13 +27,25 @@ def contract_database(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def contract_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite store without runs, to be copied."""
+    path = tmp_path_factory.mktemp("contract") / "store.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgres", "memory"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Backend]:
     """Each backend of the run store in turn, empty."""
     made: Backend
     match request.param:
         case "sqlite":
-            made = Backend(f"sqlite:///{tmp_path}/store.db", clock, shared=False)
+            file = shutil.copy(request.getfixturevalue("contract_file"), tmp_path)
+            made = Backend(f"sqlite:///{file}", clock, shared=False)
         case "memory":
             made = MemoryBackend(clock)
         case _:

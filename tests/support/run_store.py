@@ -10,8 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import URL, Table, create_engine, inspect, make_url, select
 
+from langgraph_worker.store.migrate import VERSION_TABLE
 from langgraph_worker.store.port import Claim, Decision, Lease, Origin, Pruned, Refusal, Request, RunStore
 from langgraph_worker.store.postgres import server_url
+from langgraph_worker.store.schema import metadata
 from langgraph_worker.store.sql import SqlRunStore
 from langgraph_worker.store.writes import PutCheckpoint
 from workflow_events.identity import correlation_id
@@ -92,14 +94,15 @@ def driver_url(url: str) -> URL:
 
 
 def empty(url: str) -> None:
-    """Empty the tables that are there."""
+    """Empty the tables that are there. Not with TRUNCATE, which takes thirty times as long for a few rows."""
     engine = create_engine(driver_url(url))
     try:
         with engine.begin() as connection:
-            names = [name for name in inspect(connection).get_table_names() if "alembic" not in name]
-            names = [name for name in names if name != "checkpoint_migrations"]
-            if names:
-                connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
+            there = inspect(connection).get_table_names()
+            ours = [table.name for table in reversed(metadata.sorted_tables)]  # what refers to another comes first
+            for name in [*ours, *(other for other in there if other not in ours)]:
+                if name in there and name not in (VERSION_TABLE, "checkpoint_migrations"):
+                    connection.exec_driver_sql(f"DELETE FROM {name}")
     finally:
         engine.dispose()
 
