@@ -38,6 +38,9 @@ dev: env  ## the same, left running until Ctrl-C
 test: env  ## the whole test suite; chooses a broker and prints which
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+mutants: env  ## break each rule on purpose, in a copy; the suite has to notice each
+	@$(BIN)/python -m devtools.mutants $(MUTANTS)
+
 check: env  ## everything a reviewer would run: format, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,4 +55,4 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: help env lock demo dev test check bench-runs fmt
+.PHONY: help env lock demo dev test mutants check bench-runs fmt

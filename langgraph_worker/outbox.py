@@ -69,7 +69,7 @@ class Outbox:
     async def flush(self) -> None:
         """After :meth:`run`: send what is there, try nothing twice. What Kafka does not take stays in the store."""
         await self._start_sending()
-        while self._under_way:
+        while self._under_way and self._crash is None:
             await asyncio.wait(self._under_way.values(), return_when=asyncio.FIRST_COMPLETED)
             await self._note_acknowledged()
             await self._start_sending()
