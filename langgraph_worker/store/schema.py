@@ -98,7 +98,7 @@ lineages = Table(
     Column("shared_thread", Text),  # the author's name for it, NULL if the thread is the logical run's own
     Column("input_hash", String(64), nullable=False),
     Column("nodes", JSON(none_as_null=True)),  # NULL: never started
-    Column("newest", Uuid, nullable=False),  # the correlation id of its newest request
+    Column("newest", Uuid, nullable=False, index=True),  # the correlation id of its newest request
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
@@ -129,7 +129,7 @@ workflow_runs = Table(
     Column("graph", String(512)),
     Column("deadline", UtcDateTime),
     Column("round", Integer, nullable=False),
-    Column("task", _TaskKey),
+    Column("task", _TaskKey, index=True),
     Column("attempt_id", Uuid),
     Column("try_number", Integer),
     Column("max_tries", Integer),
@@ -141,10 +141,10 @@ workflow_runs = Table(
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
     # Where it belongs.
-    Column("lineage", ForeignKey("lineages.lineage")),
+    Column("lineage", ForeignKey("lineages.lineage"), index=True),
     Column("generation", Integer),
     Column("logical_run", Uuid),
-    Column("thread_id", ForeignKey("threads.thread_id")),
+    Column("thread_id", ForeignKey("threads.thread_id"), index=True),
     # How it goes.
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or found without an owner

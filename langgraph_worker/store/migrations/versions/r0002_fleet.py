@@ -25,10 +25,21 @@ _NEW: dict[str, sa.types.TypeEngine[Any]] = {
 }
 
 
+# For prune, which would look through all runs for each that it removes.
+_INDEXES = (
+    ("workflow_runs", "lineage"),
+    ("workflow_runs", "thread_id"),
+    ("workflow_runs", "task"),
+    ("lineages", "newest"),
+)
+
+
 def upgrade() -> None:
     """Add the columns; make the table of questions anew."""
     for name, kind in _NEW.items():
         op.add_column("workflow_runs", sa.Column(name, kind))
+    for table, column in _INDEXES:
+        op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
     op.drop_table("interrupts")
     _interrupts(
         sa.Column("logical_run", sa.Uuid(), nullable=False),
@@ -42,6 +53,8 @@ def downgrade() -> None:
     """As it was; questions and their answers are lost."""
     op.drop_table("interrupts")
     _interrupts(key=["thread_id", "interrupt_id"])
+    for table, column in _INDEXES:
+        op.drop_index(op.f(f"ix_{table}_{column}"), table)
     with op.batch_alter_table("workflow_runs") as batch:
         for name in _NEW:
             batch.drop_column(name)
