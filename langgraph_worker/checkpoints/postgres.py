@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -21,6 +20,8 @@ from langgraph_worker.store.database import Statement
 from langgraph_worker.store.postgres import PostgresDatabase
 
 _T = TypeVar("_T")
+_WHOLE = 1e16  # from here on, Python writes a float with an exponent, and PostgreSQL writes that as an integer
+_LONGEST = 10_000  # bits of an integer: Python reads no more than 4300 digits
 _NO_CONNECTION = cast("psycopg.Connection[dict[str, Any]]", None)
 
 
@@ -71,11 +72,16 @@ class PostgresCheckpoints(Dialect):
 
 def _without_json(value: Any) -> Any:
     """The value, or a wrapping that the saver stores in a table of its own."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return Blob(value)
-    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
-        return Blob(value)
-    return value
+    return Blob(value) if isinstance(value, (str, int, float)) and not _survives_json(value) else value
+
+
+def _survives_json(value: str | int | float) -> bool:
+    """Whether it comes back as it was: of the same class, too, and a float as a float."""
+    if type(value) is float:
+        return abs(value) < _WHOLE
+    if type(value) is int:
+        return value.bit_length() <= _LONGEST
+    return type(value) is bool or (type(value) is str and "\0" not in value and _is_unicode(value))
 
 
 def _is_unicode(text: str) -> bool:

@@ -82,7 +82,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         self._progress = claim.takeovers > 0  # to be noted with the next checkpoint
         self._asked: dict[str, set[str]] = {}  # by id of LangGraph's task: ids of the questions that it waits for,
         self._had: dict[str, int] = {}  # and how many answers it has
-        self._given: set[str] = set()  # ids of the answers in writes that are under way
+        self._answers = set(claim.answers)  # ids of those that no checkpoint holds yet
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """As the database's own saver counts."""
@@ -97,7 +97,12 @@ class RunSaver(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """:raises LeaseLostError: the run has another owner, or none."""
         progress = self._progress
-        made = await self._put(lambda saver: saver.put(config, checkpoint, metadata, new_versions), progress=progress)
+        # The graph itself, not a subgraph, has left whatever was asked: also a question that its node no longer asks,
+        # and one whose writes this checkpoint overtakes, since LangGraph does not wait for them.
+        answers = () if config["configurable"].get("checkpoint_ns") else frozenset(self._answers)
+        made = await self._put(
+            lambda saver: saver.put(config, checkpoint, metadata, new_versions), progress=progress, answers=answers
+        )
         self._progress = self._progress and not progress
         return made
 
@@ -108,7 +113,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         # Of a task that waits for its subgraph, the questions are the subgraph's: the answers that it has are older.
         has = max((_count(value) for channel, value in writes if channel == RESUME), default=0)
         asked = self._asked.get(task_id, set()) if has > self._had.get(task_id, 0) else set()
-        answers = self._claim.answers.keys() & asked
+        answers = self._answers & asked
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -153,18 +158,14 @@ class RunSaver(BaseCheckpointSaver[str]):
     async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
         self._is_empty = False
         made, statements = self._dialect.record(put)
-        # LangGraph puts the next checkpoint before these writes have returned. It overtakes them if they have to wait
-        # for the database, so it notes their answers too: a question that the graph has left would stay pending.
-        self._given |= set(answers)
-        write = PutCheckpoint(self._claim, statements, progress, frozenset(self._given))
+        write = PutCheckpoint(self._claim, statements, progress, answers)
         try:
             written = await persist(lambda: self._store.put_checkpoint(write), "write a checkpoint")
         except UnstorableError as error:
             raise NotStorableError(str(error)) from error
-        finally:
-            self._given -= set(answers)
         if not written:
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its checkpoint is not written")
+        self._answers.difference_update(answers)
         return made
 
     async def _read(self, read: Callable[[Saver], _T]) -> _T:

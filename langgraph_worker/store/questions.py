@@ -115,6 +115,13 @@ def ask(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
         connection.execute(insert(interrupts), rows)
 
 
+def forget(connection: Connection, thread_ids: Collection[str], now: datetime) -> None:
+    """Retire what these threads ask: their runs have come to an end without an answer."""
+    if thread_ids:
+        of_threads = interrupts.c.thread_id.in_(thread_ids)
+        connection.execute(update(interrupts).where(of_threads, is_pending()).values(retired_at=now))
+
+
 def retire(connection: Connection, generations: Mapping[str, int], now: datetime) -> None:
     """Retire what older generations of these lineages asked. An answer to it is not to be repeated either."""
     for lineage, generation in generations.items():

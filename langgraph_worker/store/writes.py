@@ -165,6 +165,8 @@ def _finish(connection: Connection, writes: Sequence[Finish], terms: Terms) -> N
     end_runs(connection, endings)
     asked = [w for w in writes if endings[w.claim.correlation_id]["status"] == RunStatus.INTERRUPTED.value]
     questions.ask(connection, [row for w in asked for row in _questions(w, terms.now)], terms.now)
+    done = {w.claim.thread_id for w in writes if endings[w.claim.correlation_id]["status"] == RunStatus.COMPLETED.value}
+    questions.forget(connection, done, terms.now)
     errors = [_error(w.claim, w.failure, terms.now) for w in writes if w.failure is not None]
     if errors:
         connection.execute(insert(workflow_errors), errors)

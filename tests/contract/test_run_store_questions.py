@@ -275,6 +275,17 @@ async def test_a_fresh_start_of_who_asked_lets_the_others_go(store: Store) -> No
         await store.finish(claim, result(claim))
 
 
+async def test_a_question_that_a_finished_run_left_behind_holds_nobody_up(store: Store) -> None:
+    """A graph that was deployed anew no longer asks it, and came to its end."""
+    await store.accept([talk(1), talk(2)])
+    await interrupt(store, await claim_one(store), "i1", "i2")
+    await store.accept([request(answer(None, {"i1": 1}))])
+    claim = await claim_one(store)
+    await apply(store, claim, "i1")
+    await store.finish(claim, result(claim))
+    assert (await claim_one(store)).event.attempt == talk(2).event.attempt
+
+
 async def test_a_question_holds_no_other_thread_up(store: Store) -> None:
     await ask(store, talk(1), "i1")
     elsewhere = request(event(attempt(1, task="e" * 64, at=7), thread_id="elsewhere"))

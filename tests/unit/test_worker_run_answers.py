@@ -138,6 +138,15 @@ async def test_an_answer_of_the_wrong_form_is_not_given_and_may_be_corrected(cas
     assert done.result["value"] == 3
 
 
+async def test_an_answer_to_what_the_graph_no_longer_asks_lets_the_thread_go(case):
+    asked = await case.ask(chain(ask=case.ran.asks("ask", "buy? ")), event(attempt(1), thread_id="talk"))
+    assert await case.accept(event(OTHER, thread_id="talk")) is Decision.FRESH
+    assert await case.desk.store.claim("w1", 1, ["g"]) == []
+    done = await case.answer(chain(ask=case.ran.passes("ask")), {asked["buy? "]: "yes"}, thread_id="talk")
+    assert done.result == {"log": ["ask"]}
+    assert len(await case.desk.store.claim("w1", 1, ["g"])) == 1
+
+
 # ---- asked inside of subgraphs ----
 
 

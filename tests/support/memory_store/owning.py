@@ -179,6 +179,9 @@ def finish(tx: Transaction, claim: Claim, result: WorkflowResultEvent, failure: 
         run = end(tx, replace(run, errors=errors, usage=dict(result.usage)), result)
         if run.status is RunStatus.INTERRUPTED and result.interrupts:
             _ask(tx, run, [interrupt.id for interrupt in result.interrupts])
+        if run.status is RunStatus.COMPLETED:
+            thread = _place(run).thread_id
+            questions.retire(tx.state, lambda q: q.is_pending and q.place.thread_id == thread)
     let_go(tx, claim.lease)
     return run is not None
 
