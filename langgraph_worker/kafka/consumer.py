@@ -31,8 +31,9 @@ _LARGEST_BATCH = 500
 _COMMIT_RETRY = 1.0
 _LAST_COMMIT = 5.0  # seconds a closing consumer waits for its commits
 
-# The partition has a new owner, who meets requests that the store knows already.
-_EXPECTED_AFTER_REVOKE = frozenset(
+# The group is rebalancing. What another member gets is no longer owed, and it meets requests that the store knows
+# already; what stays here (rebalances are incremental) is still to be committed.
+_REBALANCING = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS, KafkaError._STATE}
 )
 
@@ -231,15 +232,16 @@ class EventConsumer(Events):
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         sent, self._committing = self._committing, {}
         problem = error or next((partition.error for partition in partitions if partition.error), None)
-        if problem is None or problem.code() in _EXPECTED_AFTER_REVOKE:
-            if problem is not None:
-                logger.info("a commit came after a rebalance: %s", problem.str(), extra={"action": "commit_late"})
+        if problem is None:
             for partition, offset in sent.items():
                 if self._owed.get(partition) == offset:
                     del self._owed[partition]
             return
         self._commit_after = time.monotonic() + _COMMIT_RETRY
-        self._log_trouble(problem)
+        if problem.code() in _REBALANCING:
+            logger.info("a commit met a rebalance: %s", problem.str(), extra={"action": "commit_late"})
+        else:
+            self._log_trouble(problem)
 
     def _finish_commits(self) -> None:
         end = time.monotonic() + _LAST_COMMIT

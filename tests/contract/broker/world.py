@@ -55,16 +55,22 @@ class World(Protocol):
 
 
 class Member:
-    """A member of the group and what it has got."""
+    """A member of the group and what it has got.
 
-    def __init__(self, world: World, topic: str | None = None) -> None:
+    :param keen: whether it commits each batch at once.
+    """
+
+    def __init__(self, world: World, topic: str | None = None, *, keen: bool = False) -> None:
         self._world = world
+        self._keen = keen
         self._news = asyncio.Event()
         self.batches: list[Batch] = []
         self.events = world.member(self._take, topic)
 
     def _take(self, batch: Batch) -> None:
         self.batches.append(batch)
+        if self._keen:
+            self.commit(batch)
         self._news.set()
 
     @property
@@ -101,9 +107,11 @@ class Member:
 
 
 @asynccontextmanager
-async def reading(world: World, allowed: int = 1_000_000, topic: str | None = None) -> AsyncIterator[Member]:
+async def reading(
+    world: World, allowed: int = 1_000_000, topic: str | None = None, *, keen: bool = False
+) -> AsyncIterator[Member]:
     """A member that has joined, and leaves at the end."""
-    member = Member(world, topic)
+    member = Member(world, topic, keen=keen)
     member.events.allow(allowed)
     await member.events.start()
     try:
