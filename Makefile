@@ -38,6 +38,12 @@ dev: env  ## the same, left running until Ctrl-C
 test: env  ## the whole test suite; chooses a broker and prints which
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+crashes: env  ## kill a worker in every window, on every store
+	CRASH_WINDOWS=all $(BIN)/python -m pytest tests/integration -k crash_windows $(PYTEST_ARGS)
+
+machines: env  ## a long hunt by the state machines of the run store
+	STATE_MACHINE_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property -k machine -s $(PYTEST_ARGS)
+
 mutants: env  ## break each rule on purpose, in a copy; the suite has to notice each
 	@$(BIN)/python -m devtools.mutants $(MUTANTS)
 
@@ -55,4 +61,4 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: help env lock demo dev test mutants check bench-runs fmt
+.PHONY: help env lock demo dev test crashes machines mutants check bench-runs fmt

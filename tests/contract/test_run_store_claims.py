@@ -81,7 +81,8 @@ async def test_a_released_run_keeps_its_place_in_the_queue(store: Store) -> None
 async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: Store) -> None:
     elsewhere = attempt(1, deployment="there", task="u" * 64, at=7)
     here, there = request(event(attempt(1), thread_id="talk")), request(event(elsewhere, thread_id="talk"))
-    await store.accept([here, there, request(event(thread_id="talk"), "other")])
+    neighbour = attempt(1, task="v" * 64, at=8)
+    await store.accept([here, there, request(event(neighbour, thread_id="talk"), "other")])
     claims = await store.claim("w1", 10, ["graph", "other"])
     assert len({claim.thread_id for claim in claims}) == 3
 
