@@ -1,0 +1,185 @@
+"""The workers of a run store, in any order and at once; what the store tells them, compared with its history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from hypothesis import note
+
+from langgraph_worker.store.port import Accepted, Decision, RunStatus, Step, StepStatus
+from tests.support.airflow_model import Asked
+from tests.support.run_store import LEASE
+from tests.support.scripted_graph import GRAPHS, GraphRun, Put
+from tests.support.store_history import History, Hold
+from tests.support.world_checks import check_claim
+from workflow_events.results import ResultStatus
+
+GRACE = 60.0
+
+
+class World(History):
+    """A history, and what workers add to it."""
+
+    def claim(self, client: int, worker: str, limit: int) -> list[GraphRun]:
+        """A worker claims what it can get."""
+        return self.claim_at_once([(client, worker, limit)])
+
+    def claim_at_once(self, claimants: Sequence[tuple[int, str, int]]) -> list[GraphRun]:
+        """Several do, at the same moment."""
+        self.look()
+        before, until = dict(self.rows), self.now() + LEASE
+        all_claims = self.do_all(
+            [self.database.clients[client].claim(worker, limit, list(GRAPHS)) for client, worker, limit in claimants]
+        )
+        for of in {claim.correlation_id for claims in all_claims for claim in claims} & self.running:
+            self.vanished[of] = self.vanished.get(of, 0) + 1
+        for of in self.see():
+            self.free(of)
+        taken = []
+        for (client, _, limit), claims in zip(claimants, all_claims, strict=True):
+            assert len(claims) <= limit
+            for claim in claims:
+                run = GraphRun(claim, self.database.mark)
+                note(f"  {claim.worker_id} owns {str(run.id)[:6]} on {claim.thread_id[-6:]}, token {claim.lease.token}")
+                check_claim(self, claim, before)
+                self.holds[claim.thread_id] = Hold(run, until)
+                self.tokens[claim.thread_id] = claim.lease.token
+                self.running.add(run.id)
+                self.runs.append((client, run))
+                taken.append(run)
+        return taken
+
+    def owns(self, run: GraphRun) -> bool:
+        """Whether a run's lease is good: nobody has taken its thread, and nobody has ended it."""
+        hold = self.holds.get(run.claim.thread_id)
+        return hold is not None and hold.run is run and not hold.void
+
+    def step(self, picked: Sequence[tuple[int, GraphRun]], end: ResultStatus | None = None) -> None:
+        """These do what they do next, in one transaction where they share a client; or they end so."""
+        if not all(run.turn for _, run in picked):
+            self.look()
+        self.do_all([self._advance(client, run, end) for client, run in picked])
+        self.wrote()
+
+    def release(self, client: int, run: GraphRun, delay: float = 0.0) -> None:
+        """A worker stops a run and gives it back."""
+        self.do(self._release(client, run, delay))
+        self.wrote()
+
+    def renew(self, client: int, worker: str) -> None:
+        """A worker prolongs its leases, and hears which are lost."""
+        mine = [run for at, run in self.runs if at == client and run.claim.worker_id == worker]
+        lost = self.database.clients[client].renew(worker, [run.claim.lease for run in mine])
+        assert lost == {run.claim.lease for run in mine if not self.owns(run)}
+        for run in mine:
+            if self.owns(run):
+                self.holds[run.claim.thread_id].until = self.now() + LEASE
+            else:
+                run.lost = True
+
+    def expire(self, client: int) -> None:
+        """A worker ends what must not wait longer."""
+        self.look()
+        held = {hold.run.id for hold in self.holds.values() if hold.until > self.now()}
+        count = self.do(self.database.clients[client].expire(list(GRAPHS), GRACE))
+        ended = self.see()
+        assert len(ended) == count
+        for of in ended:
+            assert of not in held, f"{of} has an owner"
+            self.free(of)
+
+    def kill(self, client: int) -> None:
+        """A worker's process dies; another takes its place. Where a lock proves the death, its leases are void."""
+        self.database.kill(client)
+        if self.database.shared:
+            self.runs = [(at, run) for at, run in self.runs if at != client]
+        else:
+            self.holds.clear()
+
+    # ---- at the same moment ----
+
+    def accept_at_once(self, clients: Sequence[int], batch: Sequence[Asked]) -> None:
+        """Deliver a batch to several workers at the same moment."""
+        self.look()
+        requests = [asked.request for asked in batch]
+        told = self.do_all([self.database.clients[client].accept(requests) for client in clients])
+        for asked, *answers in zip(batch, *told, strict=True):
+            note(f"  {asked}: {', '.join(one.decision.value for one in answers)}")
+            for one in sorted(answers, key=lambda one: one.decision is Decision.DUPLICATE):
+                self.judge.take(asked, one.decision)
+        self.see()
+
+    def accept_while_it_ends(self, client: int, batch: Sequence[Asked], at: int, run: GraphRun) -> None:
+        """Deliver a batch to one worker while another ends a run. Either comes first."""
+        self.look()
+        result = run.result(ResultStatus.FAILURE, error="boom", error_type="Boom")
+        owns = self.owns(run)
+
+        async def both() -> tuple[list[Accepted], bool]:
+            accept = self.database.clients[client].accept([asked.request for asked in batch])
+            return await asyncio.gather(accept, self.database.clients[at].finish(run.claim, result))
+
+        accepted, kept = self.do(both())
+        assert kept <= owns
+        if kept:
+            self.sent[run.id] = result
+            self.judge.ended(run.id, RunStatus.FAILED)
+        for asked, one in zip(batch, accepted, strict=True):
+            note(f"  {asked}: {one.decision.value}, {one.detail}")
+            self.judge.take(asked, one.decision)
+        self._let_go(run)
+        self.void(self.see())
+
+    # ---- inside ----
+
+    async def _advance(self, client: int, run: GraphRun, end: ResultStatus | None) -> None:
+        if run.lost:
+            await self._release(client, run, 0.0)
+            return
+        store, owns = self.database.clients[client], self.owns(run)
+        if not run.turn:
+            run.begin([write for write in self.writes if write.thread == run.claim.thread_id])
+            assert not owns or run.given == run.claim.answers, "answers to what the graph does not ask"
+        todo = run.next() if end is None else run.result(end, error="boom", error_type="Boom")
+        if isinstance(todo, Put):
+            await self._put(client, run, todo, owns)
+            return
+        if owns:
+            self.sent[run.id] = todo
+        note(f"  {run.claim.worker_id} ends {str(run.id)[:6]}, token {run.claim.lease.token}: {todo.status.value}")
+        assert await store.finish(run.claim, todo) == owns, f"{run.id} had a {'good' if owns else 'void'} lease"
+        self._let_go(run)
+        if owns and todo.interrupts:
+            ids, claim = [one.id for one in todo.interrupts], run.claim
+            self.questions.ask(claim.thread_id, claim.lineage, self.judge.group[run.id], ids)
+
+    async def _put(self, client: int, run: GraphRun, put: Put, owns: bool) -> None:
+        store, write = self.database.clients[client], put.write
+        note(f"  {write.worker} writes {write.kind} {write.place} of {str(run.id)[:6]}, token {write.token}")
+        step_id = f"{write.turn}:{len(run.written)}"
+        step = Step(step_id, "", write.kind, None, StepStatus.COMPLETED, self.clock.now)
+        _, written = await asyncio.gather(store.record(run.claim, [step]), store.put_checkpoint(put.checkpoint))
+        assert written == owns, f"{run.id} had a {'good' if owns else 'void'} lease"
+        if not written:
+            run.lost = True
+            return
+        self.steps.add((str(run.id), step_id))
+        run.wrote(put)
+        if put.checkpoint.progress:
+            self.vanished[run.id] = 0
+        if write.question is not None:
+            lineage = self.judge.accepted[run.id].lineage
+            self.questions.answered(write.thread, write.question, lineage, run.claim.answers[write.question])
+
+    async def _release(self, client: int, run: GraphRun, delay: float) -> None:
+        if self.owns(run):
+            self.running.discard(run.id)
+        await self.database.clients[client].release(run.claim, delay)
+        self._let_go(run)
+
+    def _let_go(self, run: GraphRun) -> None:
+        hold = self.holds.get(run.claim.thread_id)
+        if hold is not None and hold.run is run:
+            del self.holds[run.claim.thread_id]
+        self.runs = [(at, one) for at, one in self.runs if one is not run]
