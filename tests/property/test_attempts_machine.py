@@ -17,13 +17,13 @@ from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from tests.support.airflow_model import Asked, Task, Try
 from tests.support.machine_database import MachineDatabase
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GraphRun
-from tests.support.store_machine import StoreMachine, index, pick, run_machine, time_limit
+from tests.support.store_machine import StoreMachine, index, pick, run_machine, time_limit, when
 from workflow_events.results import ResultStatus
 
 MOST_TASKS = 4
@@ -55,15 +55,15 @@ class AttemptsMachine(StoreMachine):
     def first_task(self, fields: dict[str, Any], goes: str) -> None:
         self._go_on(self.world.airflow.add(**fields), goes)
 
-    @precondition(lambda self: len(self.world.airflow.tasks) < MOST_TASKS)
     @rule(fields=tasks, goes=then)
+    @when(lambda self: len(self.world.airflow.tasks) < MOST_TASKS)
     def another_task(self, fields: dict[str, Any], goes: str) -> None:
         self._go_on(self.world.airflow.add(**fields), goes)
 
     # ---- Airflow ----
 
     @rule(task=index, host=hosts, goes=then)
-    @precondition(lambda self: any(map(self.world.airflow.may_retry, self.world.airflow.tasks)))
+    @when(lambda self: any(map(self.world.airflow.may_retry, self.world.airflow.tasks)))
     def retry(self, task: int, host: int, goes: str) -> None:
         chosen = pick([one for one in self._tasks if self.world.airflow.may_retry(one)], task)
         self.world.airflow.retry(chosen, host)
@@ -92,7 +92,7 @@ class AttemptsMachine(StoreMachine):
         pick(self._tasks, task).retries = retries
 
     @rule(task=index, ask=st.integers(0, 1))
-    @precondition(lambda self: any(not one.answers for one in self._tasks))
+    @when(lambda self: any(not one.answers for one in self._tasks))
     def edit_input(self, task: int, ask: int) -> None:
         pick([one for one in self._tasks if not one.answers], task).ask = {"ask": ask}
 
@@ -110,7 +110,7 @@ class AttemptsMachine(StoreMachine):
             self._publish(chosen, one)
 
     @rule(client=index, task=index, acknowledged=st.booleans(), stored=st.sampled_from([True, True, False]))
-    @precondition(lambda self: any(self._has_results(one, self.world.results) for one in self._tasks))
+    @when(lambda self: any(self._has_results(one, self.world.results) for one in self._tasks))
     def take_results(self, client: int, task: int, acknowledged: bool, stored: bool) -> None:
         """A worker publishes what it has, and a task ends with it; or fails to store what it got."""
         self.world.publish(self.client(client), acknowledged=acknowledged)
@@ -123,20 +123,20 @@ class AttemptsMachine(StoreMachine):
         self.world.topic.publish(self.world.airflow.plain(graph, thread))
 
     @rule(which=index, number=st.integers(1, 2))
-    @precondition(lambda self: self._dead_letters())
+    @when(lambda self: self._dead_letters())
     def replay(self, which: int, number: int) -> None:
         self.world.topic.publish(self.world.airflow.replay(pick(self._dead_letters(), which), number))
 
     # ---- people ----
 
     @rule(which=index, value=answers, only_one=st.booleans(), goes=then)
-    @precondition(lambda self: self._own_questions())
+    @when(lambda self: self._own_questions())
     def answer_by_the_task_itself(self, which: int, value: str, only_one: bool, goes: str) -> None:
         task, agent, ids = pick(self._own_questions(), which)
         self._send(self.world.airflow.answer(task, agent, _given(ids, value, only_one)), goes)
 
     @rule(which=index, value=answers, only_one=st.booleans(), host=hosts, retries=st.integers(0, 2), goes=then)
-    @precondition(lambda self: self._questions() and len(self._tasks) < MOST_TASKS + 2)
+    @when(lambda self: self._questions() and len(self._tasks) < MOST_TASKS + 2)
     def answer_by_another_task(
         self, which: int, value: str, only_one: bool, host: int, retries: int, goes: str
     ) -> None:
@@ -144,7 +144,7 @@ class AttemptsMachine(StoreMachine):
         self._go_on(self.world.airflow.add("", host=host, answers=True, ask=ask, retries=retries), goes)
 
     @rule(which=index, value=answers, only_one=st.booleans(), goes=then)
-    @precondition(lambda self: self._questions())
+    @when(lambda self: self._questions())
     def answer_without_a_task(self, which: int, value: str, only_one: bool, goes: str) -> None:
         ids = pick(self._questions(), which)
         self._send(self.world.airflow.plain("", given=_given(ids, value, only_one)), goes)
@@ -152,22 +152,22 @@ class AttemptsMachine(StoreMachine):
     # ---- Kafka and workers ----
 
     @rule(client=index, keys=st.lists(index, min_size=1, max_size=4))
-    @precondition(lambda self: self.world.topic.waiting())
+    @when(lambda self: self.world.topic.waiting())
     def deliver(self, client: int, keys: list[int]) -> None:
         self.deliver_some(client, keys)
 
     @rule(key=index, count=st.integers(1, 3))
-    @precondition(lambda self: self.world.topic.read())
+    @when(lambda self: self.world.topic.read())
     def deliver_again(self, key: int, count: int) -> None:
         self.world.topic.rewind(pick(self.world.topic.read(), key), count)
 
     @rule(client=index, limit=st.integers(1, 3), steps=far, fails=st.sampled_from([False, False, True]))
-    @precondition(lambda self: self.world.unfinished())
+    @when(lambda self: self.world.unfinished())
     def work(self, client: int, limit: int, steps: int, fails: bool) -> None:
         self._work(self.client(client), steps=steps, limit=limit, fails=fails)
 
     @rule(which=index, steps=far)
-    @precondition(lambda self: self.world.runs)
+    @when(lambda self: self.world.runs)
     def go_on(self, which: int, steps: int) -> None:
         picked = pick(self.world.runs, which)
         for _ in range(steps):

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from tests.support.airflow_model import Asked, Task
 from tests.support.machine_database import MachineDatabase
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GraphRun
-from tests.support.store_machine import StoreMachine, index, pick, run_machine, time_limit
+from tests.support.store_machine import StoreMachine, index, pick, run_machine, time_limit, when
 from workflow_events.results import ResultStatus
 
 MOST_REQUESTS = 25
@@ -37,24 +37,24 @@ class LeasesMachine(StoreMachine):
     def first(self, client: int, graph: str, thread: str | None) -> None:
         self._take(client, self.world.airflow.plain(graph, thread))
 
-    @precondition(lambda self: self._has_room())
     @rule(client=index, graph=graphs, thread=threads, seconds=st.sampled_from([None, None, 20, 100]))
+    @when(lambda self: self._has_room())
     def ask(self, client: int, graph: str, thread: str | None, seconds: int | None) -> None:
         self._take(client, self.world.airflow.plain(graph, thread, seconds=seconds))
 
-    @precondition(lambda self: self._has_room())
     @rule(client=index, graph=graphs, thread=threads, agents=st.sampled_from([("default",), ("a", "b")]))
+    @when(lambda self: self._has_room())
     def ask_by_a_task(self, client: int, graph: str, thread: str | None, agents: tuple[str, ...]) -> None:
         task = self.world.airflow.add(graph, thread=thread, agents=agents, retries=9)
         self._take(client, *self.world.airflow.publish(task, task.now))
 
-    @precondition(lambda self: self._has_room() and self._tasks)
     @rule(client=index, task=index, clears=st.booleans())
+    @when(lambda self: self._has_room() and self._tasks)
     def supersede(self, client: int, task: int, clears: bool) -> None:
         self._take(client, *self._next_try(pick(self._tasks, task), clears))
 
-    @precondition(lambda self: self._has_room() and any(map(self._questions, self._threads())))
     @rule(client=index, thread=index, values=st.lists(st.sampled_from(["yes", "no"]), min_size=1, max_size=2))
+    @when(lambda self: self._has_room() and any(map(self._questions, self._threads())))
     def answer(self, client: int, thread: int, values: list[str]) -> None:
         """Some people answer what a thread asks, each in their way."""
         asked = pick([ids for name in self._threads() if (ids := self._questions(name))], thread)
@@ -72,26 +72,26 @@ class LeasesMachine(StoreMachine):
         named = [(self.client(client), self._name(self.client(client), worker), limit) for client, worker in claimants]
         self.world.claim_at_once(named)
 
-    @precondition(lambda self: self.world.runs)
     @rule(runs=which, times=st.integers(1, 4))
+    @when(lambda self: self.world.runs)
     def write(self, runs: list[int], times: int) -> None:
         """Runs write what comes next, or end where they are at their end, together: owners and those that were."""
         picked = self._pick(runs)
         for _ in range(times):
             self.world.step([one for one in picked if one in self.world.runs])
 
-    @precondition(lambda self: self.world.runs)
     @rule(runs=which, status=ends)
+    @when(lambda self: self.world.runs)
     def end(self, runs: list[int], status: ResultStatus) -> None:
         self.world.step(self._pick(runs), status)
 
-    @precondition(lambda self: self.world.runs)
     @rule(run=index, delay=st.sampled_from([0.0, 5.0]))
+    @when(lambda self: self.world.runs)
     def give_back(self, run: int, delay: float) -> None:
         self.world.release(*pick(self.world.runs, run), delay)
 
-    @precondition(lambda self: self.world.runs)
     @rule(client=index, worker=workers)
+    @when(lambda self: self.world.runs)
     def renew(self, client: int, worker: int) -> None:
         client = self.client(client)
         self.world.renew(client, self._name(client, worker))
@@ -115,22 +115,22 @@ class LeasesMachine(StoreMachine):
     def die(self, client: int) -> None:
         self.world.kill(self.client(client))
 
-    @precondition(lambda self: self.world.results)
     @rule(client=index, acknowledged=st.booleans())
+    @when(lambda self: self.world.results)
     def publish(self, client: int, acknowledged: bool) -> None:
         self.world.publish(self.client(client), acknowledged=acknowledged)
 
     # ---- at the same moment ----
 
-    @precondition(lambda self: self._has_room() and self._tasks_at_work())
     @rule(client=index, run=index, clears=st.booleans())
+    @when(lambda self: self._has_room() and self._tasks_at_work())
     def supersede_what_is_just_ending(self, client: int, run: int, clears: bool) -> None:
         at, one, task = pick(self._tasks_at_work(), run)
         asked = self._next_try(task, clears)
         self.world.accept_while_it_ends(self.client(client), asked, at, one)
 
-    @precondition(lambda self: self.world.judge.accepted)
     @rule(clients=st.lists(index, min_size=2, max_size=3), thread=threads, again=st.booleans(), old=index)
+    @when(lambda self: self.world.judge.accepted)
     def deliver_to_several(self, clients: list[int], thread: str | None, again: bool, old: int) -> None:
         """As while a partition moves from one worker to another."""
         batch = [self.world.airflow.plain("line", thread)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import sys
-from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
@@ -26,6 +27,24 @@ index = st.integers(0, 5)
 
 def pick(choices: Sequence[_T], number: int) -> _T:
     return choices[number % len(choices)]
+
+
+def when(condition: Callable[[Any], object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a rule do nothing unless the condition holds.
+
+    Not Hypothesis' precondition: workers that run at the same moment may leave one state or another, and what may be
+    drawn next must not depend on it.
+    """
+
+    def decorate(rule: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(rule)
+        def call(self: Any, **drawn: Any) -> None:
+            if condition(self):
+                rule(self, **drawn)
+
+        return call
+
+    return decorate
 
 
 class StoreMachine(RuleBasedStateMachine):
