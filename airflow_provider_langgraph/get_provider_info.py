@@ -51,6 +51,13 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "team-a-workflow-results",
                         "default": "workflow-results",
                     },
+                    "control_topic": {
+                        "description": "The Kafka topic that steers running requests.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "team-a-workflow-control",
+                        "default": "workflow-control",
+                    },
                 },
             }
         },

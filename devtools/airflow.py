@@ -186,7 +186,11 @@ def _callers_environment(python: Path) -> dict[str, str]:
 
 
 def _fleet_settings(fleet: Fleet) -> dict[str, str]:
-    return {"AIRFLOW__LANGGRAPH__EVENTS_TOPIC": fleet.events, "AIRFLOW__LANGGRAPH__RESULTS_TOPIC": fleet.results}
+    return {
+        "AIRFLOW__LANGGRAPH__EVENTS_TOPIC": fleet.events,
+        "AIRFLOW__LANGGRAPH__RESULTS_TOPIC": fleet.results,
+        "AIRFLOW__LANGGRAPH__CONTROL_TOPIC": fleet.control,
+    }
 
 
 def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None) -> dict[str, str]:

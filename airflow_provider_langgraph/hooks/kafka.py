@@ -20,7 +20,8 @@ from airflow_provider_langgraph.exceptions import (
 from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
 from airflow_provider_langgraph.hooks.settings import checked, producer_settings
 from workflow_events import codec
-from workflow_events.models import WorkflowEvent, WorkflowEventPayload
+from workflow_events.control import WorkflowSupersededEvent
+from workflow_events.models import Attempt, WorkflowEvent, WorkflowEventPayload
 from workflow_events.topics import Fleet
 
 if TYPE_CHECKING:
@@ -105,34 +106,7 @@ class KafkaHook(BaseHook):
         :raises MessageRefusedError: the broker takes no message of this size.
         :raises workflow_events.MessageTooLargeError: the event does not fit; nothing was sent.
         """
-        from confluent_kafka import KafkaException, Producer
-
-        settings, errors = with_errors(producer_settings(self.settings()))
-        limit = int(settings.get("message.max.bytes", codec.DEFAULT_MAX_BYTES))
-        message = codec.encode(event, max_bytes=limit)
-        reports: list[tuple[ClientError | None, Delivered]] = []
-        try:
-            # The report is what counts, so librdkafka gives up when we do, not minutes later.
-            producer = Producer(settings | {"message.timeout.ms": int(self.timeout * 1000)}, logger=log)
-            producer.produce(
-                topic,
-                value=message.value,
-                key=message.key,
-                headers=list(message.headers),
-                on_delivery=lambda error, report: reports.append(
-                    (error, Delivered(report.topic() or topic, report.partition() or 0, report.offset() or 0))
-                ),
-            )
-            self._await_report(producer, reports, errors)
-        except KafkaException as error:
-            raise self._publish_error(event, topic, errors.explain(error.args[0])) from error
-        if not reports:
-            raise self._publish_error(event, topic, errors.explain())
-        failed, delivered = reports[0]
-        if failed is not None and failed.name() == "MSG_SIZE_TOO_LARGE":
-            raise MessageRefusedError(self._cannot(f"publish request {event.event_id} to {topic}", explain(failed)))
-        if failed is not None:
-            raise self._publish_error(event, topic, errors.explain(failed))
+        delivered = self._send(event, topic, f"request {event.event_id}")
         self.log.info(
             "Published request %s to %s[%d]@%d",
             event.event_id,
@@ -141,6 +115,45 @@ class KafkaHook(BaseHook):
             delivered.offset,
             extra={"action": "published"},
         )
+        return delivered
+
+    def announce(self, attempt: Attempt, topic: str = Fleet().control) -> Delivered:
+        """Say on the control topic that a newer attempt of a task exists, so that its older runs end although the fleet
+        is too busy to take its request in.
+
+        :raises KafkaError: as :meth:`publish`; the request itself is not affected.
+        """
+        return self._send(WorkflowSupersededEvent(attempt=attempt), topic, f"try {attempt.try_number} of the task")
+
+    def _send(self, message: codec.Message, topic: str, what: str) -> Delivered:
+        from confluent_kafka import KafkaException, Producer
+
+        settings, errors = with_errors(producer_settings(self.settings()))
+        limit = int(settings.get("message.max.bytes", codec.DEFAULT_MAX_BYTES))
+        encoded = codec.encode(message, max_bytes=limit)
+        reports: list[tuple[ClientError | None, Delivered]] = []
+        try:
+            # The report is what counts, so librdkafka gives up when we do, not minutes later.
+            producer = Producer(settings | {"message.timeout.ms": int(self.timeout * 1000)}, logger=log)
+            producer.produce(
+                topic,
+                value=encoded.value,
+                key=encoded.key,
+                headers=list(encoded.headers),
+                on_delivery=lambda error, report: reports.append(
+                    (error, Delivered(report.topic() or topic, report.partition() or 0, report.offset() or 0))
+                ),
+            )
+            self._await_report(producer, reports, errors)
+        except KafkaException as error:
+            raise self._publish_error(what, topic, errors.explain(error.args[0])) from error
+        if not reports:
+            raise self._publish_error(what, topic, errors.explain())
+        failed, delivered = reports[0]
+        if failed is not None and failed.name() == "MSG_SIZE_TOO_LARGE":
+            raise MessageRefusedError(self._cannot(f"publish {what} to {topic}", explain(failed)))
+        if failed is not None:
+            raise self._publish_error(what, topic, errors.explain(failed))
         return delivered
 
     def publish_workflow_event(
@@ -281,8 +294,8 @@ class KafkaHook(BaseHook):
             producer.flush(0.25)
             waited += 0.25
 
-    def _publish_error(self, event: WorkflowEvent, topic: str, why: str) -> PublishError:
-        return PublishError(self._cannot(f"publish request {event.event_id} to {topic}", why))
+    def _publish_error(self, what: str, topic: str, why: str) -> PublishError:
+        return PublishError(self._cannot(f"publish {what} to {topic}", why))
 
     def _cannot(self, what: str, why: str) -> str:
         return f"Kafka connection {self.kafka_config_id!r}: cannot {what}: {why}"

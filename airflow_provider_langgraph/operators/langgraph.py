@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_langgraph.attempt import attempt_of, note_returned
 from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline, settled
 from airflow_provider_langgraph.exceptions import (
+    KafkaError,
     KafkaSettingsError,
     RunTimedOut,
     SettingsError,
@@ -30,6 +31,8 @@ from workflow_events.topics import Fleet
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
 SAFETY_NET = timedelta(minutes=5)
 """How long after the trigger's own limit Airflow ends the deferral: only a trigger that never ran gets there."""
@@ -56,6 +59,7 @@ class LangGraphTriggerOperator(BaseOperator):
     :param kafka_config_id: the Airflow connection, of type ``kafka``.
     :param events_topic: where requests go; None: ``[langgraph] events_topic``.
     :param results_topic: where results come; None: ``[langgraph] results_topic``.
+    :param control_topic: where a newer try says that it exists; None: ``[langgraph] control_topic``.
     :param on_retry: ``resume`` continues from the last checkpoint, ``restart`` begins anew.
     :param on_clear: ``restart`` begins anew, ``resume`` continues what did not succeed.
     :returns: the graph's final state as JSON.
@@ -83,6 +87,7 @@ class LangGraphTriggerOperator(BaseOperator):
         kafka_config_id: str = "kafka_default",
         events_topic: str | None = None,
         results_topic: str | None = None,
+        control_topic: str | None = None,
         on_retry: Literal["resume", "restart"] = "resume",
         on_clear: Literal["restart", "resume"] = "restart",
         **kwargs: Any,
@@ -99,6 +104,7 @@ class LangGraphTriggerOperator(BaseOperator):
         self.kafka_config_id = kafka_config_id
         self.events_topic = events_topic
         self.results_topic = results_topic
+        self.control_topic = control_topic
         self.on_retry = _one_of("on_retry", on_retry, ("resume", "restart"))
         self.on_clear = _one_of("on_clear", on_clear, ("restart", "resume"))
         self._blocking: BlockingWait | None = None
@@ -168,6 +174,7 @@ class LangGraphTriggerOperator(BaseOperator):
             hook.publish(event, events)
         except (MessageTooLargeError, EncodeError) as error:
             raise SettingsError(f"input: {error}") from error
+        self._announce(hook, event)
         self.log.info(
             "Asked graph %s as request %s until %s (task %s, thread %s)",
             event.graph or "(the default)",
@@ -187,6 +194,19 @@ class LangGraphTriggerOperator(BaseOperator):
             start_offsets=ends.offsets,
             deadline=event.deadline or datetime.now(UTC),
         )
+
+    def _announce(self, hook: KafkaHook, event: WorkflowEvent) -> None:
+        """A full fleet takes no request in and would not hear of this try: what an older one left would go on."""
+        if event.attempt is None or event.attempt.try_number < 2:
+            return
+        control = self.control_topic or conf.get("langgraph", "control_topic", fallback=Fleet().control)
+        try:
+            hook.require_topics(control)
+            hook.announce(event.attempt, control)
+        except KafkaError as error:
+            self.log.warning(
+                "An older try may run until this one is accepted, as its workers could not be told: %s", error
+            )
 
     def _event(self, context: Context) -> WorkflowEvent:
         ti = context["ti"]

@@ -181,7 +181,10 @@ class Ends:
 
 def headers_of(message: Message) -> list[tuple[str, bytes | str | None]]:
     """A message's headers; the client types them for producing, where a dict would do as well."""
-    return cast("list[tuple[str, bytes | str | None]]", message.headers() or [])
+    try:
+        return cast("list[tuple[str, bytes | str | None]]", message.headers() or [])
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8, which none of ours is
+        return []
 
 
 def key_of(message: Message) -> bytes | None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from uuid import uuid4
 
 import pytest
 
 from airflow_provider_langgraph.exceptions import KafkaError, PublishError
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from workflow_events import EventSource, EventType, Fleet, MessageTooLargeError, WorkflowEvent
-from workflow_events.codec import Record, decode_event
+from workflow_events.codec import Record, decode_control, decode_event
+from workflow_events.models import Attempt
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +56,14 @@ def test_the_documents_publish_works(kafka, connect):
     )
     (message,) = kafka.read(kafka.fleet.events, 1)
     assert json.loads(message.value())["event_id"] == str(sent.event_id)
+
+
+def test_a_newer_try_is_announced_on_the_control_topic(kafka, connect):
+    newer = Attempt(task="t" * 64, id=uuid4(), try_number=2, max_tries=3)
+    connect(kafka.client).announce(newer, kafka.fleet.control)
+    (message,) = kafka.read(kafka.fleet.control, 1)
+    told = decode_control(Record(kafka.fleet.control, 0, 0, message.value(), message.headers()))
+    assert (told.event_type, told.attempt) == (EventType.WORKFLOW_SUPERSEDED, newer)
 
 
 def test_end_offsets_move_with_what_is_written(kafka, connect):

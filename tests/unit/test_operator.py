@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_langgraph import attempt
 from airflow_provider_langgraph.exceptions import (
     FinalRunRejected,
+    KafkaError,
     KafkaSettingsError,
     RunFailed,
     RunTimedOut,
@@ -221,3 +222,49 @@ def test_a_dag_file_loads_no_kafka_client_and_little_else():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+class Hook:
+    """A hook that only takes note."""
+
+    def __init__(self, missing=()):
+        self.missing = missing
+        self.calls = []
+
+    def require_topics(self, *topics):
+        if set(topics) & set(self.missing):
+            raise KafkaError(f"no topic {topics}")
+
+    def end_offsets(self, topic):
+        return SimpleNamespace(cluster="c", offsets={0: 7})
+
+    def publish(self, event, topic):
+        self.calls.append((topic, event.attempt.try_number))
+
+    def announce(self, attempt, topic):
+        self.calls.append((topic, attempt.try_number))
+
+
+class TestAnnouncement:
+    @pytest.fixture
+    def publish(self, monkeypatch):
+        def publish(hook, try_number, **fields):
+            monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", lambda connection: hook)
+            return operator(**fields)._publish(context(try_number=try_number))
+
+        return publish
+
+    def test_a_newer_try_is_announced_once_its_request_is_out(self, publish):
+        hook = Hook()
+        publish(hook, 2, control_topic="steer")
+        assert hook.calls == [("workflow-events", 2), ("steer", 2)]
+
+    def test_a_first_try_supersedes_nothing(self, publish):
+        hook = Hook()
+        publish(hook, 1)
+        assert hook.calls == [("workflow-events", 1)]
+
+    def test_it_is_no_failure_if_nobody_can_be_told(self, publish):
+        hook = Hook(missing=["workflow-control"])
+        assert publish(hook, 2).start_offsets == {0: 7}
+        assert hook.calls == [("workflow-events", 2)]
