@@ -40,6 +40,7 @@ from langgraph_worker.settings import load_settings
 from langgraph_worker.store.port import Origin, Request, RunStatus
 from langgraph_worker.store.sql import SqlRunStore
 from langgraph_worker.store.writes import Write
+from langgraph_worker.threads import NodeThreads
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
 CONCURRENCY = 50
@@ -209,7 +210,9 @@ async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
             done.set()
 
     settings = load_settings({"concurrency": str(CONCURRENCY), "worker_id": "bench"})
-    executor = Executor(store, runner, ["g"], settings, on_room=lambda: None, on_result=one_more)
+    executor = Executor(
+        store, runner, ["g"], NodeThreads(settings.node_threads), settings, on_room=lambda: None, on_result=one_more
+    )
     executor.accepted(runs)
     keeping = asyncio.create_task(executor.keeper.run())
     began = time.perf_counter()

@@ -96,6 +96,8 @@ def _settings(broker: Broker, langgraph_json: Path, fleet: Fleet) -> dict[str, s
         "KAFKA_CONSUMER_GROUP_ID": f"{fleet.events}-consumers",
         "KAFKA_WORKFLOW_EVENTS_TOPIC": fleet.events,
         "KAFKA_WORKFLOW_RESULTS_TOPIC": fleet.results,
+        "KAFKA_WORKFLOW_CONTROL_TOPIC": fleet.control,
+        "KAFKA_WORKFLOW_PROGRESS_TOPIC": fleet.progress,
         "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
         "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(langgraph_json.resolve()),
         "LANGGRAPH_WORKER_CREATE_TOPICS": "true",

@@ -9,7 +9,7 @@ from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.port import Producer, SendError
 from langgraph_worker.store.port import DeadLetter
 from workflow_events.codec import Record, encode
-from workflow_events.headers import CORRELATION_ID
+from workflow_events.headers import CORRELATION_ID, correlation_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,10 @@ class DeadLetters:
                     continue
                 if error.too_large and not bare:
                     key, bare = None, True
-                    headers = [pair for pair in headers if pair[0].startswith(PREFIX) or pair[0] == CORRELATION_ID]
+                    about = correlation_id_of(record.headers)
+                    headers = [] if about is None else [(CORRELATION_ID, str(about).encode())]
+                    headers += self._headers(record, error_type, reason)
+                    headers.append((PREFIX + "body-omitted-bytes", str(len(record.value or b"")).encode()))
                     headers.append((PREFIX + "key-and-headers-omitted", b"true"))
                     continue
                 if not error.retriable:

@@ -1,50 +1,32 @@
-"""Claims runs while slots are free, runs many at once, and stores how each ended."""
+"""Claims runs while slots are free, and runs many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
-from langgraph_worker.errors import StoreError
+from langgraph_worker.active import STUBBORN, ActiveRun, Place, Stop
 from langgraph_worker.lease import LeaseKeeper
-from langgraph_worker.outcome import Outcome, Reporter
 from langgraph_worker.patience import persist
 from langgraph_worker.run import Runner
 from langgraph_worker.settings import WorkerSettings
 from langgraph_worker.store.port import Claim, Lease, RunStore
+from langgraph_worker.threads import NodeThreads
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0  # seconds: runs that others gave up, threads that became free elsewhere
-_BACK_OFF = 5.0  # seconds, of a run whose checkpoints cannot be read or written
-_STUBBORN = 5.0  # seconds that a cancelled run gets to end
-
-
-class _Stop(Enum):
-    """Why a run is being cancelled by this worker."""
-
-    LEASE_LOST = "its lease is lost"
-    RELEASED = "the worker stops"
-
-
-@dataclass(slots=True)
-class _Active:
-    claim: Claim
-    graph: asyncio.Task[Outcome]
-    settled: asyncio.Task[None] | None = None
-    stop: _Stop | None = None
 
 
 class Executor:
     """Owns the slots of one worker.
 
     :param graphs: the names of the graphs it can run.
+    :param nodes: where synchronous nodes run: the event loop's default executor.
     :param on_room: called when :meth:`room` may have changed.
     :param on_result: called when a result was stored.
     """
@@ -54,24 +36,28 @@ class Executor:
         store: RunStore,
         runner: Runner,
         graphs: Collection[str],
+        nodes: NodeThreads,
         settings: WorkerSettings,
         *,
         on_room: Callable[[], None],
         on_result: Callable[[], None],
     ) -> None:
         self._store = store
-        self._runner = runner
-        self._graphs = frozenset(graphs)
         self._worker_id = settings.worker_id
+        self._place = Place(store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result)
         self._concurrency = settings.concurrency
         self._prefetch = settings.prefetch
+        limited = {name: most for name, most in settings.graph_concurrency.items() if name in graphs}
+        self._shares = [(frozenset({name}), most) for name, most in sorted(limited.items())]
+        if unlimited := frozenset(graphs) - limited.keys():
+            self._shares.append((unlimited, self._concurrency))
         self._on_room = on_room
-        self._on_result = on_result
-        self._active: dict[Lease, _Active] = {}
+        self._active: dict[Lease, ActiveRun] = {}
         self._waiting = 0
         self._wake = asyncio.Event()
         self._stopping = False
         self._claims_no_more = asyncio.Event()
+        self._claims_no_more.set()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.keeper = LeaseKeeper(
             store,
@@ -96,6 +82,7 @@ class Executor:
 
         :raises BaseException: whatever went wrong in the worker's own handling of a run.
         """
+        self._claims_no_more.clear()
         try:
             while not self._stopping:
                 await self._claim()
@@ -110,16 +97,20 @@ class Executor:
             self._claims_no_more.set()
 
     async def drain(self, seconds: float) -> None:
-        """Claim no more; let runs finish for so long, then cancel them and give them back to the store."""
+        """Claim no more; let runs come to the end of their superstep, for so long; then cancel them. All are given back
+        to the store.
+        """
         self._stopping = True
         self._wake.set()
-        await asyncio.wait({asyncio.ensure_future(self._claims_no_more.wait())}, timeout=_STUBBORN)
+        await asyncio.wait({asyncio.ensure_future(self._claims_no_more.wait())}, timeout=STUBBORN)
         if self._active:
-            logger.info("waiting for %d runs to finish", len(self._active), extra={"action": "drain"})
-            await self._settled(seconds)
+            logger.info("waiting for %d runs to stop between two steps", len(self._active), extra={"action": "drain"})
         for active in self._active.values():
-            self._cancel(active, _Stop.RELEASED)
-        await self._settled(_STUBBORN)
+            active.drain()
+        await self._settled(seconds)
+        for active in self._active.values():
+            active.stop(Stop.RELEASED)
+        await self._settled(STUBBORN)
         if self._active:
             logger.error(
                 "%d runs do not let themselves be cancelled; their leases run out by themselves",
@@ -128,26 +119,48 @@ class Executor:
             )
 
     async def _settled(self, seconds: float) -> None:
-        tasks = [active.settled for active in self._active.values() if active.settled is not None]
+        tasks = [active.settled for active in self._active.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def _claim(self) -> None:
         await self.keeper.catch_up()
-        free = self._concurrency - len(self._active)
-        if free <= 0 or any(active.stop is not None for active in self._active.values()):
-            return  # what is being stopped must have ended before it, or another, starts on its thread
+        is_short = True
+        # Each in turn goes first, so that none takes every slot that becomes free.
+        self._shares.append(self._shares.pop(0))
+        for graphs, most in list(self._shares):
+            free = min(self._concurrency - len(self._active), most - self._running(graphs))
+            if free > 0:
+                is_short &= await self._claim_some(graphs, free) < free
+            elif self._concurrency <= len(self._active):
+                is_short = False
+        if is_short:
+            # Nothing else can start now: what still waits, waits for its thread, its graph or its graph's share.
+            self._waiting = 0
+
+    def _running(self, graphs: Collection[str]) -> int:
+        return Counter(active.claim.graph in graphs for active in self._active.values())[True]
+
+    async def _claim_some(self, graphs: Collection[str], most: int) -> int:
+        """Claim and start; how many were claimed."""
         asked_at = time.monotonic()
-        claims = await persist(lambda: self._store.claim(self._worker_id, free, self._graphs), "claim runs")
-        # A short answer means that nothing else can start now: what still waits, waits for its thread or its graph.
-        self._waiting = max(0, self._waiting - len(claims)) if len(claims) == free else 0
+        claims = await persist(lambda: self._store.claim(self._worker_id, most, graphs), "claim runs")
+        self._waiting = max(0, self._waiting - len(claims))
         self.keeper.hold([claim.lease for claim in claims], asked_at)
+        # What is being stopped must have ended before it, or another, starts on its thread.
+        taken = {active.claim.thread_id for active in self._active.values()}
         for claim in claims:
             if self._stopping:
-                self.keeper.drop(claim.lease)
-                await self._let_go(claim, _Stop.RELEASED.value)
+                await self._give_back(claim, Stop.RELEASED)
+            elif claim.thread_id in taken:
+                await self._give_back(claim, Stop.NOT_YET, STUBBORN)
             else:
                 self._start(claim)
+        return len(claims)
+
+    async def _give_back(self, claim: Claim, why: Stop, delay: float = 0.0) -> None:
+        self.keeper.drop(claim.lease)
+        await self._place.let_go(claim, why.value, delay)
 
     def _start(self, claim: Claim) -> None:
         logger.info(
@@ -158,9 +171,7 @@ class Executor:
             claim.attempts,
             extra={"action": "started", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
         )
-        graph = asyncio.create_task(self._runner.run(claim), name=f"run-{claim.correlation_id}")
-        active = self._active[claim.lease] = _Active(claim, graph)
-        active.settled = asyncio.create_task(self._settle(active), name=f"settle-{claim.correlation_id}")
+        active = self._active[claim.lease] = ActiveRun(self._place, claim)
         active.settled.add_done_callback(lambda task: self._over(claim.lease, task))
 
     def _over(self, lease: Lease, task: asyncio.Task[None]) -> None:
@@ -174,68 +185,7 @@ class Executor:
         if not self._crashed.done():
             self._crashed.set_exception(error)
 
-    async def _settle(self, active: _Active) -> None:
-        """Wait for the graph's end, then store it. Never cancelled itself: a half-written end would be lost."""
-        claim, started_at = active.claim, datetime.now(UTC)
-        await asyncio.wait({active.graph})
-        if not active.graph.cancelled():
-            if isinstance(trouble := active.graph.exception(), StoreError):
-                # Not at once: what no waiting helps would fail again and again.
-                await self._let_go(claim, str(trouble), _BACK_OFF)
-                return
-            outcome = active.graph.result()
-        elif active.stop is None:
-            # The graph raised it, or cancelled its own task; nobody asked for it.
-            error = asyncio.CancelledError("the graph cancelled itself")
-            outcome = Reporter(claim, self._worker_id, started_at).raised(error, None, datetime.now(UTC))
-        else:
-            await self._let_go(claim, active.stop.value)
-            return
-        kept = await persist(lambda: self._store.finish(claim, outcome.result, outcome.failure), "store a result")
-        if kept:
-            self._on_result()
-        self._log_end(claim, outcome, started_at, kept)
-
-    async def _let_go(self, claim: Claim, why: str, delay: float = 0.0) -> None:
-        await persist(lambda: self._store.release(claim, delay), "release a run")  # a lost one only lets its thread go
-        logger.warning(
-            "stopped %s before its end: %s",
-            claim.correlation_id,
-            why,
-            extra={"action": "stopped", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
-        )
-
-    def _log_end(self, claim: Claim, outcome: Outcome, started_at: datetime, kept: bool) -> None:
-        result = outcome.result
-        seconds = (datetime.now(UTC) - started_at).total_seconds()
-        logger.log(
-            logging.INFO if result.error is None else logging.ERROR,
-            "%s %s: graph %s, %s in %.3f s%s",
-            "finished" if kept else "discarded, as the run has ended otherwise:",
-            claim.correlation_id,
-            claim.graph,
-            result.status.value,
-            seconds,
-            f": {result.error}" if result.error else "",
-            extra={
-                "action": "finished" if kept else "discarded",
-                "correlation_id": str(claim.correlation_id),
-                "graph": claim.graph,
-                "status": result.status.value,
-                "duration": seconds,
-            },
-        )
-        if outcome.failure is not None and outcome.failure.traceback:
-            logger.debug("%s", outcome.failure.traceback, extra={"action": "traceback"})
-
     def _lose(self, lease: Lease) -> None:
         active = self._active.get(lease)
         if active is not None:
-            self._cancel(active, _Stop.LEASE_LOST)
-
-    @staticmethod
-    def _cancel(active: _Active, stop: _Stop) -> None:
-        # A graph that has just ended still gets stored: the store judges whether its lease is good.
-        if not active.graph.done():
-            active.stop = stop
-            active.graph.cancel(stop.value)
+            active.stop(Stop.LEASE_LOST)

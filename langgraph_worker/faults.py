@@ -92,6 +92,13 @@ DEADLINE = Fault(
     dead_letter=False,
     when="the event's deadline passed before the run started, or while it ran",
 )
+CANCELLED = Fault(
+    "cancelled",
+    ResultStatus.CANCELLED,
+    retriable=False,
+    dead_letter=False,
+    when="somebody cancelled the request: its task was killed or timed out, or a person did",
+)
 SUPERSEDED = Fault(
     "superseded",
     ResultStatus.CANCELLED,
@@ -118,6 +125,7 @@ FAULTS: tuple[Fault, ...] = (
     GRAPH_CHANGED,
     WORKER_LOST,
     DEADLINE,
+    CANCELLED,
     SUPERSEDED,
 )
 

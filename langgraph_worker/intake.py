@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,6 +17,7 @@ from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.faults import Fault
 from langgraph_worker.kafka.port import Batch
 from langgraph_worker.patience import persist
+from langgraph_worker.progress import Progress
 from langgraph_worker.settings import WorkerSettings
 from langgraph_worker.store.port import Accepted, Decision, Origin, Refusal, Request, RunStore
 from workflow_events.codec import Record, decode_event
@@ -62,6 +63,7 @@ class Rules:
     models: Collection[str]
     max_bytes: int
     worker_id: str
+    max_deadline: timedelta = timedelta(days=30)
 
     @classmethod
     def of(cls, settings: WorkerSettings, graphs: Collection[str]) -> Rules:
@@ -75,6 +77,7 @@ class Rules:
             models=frozenset(settings.allowed_models),
             max_bytes=settings.max_message_bytes,
             worker_id=settings.worker_id,
+            max_deadline=timedelta(days=settings.max_deadline_days),
         )
 
 
@@ -114,8 +117,9 @@ def _judge(record: Record, rules: Rules, origin: Origin) -> Request | Rejected:
         names = (event.workflow_id, event.workflow_run_id)
         topic = event.reply_topic if event.reply_topic in rules.reply_topics else rules.results_topic
         return Rejected(fault, reason, _refusal(event.event_id, names, fault, reason, rules, topic or "", origin))
-    if event.deadline is None:
-        event = event.model_copy(update={"deadline": datetime.now(UTC) + DEFAULT_DEADLINE})
+    now = datetime.now(UTC)
+    deadline = min(event.deadline or now + DEFAULT_DEADLINE, now + rules.max_deadline)
+    event = event.model_copy(update={"deadline": deadline})
     return Request(event, graph, event.reply_topic or rules.results_topic, origin)
 
 
@@ -219,12 +223,14 @@ class Intake:
         rules: Rules,
         store: RunStore,
         dead_letters: DeadLetters,
+        progress: Progress,
         commit: Callable[[Batch], None],
         on_accepted: Callable[[int], None],
     ) -> None:
         self._rules = rules
         self._store = store
         self._dead_letters = dead_letters
+        self._progress = progress
         self._commit = commit
         self._on_accepted = on_accepted
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
@@ -249,14 +255,20 @@ class Intake:
 
     async def _take(self, batch: Batch) -> None:
         logger.debug("took %d records up to %s", len(batch.records), batch.records[-1].where, extra={"action": "taken"})
-        screened = [(record, screen(record, self._rules)) for record in batch.records]
+        screened = [(record, found) async for record, found in self._screened(batch)]
         await asyncio.gather(*(self._bury(record, found) for record, found in screened if isinstance(found, Rejected)))
         entries = [entry for _, found in screened if (entry := _entry(found)) is not None]
         accepted = await persist(lambda: self._store.accept(entries), "accept requests") if entries else []
         self._commit(batch)
-        self._log(entries, accepted)
+        self._tell(entries, accepted)
         self.taken += len(batch.records)
         self._on_accepted(sum(found.decision in _WILL_RUN for found in accepted))
+
+    async def _screened(self, batch: Batch) -> AsyncIterator[tuple[Record, Request | Rejected]]:
+        for record in batch.records:
+            yield record, screen(record, self._rules)
+            # A large event takes a good part of a second; a batch of them at one go would pass for a loop that hangs.
+            await asyncio.sleep(0)
 
     async def _bury(self, record: Record, rejected: Rejected) -> None:
         await self._dead_letters.write(record, rejected.fault.name, rejected.reason)
@@ -266,12 +278,14 @@ class Intake:
             extra={"action": "refused", "error_type": rejected.fault.name},
         )
 
-    def _log(self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted]) -> None:
+    def _tell(self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted]) -> None:
         requests = {entry.event.event_id: entry for entry in entries if isinstance(entry, Request)}
         for found in accepted:
             request = requests.get(found.correlation_id)
             if request is None:
                 continue
+            if found.decision in _WILL_RUN:
+                self._progress.accepted(request.event, found)
             logger.info(
                 "accepted %s: graph %s, %s%s, from %s of %s",
                 found.correlation_id,

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from langgraph_worker.errors import StoreError
+from langgraph_worker.errors import LeaseLostError, StoreError
 from langgraph_worker.store.port import Lease, RunStore
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class LeaseKeeper:
         self._one_at_a_time = threading.Lock()
         self._at_once = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD}-at-once")
         self._stop = threading.Event()
+        self._hurry = threading.Event()
         self._beats = 0
         self._loop: asyncio.AbstractEventLoop
 
@@ -92,6 +93,10 @@ class LeaseKeeper:
         with self._guard:
             self._renewed.pop(lease, None)
 
+    def hurry(self) -> None:
+        """Renew now: some runs were ended from outside, perhaps of this worker. From any thread."""
+        self._hurry.set()
+
     async def run(self) -> None:
         """Renew until cancelled."""
         self._loop = asyncio.get_running_loop()
@@ -103,12 +108,23 @@ class LeaseKeeper:
             await self._beat(keeper)
         finally:
             self._stop.set()
+            self._hurry.set()
             self._at_once.shutdown(wait=False, cancel_futures=True)
 
     async def catch_up(self) -> None:
         """Renew at once if the process has stood still for so long that leases may have run out."""
         if self._overdue():
             await self._loop.run_in_executor(self._at_once, self._renew)
+
+    async def ensure(self, lease: Lease) -> None:
+        """Make sure, before a run goes on, that the process has not stood still for longer than its lease.
+
+        :raises LeaseLostError: it has, and the store does not say that the lease is good.
+        """
+        if lease in self._overdue():
+            await self.catch_up()
+            if lease in self._overdue():
+                raise LeaseLostError(f"{lease.thread_id}: not renewed for longer than a lease lasts")
 
     # ---- the event loop ----
 
@@ -166,7 +182,11 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         pause = self._every
-        while not self._stop.wait(pause):
+        while True:
+            self._hurry.wait(pause)
+            self._hurry.clear()
+            if self._stop.is_set():
+                return
             pause = self._every if self._renew() else min(_RETRY, self._every / 2)
 
     def _watch(self) -> None:

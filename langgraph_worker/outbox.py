@@ -17,10 +17,12 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 200
 _MOST_UNDER_WAY = 2_000
+_MOST_BYTES = 64_000_000  # under way
 _LOOK_EVERY = 1.0  # seconds: results of runs that others ended, or whose next try is due
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _REFUSED_PAUSE = 60.0
+_STALE = 120.0  # seconds after its time that nobody missed a result
 _COMPLAIN_EVERY = 15.0
 
 
@@ -44,6 +46,7 @@ class Outbox:
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
         self._later: dict[UUID, _Later] = {}
         self._acknowledged: list[UUID] = []
+        self._bytes = 0
         self._complained = -_COMPLAIN_EVERY
         self._crash: BaseException | None = None
 
@@ -82,28 +85,22 @@ class Outbox:
 
     async def _start_sending(self) -> bool:
         """Send what is due; whether there may be more to send at once."""
-        limit = _BATCH + len(self._under_way) + len(self._later)
-        found = await persist(lambda: self._store.unpublished(limit), "read the outbox")
-        self._forget_gone({outbound.correlation_id for outbound in found}, complete=len(found) < limit)
+        if len(self._under_way) >= _MOST_UNDER_WAY or self._bytes >= _MOST_BYTES:
+            return False
         now = time.monotonic()
+        # Another worker may have published it in the meantime.
+        self._later = {of: later for of, later in self._later.items() if later.at > now - _STALE}
+        skip = {*self._under_way, *(of for of, later in self._later.items() if later.at > now)}
+        found = await persist(lambda: self._store.unpublished(_BATCH, skip), "read the outbox")
         for outbound in found:
             of = outbound.correlation_id
-            later = self._later.get(of)
-            if of in self._under_way or (later is not None and later.at > now):
-                continue
-            if len(self._under_way) >= _MOST_UNDER_WAY:
-                return False
             task = self._under_way[of] = asyncio.create_task(self._send(outbound), name=f"publish-{of}")
             task.add_done_callback(self._check)
-        return len(found) == limit
-
-    def _forget_gone(self, found: set[UUID], *, complete: bool) -> None:
-        # Another worker may have published it in the meantime.
-        if complete:
-            self._later = {of: later for of, later in self._later.items() if of in found}
+        return bool(found)
 
     async def _send(self, outbound: Outbound) -> None:
         of = outbound.correlation_id
+        self._bytes += len(outbound.value)
         try:
             if outbound.dead_letter is not None:
                 await self._dead_letters.write_request(outbound.dead_letter)
@@ -121,6 +118,7 @@ class Outbox:
             )
             self._wake.set()
         finally:
+            self._bytes -= len(outbound.value)
             # Until the store knows, it would be found again.
             if of not in self._acknowledged:
                 del self._under_way[of]

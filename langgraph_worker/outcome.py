@@ -12,7 +12,7 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from langgraph_worker.errors import WorkerError
-from langgraph_worker.faults import Fault, can_retry_help
+from langgraph_worker.faults import DEADLINE, Fault, can_retry_help
 from langgraph_worker.store.port import Claim, Failure
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
 
@@ -160,6 +160,12 @@ class Reporter:
             fault.status, finished_at, error=_cut(text), error_type=fault.name, retriable=fault.retriable
         )
         return Outcome(result, Failure(fault.name, text, _traceback(error)))
+
+    def past_deadline(self, finished_at: datetime) -> Outcome:
+        """The deadline passed."""
+        at = self.claim.event.deadline
+        text = f"the deadline {at.isoformat(timespec='seconds') if at else ''} passed while the graph was running"
+        return self.fault(DEADLINE, text, finished_at)
 
     def raised(self, error: BaseException, node: str | None, finished_at: datetime) -> Outcome:
         """The graph raised."""

@@ -9,21 +9,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import NoReturn
 
-from langgraph_worker import lease
+from langgraph_worker import lease, threads
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.kafka.control import ControlReader
 from langgraph_worker.service import Worker
 from langgraph_worker.settings import WorkerSettings
 from langgraph_worker.store import database
+from langgraph_worker.threads import NodeThreads
 
 logger = logging.getLogger(__name__)
 
 _LAST_THREADS = 0.5  # seconds for threads to end
-_NODE_THREAD = "sync-node"
 
 
 def serve(settings: WorkerSettings, graphs: Graphs) -> int:
@@ -31,12 +31,12 @@ def serve(settings: WorkerSettings, graphs: Graphs) -> int:
 
     :raises WorkerError: it cannot start.
     """
-    nodes = ThreadPoolExecutor(settings.node_threads, thread_name_prefix=_NODE_THREAD)
+    nodes = NodeThreads(settings.node_threads)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(nodes)
 
     async def main() -> int:
-        worker = Worker(settings, graphs)
+        worker = Worker(settings, graphs, nodes)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _handler(loop, worker.stop))
         return await worker.run()
@@ -72,11 +72,11 @@ def _still_busy(seconds: float) -> bool:
     None can be stopped, and an orderly exit would wait for some and break under others.
     """
     end = time.monotonic() + seconds
-    names = (_NODE_THREAD, EventConsumer.THREAD, database.THREAD, lease.THREAD)
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
-    for thread in threads:
+    names = (threads.THREAD, EventConsumer.THREAD, ControlReader.THREAD, database.THREAD, lease.THREAD)
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
+    for thread in ours:
         thread.join(max(0.0, end - time.monotonic()))
-    return any(thread.is_alive() for thread in threads)
+    return any(thread.is_alive() for thread in ours)
 
 
 def _handler(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[int, FrameType | None], None]:

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
 from langgraph.pregel import Pregel
+from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 from langgraph.types import Interrupt as GraphInterrupt
 
@@ -24,6 +26,7 @@ from langgraph_worker.faults import Fault
 from langgraph_worker.graphs.loader import Graphs, node_names
 from langgraph_worker.outcome import NotSerializableError, Outcome, Reporter, describe, locate, to_json
 from langgraph_worker.patience import persist
+from langgraph_worker.progress import Progress, RunProgress
 from langgraph_worker.reply import encode_reply
 from langgraph_worker.steps import StepRecorder
 from langgraph_worker.store.port import Claim, Failure, RunStore, StepStatus
@@ -135,6 +138,7 @@ class Runner:
     :param recursion_limit: most supersteps of a run.
     :param max_step_bytes: see :class:`~langgraph_worker.steps.StepRecorder`.
     :param max_result_bytes: see :func:`~langgraph_worker.reply.encode_reply`.
+    :param progress: whom it tells what happens.
     """
 
     graphs: Graphs
@@ -144,12 +148,15 @@ class Runner:
     recursion_limit: int
     max_step_bytes: int
     max_result_bytes: int
+    progress: Progress = field(default_factory=Progress)
 
-    async def run(self, claim: Claim) -> Outcome:
+    async def run(self, claim: Claim, control: RunControl) -> Outcome:
         """Run to an end: success, interrupt, failure or deadline. Being cancelled is no end: it propagates.
 
         A node that was in flight when an earlier owner crashed runs again; finished ones do not.
 
+        :param control: a request to drain ends it before its next superstep, with everything durable.
+        :raises GraphDrained: it was drained.
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
         """
         usage = UsageCounter()
@@ -160,13 +167,15 @@ class Runner:
             limit = asyncio.timeout(left)
             try:
                 async with limit:
-                    end = await self._drive(claim, usage, steps)
+                    end = await self._drive(claim, usage, steps, control)
                 waits = end.interrupts is not None
                 steps.close_open(StepStatus.INTERRUPTED if waits else StepStatus.COMPLETED, None)
                 outcome = _ended(Reporter(claim, self.worker_id, started_at, usage.usage_metadata), end)
             except (StoreError, asyncio.CancelledError, GeneratorExit):
                 raise  # no end of the run: the database's trouble, or ours
-            except BaseException as error:  # noqa: BLE001  (whatever a graph raises is its result, sys.exit() too)
+            except BaseException as error:
+                if isinstance(error, GraphDrained) and control.drain_requested:
+                    raise
                 steps.close_open(StepStatus.FAILED, "the run ended before the node did")
                 reporter = Reporter(claim, self.worker_id, started_at, usage.usage_metadata)
                 return _failed(reporter, error, steps, timed_out=limit.expired())
@@ -179,7 +188,7 @@ class Runner:
             return outcome
         return Outcome(sent, Failure(sent.error_type or "", sent.error or "", ""))
 
-    async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder) -> _End:
+    async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder, control: RunControl) -> _End:
         config = run_config(claim, self.recursion_limit, usage)
         async with self.graphs.open(claim.graph, config) as opened:
             graph: Pregel[Any] = opened.copy(update={"checkpointer": self.checkpoints.of(claim)})
@@ -194,7 +203,7 @@ class Runner:
                 given = claim.event.payload.data
                 nodes = node_names(graph)
                 await persist(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
-            return await _follow(graph, given, config, steps)
+            return await _follow(graph, given, config, steps, self.progress.of(claim), control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,25 +217,35 @@ class _End:
     interrupts: Sequence[GraphInterrupt] | None
 
 
-async def _follow(graph: Pregel[Any], given: Any, config: RunnableConfig, steps: StepRecorder) -> _End:
+async def _follow(
+    graph: Pregel[Any],
+    given: Any,
+    config: RunnableConfig,
+    steps: StepRecorder,
+    progress: RunProgress,
+    control: RunControl,
+) -> _End:
     state: Any = None
     interrupts: dict[str, GraphInterrupt] = {}  # nodes that wait side by side tell it one after the other
     stream = graph.astream(
         given,
         config,
-        stream_mode=["tasks", "values"],
+        stream_mode=["tasks", "values", *progress.modes],
         output_keys=graph.output_channels,
         durability="sync",
+        control=control,
         subgraphs=True,
         version="v2",
     )
     async with contextlib.aclosing(stream):  # type: ignore[type-var]  # a generator, typed as an iterator
         async for part in stream:
             if part["type"] == "tasks":
-                steps.see(part["ns"], part["data"])
+                progress.step(steps.see(part["ns"], part["data"]))
             elif part["type"] == "values" and not part["ns"]:
                 state = part["data"]
                 interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
+            elif part["type"] != "values":
+                progress.part(part["type"], part["ns"], part["data"])
     if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes):
         snapshot = await graph.aget_state(config)
         return _End(state, () if snapshot.next else None)
@@ -257,9 +276,7 @@ def _ended(reporter: Reporter, end: _End) -> Outcome:
 def _failed(reporter: Reporter, error: BaseException, steps: StepRecorder, *, timed_out: bool) -> Outcome:
     now = datetime.now(UTC)
     if timed_out:
-        at = reporter.claim.event.deadline
-        text = f"the deadline {at.isoformat(timespec='seconds') if at else ''} passed while the graph was running"
-        return reporter.fault(faults.DEADLINE, text, now)
+        return reporter.past_deadline(now)
     if isinstance(error, _FaultError):
         return reporter.fault(error.fault, str(error), now)
     if isinstance(error, GraphLoadError):

@@ -5,34 +5,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
 from langgraph_worker import __version__
+from langgraph_worker.bounds import Bounds
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.control import Steering
 from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.executor import Executor
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake import Intake, Rules
-from langgraph_worker.kafka.config import consumer_config, producer_config
+from langgraph_worker.kafka.config import consumer_config, control_config, notices_config, producer_config
 from langgraph_worker.kafka.consumer import EventConsumer
-from langgraph_worker.kafka.port import Batch
+from langgraph_worker.kafka.control import ControlReader
+from langgraph_worker.kafka.notices import KafkaNotices
+from langgraph_worker.kafka.port import Batch, Control
 from langgraph_worker.kafka.producer import AckProducer
-from langgraph_worker.kafka.topics import preflight
+from langgraph_worker.kafka.topics import Cluster, preflight
 from langgraph_worker.outbox import Outbox
 from langgraph_worker.patience import persist
+from langgraph_worker.progress import Progress
 from langgraph_worker.run import Runner
 from langgraph_worker.settings import WorkerSettings
 from langgraph_worker.store.port import RunStore, WorkerInfo
 from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.threads import NodeThreads
 
 logger = logging.getLogger(__name__)
 
 _REACH_KAFKA = 10.0  # seconds at start
 _COMPLAIN = 30.0
-_EXPIRE_EVERY = 1.0
+_LOOK_EVERY = 1.0
 _ANNOUNCE_EVERY = 10.0
 _FLUSH = 5.0  # seconds for results to be acknowledged while stopping
 _LAST_FLUSH = 1.0
@@ -50,12 +56,15 @@ class Worker:
     """One worker process.
 
     :param graphs: loaded before the event loop runs: importing a project may take its time, or a loop of its own.
+    :param nodes: the default executor of the event loop.
     """
 
-    def __init__(self, settings: WorkerSettings, graphs: Graphs) -> None:
+    def __init__(self, settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads) -> None:
         self._settings = settings
         self._graphs = graphs
+        self._nodes = nodes
         self._stop = asyncio.Event()
+        self._is_steered = asyncio.Event()
         self._failure: BaseException | None = None
         self._parts: list[asyncio.Task[None]] = []
 
@@ -78,6 +87,7 @@ class Worker:
             await checkpoints.setup()
             producer = AckProducer(producer_config(settings))
             stack.callback(producer.close, _LAST_FLUSH)
+            progress = self._progress(stack, cluster)
             runner = Runner(
                 self._graphs,
                 checkpoints,
@@ -86,21 +96,39 @@ class Worker:
                 recursion_limit=settings.recursion_limit,
                 max_step_bytes=settings.max_step_bytes,
                 max_result_bytes=settings.max_message_bytes,
+                progress=progress,
             )
-            await self._work(store, runner, producer, cluster.cluster_id)
+            await self._work(store, runner, producer, cluster)
         if self._failure is not None:
             logger.critical("the worker ends: %s", self._failure, exc_info=_unexpected(self._failure))
             return 2 if isinstance(self._failure, SettingsError) else 1
         logger.info("worker stopped", extra={"action": "stopped"})
         return 0
 
-    async def _work(self, store: RunStore, runner: Runner, producer: AckProducer, cluster: str) -> None:
+    def _progress(self, stack: AsyncExitStack, cluster: Cluster) -> Progress:
+        settings = self._settings
+        if not settings.progress_per_second:
+            return Progress()
+        topic, tokens = settings.kafka_workflow_progress_topic, settings.kafka_workflow_tokens_topic
+        if topic not in cluster.topics:
+            logger.warning("no progress is told: there is no topic %s", topic, extra={"action": "no_progress"})
+            return Progress()
+        if tokens is not None and tokens not in cluster.topics:
+            logger.warning("no tokens are told: there is no topic %s", tokens, extra={"action": "no_progress"})
+            tokens = None
+        notices = KafkaNotices(notices_config(settings))
+        stack.callback(notices.close, _LAST_FLUSH)
+        return Progress(notices, topic, tokens, settings.worker_id, settings.progress_per_second)
+
+    async def _work(self, store: RunStore, runner: Runner, producer: AckProducer, cluster: Cluster) -> None:
         settings = self._settings
         dead_letters = DeadLetters(producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
         outbox = Outbox(store, producer, dead_letters)
+        bounds = Bounds(store, settings)
 
         def regrant() -> None:
-            consumer.allow(0 if self._stop.is_set() else intake.taken + executor.room())
+            shut = self._stop.is_set() or bounds.is_full
+            consumer.allow(0 if shut else intake.taken + executor.room())
 
         def accepted(count: int) -> None:
             executor.accepted(count)
@@ -110,33 +138,63 @@ class Worker:
         def commit(batch: Batch) -> None:
             consumer.commit(batch)
 
-        executor = Executor(store, runner, self._graphs.names, settings, on_room=regrant, on_result=outbox.wake)
-        intake = Intake(Rules.of(settings, self._graphs.names), store, dead_letters, commit, accepted)
+        def steered() -> None:
+            outbox.wake()
+            executor.keeper.hurry()
+
+        executor = Executor(
+            store, runner, self._graphs.names, self._nodes, settings, on_room=regrant, on_result=outbox.wake
+        )
+        runner.checkpoints.ensure = executor.keeper.ensure
+        rules = Rules.of(settings, self._graphs.names)
+        intake = Intake(rules, store, dead_letters, runner.progress, commit, accepted)
         topic = settings.kafka_workflow_events_topic
-        consumer = EventConsumer(consumer_config(settings), topic, cluster, intake.offer)
-        # What the store has goes on at once: joining the group may take as long as a killed member's session lasts.
-        self._start(executor.run(), "executor")
+        consumer = EventConsumer(consumer_config(settings), topic, cluster.cluster_id, intake.offer)
+        steering = Steering(store, cluster.retention, steered)
+        control = ControlReader(
+            control_config(settings),
+            settings.kafka_workflow_control_topic,
+            cluster.cluster_id,
+            cluster.retention,
+            steering.take,
+        )
         self._start(executor.keeper.run(), "leases")
         self._start(outbox.run(), "outbox")
-        self._start(self._expire(store, outbox), "expiry")
         self._start(intake.run(), "intake")
-        self._start(self._join_group(consumer), "consumer")
+        self._start(self._read_control(control), "control")
+        # Nothing runs, ends or is taken in before what was cancelled while no worker was there is known.
+        self._start(self._steered_first(lambda: self._look_after(store, outbox, bounds)), "care")
+        # What the store has goes on at once: joining the group may take as long as a killed member's session lasts.
+        self._start(self._steered_first(executor.run), "executor")
+        self._start(self._steered_first(lambda: self._join_group(consumer)), "consumer")
         self._watch(producer.failed, "producer")
         await self._stop.wait()
-        await self._shut_down(consumer, intake, executor, outbox)
+        await self._shut_down(consumer, control, intake, executor, outbox)
+
+    async def _read_control(self, control: Control) -> None:
+        """Read the control topic until the reader is closed."""
+        await self._patiently(control.start(), "has not read the control topic to its end yet")
+        self._is_steered.set()
+        await asyncio.shield(control.ended)
+
+    async def _steered_first(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self._is_steered.wait()
+        await work()
+
+    @staticmethod
+    async def _patiently(work: Coroutine[Any, Any, None], complaint: str) -> None:
+        """Wait for it, and complain now and then."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=_COMPLAIN)
+            if not task.done():
+                logger.warning("%s", complaint, extra={"action": "waiting"})
+        task.result()
 
     async def _join_group(self, consumer: EventConsumer) -> None:
         """Consume until the consumer is closed."""
-        joining = asyncio.create_task(consumer.start())
-        while not joining.done():
-            await asyncio.wait({joining}, timeout=_COMPLAIN)
-            if not joining.done():
-                logger.warning(
-                    "not yet in group %s: its coordinator has assigned no partitions",
-                    self._settings.kafka_consumer_group_id,
-                    extra={"action": "joining"},
-                )
-        joining.result()
+        group = self._settings.kafka_consumer_group_id
+        await self._patiently(consumer.start(), f"not yet in group {group}: its coordinator has assigned no partitions")
         if not consumer.ended.done():
             self._log_ready()
             await asyncio.shield(consumer.ended)
@@ -154,7 +212,8 @@ class Worker:
             extra={"action": "ready"},
         )
 
-    async def _expire(self, store: RunStore, outbox: Outbox) -> None:
+    async def _look_after(self, store: RunStore, outbox: Outbox, bounds: Bounds) -> None:
+        """What is due every second, and now and then."""
         grace = self._settings.unknown_graph_grace_seconds
         names = self._graphs.names
         announced = -_ANNOUNCE_EVERY
@@ -164,7 +223,8 @@ class Worker:
                 announced = time.monotonic()
             if await persist(lambda: store.expire(names, grace), "end what waited too long"):
                 outbox.wake()
-            await asyncio.sleep(_EXPIRE_EVERY)
+            await bounds.look()
+            await asyncio.sleep(_LOOK_EVERY)
 
     def _info(self) -> WorkerInfo:
         settings = self._settings
@@ -192,7 +252,9 @@ class Worker:
 
         part.add_done_callback(ended)
 
-    async def _shut_down(self, consumer: EventConsumer, intake: Intake, executor: Executor, outbox: Outbox) -> None:
+    async def _shut_down(
+        self, consumer: EventConsumer, control: Control, intake: Intake, executor: Executor, outbox: Outbox
+    ) -> None:
         """Take in nothing more and leave the group, so that others get the partitions at once; then let runs finish,
         give back what does not, and publish what there is.
         """
@@ -204,7 +266,8 @@ class Worker:
             self._within(consumer.close(), _LEAVE, "leaving the consumer group takes too long"),
             executor.drain(0.0 if self._failure else self._settings.drain_seconds),
         )
-        for name in ("leases", "expiry"):
+        await self._within(control.close(), _LEAVE, "the control topic's reader does not end")
+        for name in ("leases", "care"):
             self._part(name).cancel()
         outbox.stop()
         await self._within(asyncio.wait({self._part("outbox")}), _FLUSH, "the outbox is still waiting for its store")

@@ -54,7 +54,7 @@ def _from_json_object(value: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"is not JSON ({error})") from None
     if not isinstance(parsed, dict):
-        raise ValueError("must be a JSON object of librdkafka settings")
+        raise ValueError("must be a JSON object")
     return parsed
 
 
@@ -72,6 +72,7 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_from_comma_list)]
+GraphCounts = Annotated[dict[str, Annotated[int, Field(ge=1)]], NoDecode, BeforeValidator(_from_json_object)]
 KafkaConfig = Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(_from_json_object)]
 
 
@@ -90,6 +91,15 @@ class WorkerSettings(BaseSettings):
     kafka_workflow_results_topic: Topic = Field(_FLEET.results, description="topic that results are written to")
     kafka_workflow_dead_letters_topic: Topic = Field(
         _FLEET.dead_letters, description="topic for events that cannot be run, with the reason in their headers"
+    )
+    kafka_workflow_control_topic: Topic = Field(
+        _FLEET.control, description="topic that cancels, newer attempts and questions for stored results are read from"
+    )
+    kafka_workflow_progress_topic: Topic = Field(
+        _FLEET.progress, description="topic that tells, best effort, what runs do; without it nothing is told"
+    )
+    kafka_workflow_tokens_topic: Topic | None = Field(
+        None, description="topic for the tokens of chat models while they are written; unset: they are not told"
     )
     kafka_consumer_group_id: str = Field(
         "langgraph-consumer-group", min_length=1, description="consumer group: one for each fleet of workers"
@@ -122,7 +132,20 @@ class WorkerSettings(BaseSettings):
         description="name in leases, results and logs; unset: host, process id and a random part",
     )
     concurrency: int = Field(32, ge=1, le=10_000, description="runs at once")
+    graph_concurrency: GraphCounts = Field(
+        default_factory=dict,
+        description='runs at once of single graphs, as a JSON object such as {"deep_research": 4}; others have no '
+        "limit of their own",
+    )
     prefetch: int = Field(8, ge=0, le=10_000, description="accepted requests that may wait for a free slot")
+    max_waiting: int = Field(
+        10_000,
+        ge=1,
+        description="unfinished requests that one graph may have in the store before no more events are taken in",
+    )
+    max_waiting_bytes: int = Field(
+        268_435_456, ge=10_000, description="the same in bytes: the events of one graph's unfinished requests"
+    )
     node_threads: int = Field(32, ge=1, le=10_000, description="threads for synchronous nodes, all runs together")
     lease_seconds: Seconds = Field(30.0, description="how long a thread stays this worker's without a sign of life")
     renew_seconds: Seconds = Field(10.0, description="time between signs of life; at most half of the lease")
@@ -144,12 +167,18 @@ class WorkerSettings(BaseSettings):
     unknown_graph_grace_seconds: float = Field(
         60.0, ge=0, allow_inf_nan=False, description="how long a request waits for a worker that knows its graph"
     )
+    max_deadline_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = Field(
+        30.0, description="how far ahead a request's deadline may lie; a later one is brought forward"
+    )
     recursion_limit: int = Field(100, ge=1, description="supersteps of a run; an event may lower it, not raise it")
     max_message_bytes: int = Field(
         1_000_000, ge=10_000, description="largest event taken and largest result sent, in bytes"
     )
     max_step_bytes: int = Field(
         65_536, ge=256, description="input and output kept of each node's execution, in bytes of JSON"
+    )
+    progress_per_second: float = Field(
+        10.0, ge=0, le=1_000, allow_inf_nan=False, description="most progress messages of one run; 0: none at all"
     )
     allowed_models: CommaList = Field(
         (), description="chat models an event may choose, separated by commas; empty: it may name none"
@@ -212,6 +241,8 @@ class WorkerSettings(BaseSettings):
         return Fleet(
             events=self.kafka_workflow_events_topic,
             results=self.kafka_workflow_results_topic,
+            progress=self.kafka_workflow_progress_topic,
+            control=self.kafka_workflow_control_topic,
             dead_letters=self.kafka_workflow_dead_letters_topic,
         )
 

@@ -55,14 +55,13 @@ class StepRecorder:
         self._news.set()
         await self._writer
 
-    def see(self, namespace: tuple[str, ...], data: Mapping[str, Any]) -> None:
+    def see(self, namespace: tuple[str, ...], data: Mapping[str, Any]) -> Step:
         """Take one part of the stream; a start has triggers, an end has not."""
         now = datetime.now(UTC)
-        if "triggers" in data:
-            self._starts(namespace, data, now)
-        else:
-            self._ends(namespace, data, now)
+        step = self._starts(namespace, data, now) if "triggers" in data else self._ends(namespace, data, now)
+        self._unwritten[step.step_id] = step
         self._news.set()
+        return step
 
     def close_open(self, status: StepStatus, reason: str | None) -> None:
         """The run is over. LangGraph tells no end of a node that was cached, or stopped by another's failure."""
@@ -72,7 +71,7 @@ class StepRecorder:
         self._open.clear()
         self._news.set()
 
-    def _starts(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> None:
+    def _starts(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> Step:
         self.started += 1
         step = Step(
             step_id=str(data["id"]),
@@ -83,9 +82,10 @@ class StepRecorder:
             started_at=now,
             input=capped(data.get("input"), self._cap),
         )
-        self._open[step.step_id] = self._unwritten[step.step_id] = step
+        self._open[step.step_id] = step
+        return step
 
-    def _ends(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> None:
+    def _ends(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> Step:
         step_id, node = str(data["id"]), str(data["name"])
         begun = self._open.pop(step_id, None)
         if begun is None:
@@ -97,7 +97,7 @@ class StepRecorder:
         elif data.get("interrupts"):
             status = StepStatus.INTERRUPTED
         self.last_output = (node, data.get("result"))
-        self._unwritten[step_id] = replace(
+        return replace(
             begun,
             status=status,
             finished_at=now,

@@ -41,6 +41,9 @@ _CONTROL: dict[str, type[ControlMessage]] = {
     EventType.WORKFLOW_QUERY.value: WorkflowQueryEvent,
 }
 
+_LONGEST_PLACE = 200
+_LONGEST_REASON = 1_000
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -64,6 +67,7 @@ class Record:
 
     :param timestamp_ms: the record's timestamp in milliseconds since 1970, None when the broker kept none.
     :param cluster: the Kafka cluster's id: offsets mean nothing without it.
+    :param headers_readable: False if it has headers that this side cannot read; they may say that its schema is newer.
     """
 
     topic: str
@@ -74,6 +78,7 @@ class Record:
     key: bytes | None = None
     timestamp_ms: int | None = None
     cluster: str = ""
+    headers_readable: bool = True
 
     @property
     def where(self) -> str:
@@ -186,6 +191,8 @@ def _same_as_header(record: Record, named: UUID, field: str) -> None:
 
 
 def _body(record: Record) -> dict[str, Any]:
+    if not record.headers_readable:
+        raise _error(record, "the headers cannot be read: a header's name is not UTF-8")
     version = h.value_of(record.headers, h.SCHEMA_VERSION)
     if version is not None and version.partition(".")[0] != h.CURRENT_SCHEMA.partition(".")[0]:
         raise UnsupportedSchemaError(
@@ -210,11 +217,17 @@ def _validate(model: type[_M], body: dict[str, Any], record: Record) -> _M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise _error(record, first["msg"], place or None) from None
+        raise _error(record, first["msg"], _shown(place, _LONGEST_PLACE) or None) from None
     except RecursionError:
         raise _error(record, "the body is nested too deeply") from None
 
 
 def _error(record: Record, reason: str, field: str | None = None) -> DecodeError:
     correlation = h.correlation_id_of(record.headers)
-    return DecodeError(reason, field=field, where=record.where, correlation_id=correlation)
+    return DecodeError(_shown(reason, _LONGEST_REASON), field=field, where=record.where, correlation_id=correlation)
+
+
+def _shown(text: str, length: int) -> str:
+    """One line of bounded length: names in a message are as long, and as strange, as their sender likes."""
+    kept = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[:length])
+    return kept if len(text) <= length else f"{kept}… ({len(text) - length:,} more characters)"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, JsonValue
 
-from workflow_events.models import Attempt, EventType, Name, UtcDatetime, WireModel, utcnow
+from workflow_events.models import Attempt, EventType, Name, Reason, UtcDatetime, Who, WireModel, utcnow
 
 
 class WorkflowCancelledEvent(WireModel):
@@ -20,8 +20,8 @@ class WorkflowCancelledEvent(WireModel):
 
     event_type: Literal[EventType.WORKFLOW_CANCELLED] = EventType.WORKFLOW_CANCELLED
     correlation_id: UUID
-    reason: str = Field(default="", max_length=2048)
-    requested_by: str | None = Field(default=None, max_length=512)
+    reason: Reason = ""
+    requested_by: Who | None = None
     timestamp: UtcDatetime = Field(default_factory=utcnow)
 
 

@@ -49,6 +49,17 @@ UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc), AfterVali
 Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
 """An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL (no database keeps it)."""
 
+
+def _without_nul(value: str) -> str:
+    return value.replace("\0", "\ufffd")
+
+
+Who = Annotated[str, Field(max_length=512), AfterValidator(_without_nul)]
+"""A person or a program, in free text that is only shown. NUL, which no database keeps, becomes a visible mark."""
+
+Reason = Annotated[str, Field(max_length=2048), AfterValidator(_without_nul)]
+"""Why, in free text that is only shown; likewise."""
+
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 """A number of something, as every database can keep it."""
 
@@ -187,7 +198,7 @@ class Answer(WireModel):
 
     interrupt_id: Name
     value: JsonValue = None
-    answered_by: str | None = Field(default=None, max_length=512)
+    answered_by: Who | None = None
 
 
 REQUESTS = frozenset({EventType.WORKFLOW_TRIGGERED, EventType.WORKFLOW_RESUMED})

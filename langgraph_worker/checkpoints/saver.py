@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
@@ -23,7 +23,7 @@ from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorabl
 from langgraph_worker.checkpoints.sqlite import SqliteCheckpoints
 from langgraph_worker.errors import LeaseLostError, UnstorableError
 from langgraph_worker.patience import persist
-from langgraph_worker.store.port import Claim
+from langgraph_worker.store.port import Claim, Lease
 from langgraph_worker.store.postgres import PostgresDatabase
 from langgraph_worker.store.sql import SqlRunStore
 from langgraph_worker.store.sqlite import SqliteDatabase
@@ -36,11 +36,14 @@ class Checkpoints:
     """The checkpoints of a run store's threads, in its database.
 
     :param store: open.
+    :ivar ensure: awaited behind each put, before the graph goes on: an owner that stood still must not begin a node
+        that another may have ended.
     """
 
     def __init__(self, store: SqlRunStore) -> None:
         self.store = store
         self.dialect = _dialect(store)
+        self.ensure: Callable[[Lease], Awaitable[None]] = _trust
 
     async def setup(self) -> None:
         """Create or upgrade the saver's tables.
@@ -52,6 +55,10 @@ class Checkpoints:
     def of(self, claim: Claim) -> RunSaver:
         """The checkpointer for a claimed run. It writes for as long as the claim's lease is good."""
         return RunSaver(self, claim)
+
+
+async def _trust(lease: Lease) -> None:
+    """Nobody watches over it."""
 
 
 def _dialect(store: SqlRunStore) -> Dialect:
@@ -74,6 +81,7 @@ class RunSaver(BaseCheckpointSaver[str]):
 
     def __init__(self, checkpoints: Checkpoints, claim: Claim) -> None:
         super().__init__(serde=NamingSerializer())
+        self._checkpoints = checkpoints
         self._store = checkpoints.store
         self._dialect = checkpoints.dialect
         self._claim = claim
@@ -166,6 +174,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         if not written:
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its checkpoint is not written")
         self._answers.difference_update(answers)
+        await self._checkpoints.ensure(self._claim.lease)
         return made
 
     async def _read(self, read: Callable[[Saver], _T]) -> _T:

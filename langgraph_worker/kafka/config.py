@@ -78,6 +78,18 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
     return config
 
 
+def control_config(settings: WorkerSettings) -> dict[str, Any]:
+    """For the reader of the control topic, which is a member of no group: the name only has to be there."""
+    return _shared(settings) | {
+        "group.id": f"{settings.kafka_consumer_group_id}-control",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "queued.max.messages.kbytes": 4_096,
+    }
+
+
 def producer_config(settings: WorkerSettings) -> dict[str, Any]:
     """For results and dead letters.
 
@@ -97,6 +109,19 @@ def producer_config(settings: WorkerSettings) -> dict[str, Any]:
         }
         | ({"delivery.timeout.ms": given["message.timeout.ms"]} if "message.timeout.ms" in given else {})
     )
+
+
+def notices_config(settings: WorkerSettings) -> dict[str, Any]:
+    """For progress: little memory, little patience, and one broker's word is enough."""
+    return _shared(settings) | {
+        "acks": "1",
+        "enable.idempotence": False,
+        "partitioner": "murmur2_random",
+        "linger.ms": 50,
+        "message.timeout.ms": 10_000,
+        "queue.buffering.max.messages": 10_000,
+        "queue.buffering.max.kbytes": 16_384,
+    }
 
 
 def admin_config(settings: WorkerSettings) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.kafka.port import Batch, Events
+from langgraph_worker.kafka.records import to_record
 from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain
 from workflow_events.codec import Record
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 _POLL = 0.1  # seconds; also how late a command may be seen while the topic is silent
 _POLL_PAUSED = 0.02  # paused, the next command is most likely "go on"
 _LARGEST_BATCH = 500
+_LARGEST_BYTES = 8_000_000  # of bodies, which take many times as much when they are read
 _COMMIT_RETRY = 1.0
 _LAST_COMMIT = 5.0  # seconds a closing consumer waits for its commits
 
@@ -135,10 +137,17 @@ class EventConsumer(Events):
         message = self._consumer.poll(_POLL_PAUSED if self._paused else _POLL)
         if message is None:
             return
-        room = min(self._allowed - self._delivered, _LARGEST_BATCH) - 1
-        messages = [message, *(self._consumer.consume(room, 0) if room > 0 else ())]
-        records = tuple(record for record in map(self._to_record, messages) if record is not None)
-        if records:
+        most = min(self._allowed - self._delivered, _LARGEST_BATCH)
+        size = 0
+        found = []
+        while message is not None:
+            record = self._to_record(message)
+            if record is not None:
+                found.append(record)
+                size += len(record.value or b"")
+            message = self._consumer.poll(0) if len(found) < most and size < _LARGEST_BYTES else None
+        if found:
+            records = tuple(found)
             self._delivered += len(records)
             self._loop.call_soon_threadsafe(self._on_batch, Batch(records, dict(self._epochs)))
 
@@ -173,18 +182,7 @@ class EventConsumer(Events):
         if error is not None:
             self._on_error(error)
             return None
-        _, timestamp = message.timestamp()
-        headers = message.headers()
-        return Record(
-            topic=message.topic() or self._topic,
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            value=_bytes(message.value()),
-            headers=list(headers.items()) if isinstance(headers, dict) else headers,
-            key=_bytes(message.key()),
-            timestamp_ms=timestamp if timestamp > 0 else None,
-            cluster=self._cluster,
-        )
+        return to_record(message, self._topic, self._cluster)
 
     def _on_error(self, error: KafkaError) -> None:
         # Until the group is joined, nobody would notice a worker that waits for ever; later librdkafka tries again.
@@ -250,10 +248,6 @@ class EventConsumer(Events):
             self._commit_owed()
             self._pause_or_resume()
             self._consumer.poll(_POLL_PAUSED)
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -65,6 +65,37 @@ class Producer(Protocol):
         """Wait up to ``timeout`` seconds for what is under way, then let go. Blocks: the last thing a worker does."""
 
 
+class Notices(Protocol):
+    """Writes messages that may be lost."""
+
+    def offer(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | str | None]]) -> bool:
+        """Hand a message over, at once; False if it is dropped. Never raises, whatever becomes of the broker."""
+
+    def close(self, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds for what is under way, then let go. Blocks."""
+
+
+class Control(Protocol):
+    """Reads the control topic, independently of any group: every reader gets every message.
+
+    Messages are dealt with in the order of their partition, one batch after the other, each told whether it was
+    written before the reader had caught up. Nothing is committed: the next reader begins as far back again.
+    """
+
+    ended: asyncio.Future[None]
+    """From :meth:`start` on. Done when it reads no more: without an exception only after :meth:`close`."""
+
+    async def start(self) -> None:
+        """Read; returns once all that was there has been dealt with, or after :meth:`close`.
+
+        :raises BrokerError: nothing but a person's change will let it read.
+        :raises SettingsError: the client does not take its settings.
+        """
+
+    async def close(self) -> None:
+        """Read no more. What is being dealt with is cancelled. Idempotent; harmless before the start."""
+
+
 class Events(Protocol):
     """One member of the group that reads the events topic: delivers batches until it is closed.
 

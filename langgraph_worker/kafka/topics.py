@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs hide them
@@ -18,11 +19,13 @@ from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.kafka.config import CLIENT_ID, admin_config
 from langgraph_worker.kafka.trouble import CREDENTIALS, explain
 from langgraph_worker.settings import WorkerSettings
-from workflow_events.topics import Fleet, TopicSpec
+from workflow_events.topics import DAY_MS, Fleet, TopicSpec
 
 _STEP = 0.5  # seconds of one attempt to reach the cluster
 _ADMIN_TIMEOUT = 15.0
 _MOST_REPLICAS = 3
+_LONGEST = 36_500 * DAY_MS
+_UNKNOWN_RETENTION = timedelta(days=7)  # as the fleet's topics are created
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,13 @@ class Cluster:
     """What the cluster said.
 
     :param topics: the names that this user may see.
+    :param retention: how long the events topic keeps records.
     """
 
     cluster_id: str
     brokers: int
     topics: frozenset[str]
+    retention: timedelta = _UNKNOWN_RETENTION
 
 
 class ClusterAdmin:
@@ -109,6 +114,16 @@ class ClusterAdmin:
         ids = {member.client_id for member in found.members}
         return {name.removeprefix(CLIENT_ID) for name in ids if name.startswith(CLIENT_ID)}
 
+    def retention(self, topic: str) -> timedelta | None:
+        """How long a topic keeps its records; None if that is for ever, or the broker does not tell."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            entry = self._client.describe_configs([resource])[resource].result(_ADMIN_TIMEOUT).get("retention.ms")
+        except KafkaException:
+            return None
+        text = "" if entry is None else str(entry.value)
+        return timedelta(milliseconds=min(int(text), _LONGEST)) if text.isdigit() else None
+
     def size_limits(self, topics: Collection[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic that tells: not every broker does, and the user may lack the right."""
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(topics)]
@@ -136,12 +151,13 @@ def preflight(settings: WorkerSettings, timeout: float) -> Cluster:
             admin.create(absent, cluster.brokers)
             cluster = admin.describe(timeout)
     check_topics(admin, cluster, settings)
-    return cluster
+    retention = admin.retention(settings.kafka_workflow_events_topic)
+    return cluster if retention is None else replace(cluster, retention=retention)
 
 
 def used_specs(fleet: Fleet) -> list[TopicSpec]:
     """The topics of a fleet that this version reads or writes."""
-    used = {fleet.events, fleet.results, fleet.dead_letters}
+    used = {fleet.events, fleet.results, fleet.progress, fleet.control, fleet.dead_letters}
     return [spec for spec in fleet.specs() if spec.name in used]
 
 
@@ -152,6 +168,7 @@ def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings
     """
     needed = {
         settings.kafka_workflow_events_topic,
+        settings.kafka_workflow_control_topic,
         settings.kafka_workflow_dead_letters_topic,
         *settings.reply_topics,
     }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, select, update
 
-from langgraph_worker.store import leases, questions
-from langgraph_worker.store.book import Book, correlation_of, lineage_of, task_row
+from langgraph_worker.store import control, leases, questions
+from langgraph_worker.store.book import Book, correlation_of, lineage_of
 from langgraph_worker.store.endings import Terms, end_runs
 from langgraph_worker.store.port import Accepted, Refusal, Request, RunStatus
 from langgraph_worker.store.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
-from langgraph_worker.store.statements import Row, insert_missing, insert_or_replace
+from langgraph_worker.store.statements import Row, insert_missing, insert_or_replace, some_at_once
+from langgraph_worker.store.tasks import lock_tasks
 
 _LARGE = ("event", "reply_key", "reply_value", "reply_headers")
 _KNOWN = [column for column in workflow_runs.c if column.name not in _LARGE]
@@ -25,7 +25,9 @@ def accept(connection: Connection, batch: Sequence[Request | Refusal], terms: Te
     if not batch:
         return []
     requests = [item for item in batch if isinstance(item, Request)]
-    known_tasks, made = _lock_tasks(connection, requests, terms.now)
+    control.let_accept(connection)
+    first = {item.event.attempt.task: item.event.attempt for item in reversed(requests) if item.event.attempt}
+    known_tasks, made = lock_tasks(connection, first, terms.now)
     book = _open(connection, batch, known_tasks, terms)
     accepted = [book.take(item) for item in batch]
     _write(connection, book, terms)
@@ -56,29 +58,12 @@ def _open(
         replies = select(workflow_runs.c.correlation_id, workflow_runs.c.reply_value)
         for row in _rows(connection, replies.where(workflow_runs.c.correlation_id.in_(answers))):
             runs[row["correlation_id"]] |= row
-    buried = select(tombstones.c.correlation_id).where(
-        tombstones.c.correlation_id.in_({correlation_of(item) for item in batch})
-    )
+    ids = {correlation_of(item) for item in batch}
+    buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
     pruned = set(connection.execute(buried).scalars())
     found = questions.find(connection, answered)
-    return Book(runs.values(), known_tasks, known_lineages, found, asking, pruned, terms)
-
-
-def _lock_tasks(connection: Connection, requests: Sequence[Request], now: datetime) -> tuple[list[Row], set[str]]:
-    """Lock the tasks of a batch: the rows of those that were seen before, and the keys of the others.
-
-    Sorted, here and wherever tasks are locked: two workers with common tasks wait for each other, never both.
-    """
-    first = {item.event.attempt.task: item.event.attempt for item in reversed(requests) if item.event.attempt}
-    if not first:
-        return [], set()
-    # A row of its own for each unknown task, before its attempts are compared: two workers that get the first two
-    # attempts of a task at the same moment must not both find none.
-    rows = [task_row(first[task], now) for task in sorted(first)]
-    made = connection.execute(insert_missing(connection, tasks).returning(tasks.c.task), rows)
-    new = set(made.scalars())
-    locked = select(tasks).where(tasks.c.task.in_(sorted(first))).order_by(tasks.c.task).with_for_update()
-    return [row for row in _rows(connection, locked) if row["task"] not in new], new
+    cancels = control.cancels_of(connection, ids)
+    return Book(runs.values(), known_tasks, known_lineages, found, asking, pruned, cancels, terms)
 
 
 def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:
@@ -89,8 +74,8 @@ def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_
     if task_keys:
         unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
         names |= set(connection.execute(select(workflow_runs.c.thread_id).where(unfinished)).scalars())
-    if interrupt_ids:
-        asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(interrupt_ids))
+    for some in some_at_once(interrupt_ids):
+        asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(some))
         names |= set(connection.execute(asked).scalars())
     leases.lock(connection, names)
 
@@ -110,6 +95,8 @@ def _write(connection: Connection, book: Book, terms: Terms) -> None:
     end_runs(connection, book.ended)
     leases.void(connection, book.ended)
     questions.retire(connection, book.fresh, terms.now)
+    for lineage, generation in book.withdrawn.items():
+        questions.withdraw(connection, lineage, generation, terms.now, terms.now)
     _publish_again(connection, book, terms)
 
 

@@ -15,6 +15,7 @@ from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, Ru
 from langgraph_worker.store.questions import Asking
 from langgraph_worker.store.schema import workflow_runs
 from langgraph_worker.store.statements import Row
+from langgraph_worker.store.tasks import attempt_columns, seen_in, seen_of, task_row
 from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
 from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -42,6 +43,7 @@ class Book:
     :param questions: by interrupt id, those that the batch answers.
     :param asking: the batch's lineages with a pending question, and who asks it.
     :param pruned: ids of the batch whose runs are only a tombstone any more.
+    :param cancels: the cancels of the batch's requests that came before them.
     """
 
     def __init__(
@@ -52,14 +54,16 @@ class Book:
         questions: Mapping[str, Row],
         asking: Mapping[str, Asking],
         pruned: Collection[UUID],
+        cancels: Mapping[UUID, Row],
         terms: Terms,
     ) -> None:
         self._runs: dict[UUID, Row] = {row["correlation_id"]: row for row in runs}
         self._tasks: dict[str, Row] = {row["task"]: row for row in tasks}
         self._lineages: dict[str, Row] = {row["lineage"]: row for row in lineages}
         self._questions = questions
-        self._asking = asking
+        self._asking = dict(asking)
         self._pruned = pruned
+        self._cancels = cancels
         self._terms = terms
         self._now = terms.now
         self.new_runs: dict[UUID, Row] = {}
@@ -68,6 +72,7 @@ class Book:
         self.ended: dict[UUID, Row] = {}  # runs of before, superseded by the batch
         self.asked_again: set[UUID] = set()  # finished runs of before, to be published once more
         self.fresh: dict[str, int] = {}  # lineages that were left for a new generation
+        self.withdrawn: dict[str, int] = {}  # generations whose questions nobody asks any more
 
     def take(self, item: Request | Refusal) -> Accepted:
         """Decide one item, and remember what follows from it."""
@@ -113,8 +118,14 @@ class Book:
             self._place_answer(row, asked.work, verdict, key, event)
         else:
             self._place(row, asked.work, verdict, key, event)
+        cancel = self._cancels.get(event.event_id)
+        if cancel is not None and row["finished_at"] is None:
+            row |= {"decision": Decision.CANCELLED.value}
+            result = endings.cancelled(row, cancel["reason"], cancel["requested_by"], self._now)
+            row |= endings.ending(result, self._terms)
+            reason += "; cancelled before it came"
         self._add(row)
-        return Accepted(event.event_id, verdict.decision, reason)
+        return Accepted(event.event_id, Decision(row["decision"]), reason)
 
     def _other_graph(self, event: WorkflowEvent) -> str | None:
         asked_by = self._questions[event.answers[0].interrupt_id]["graph"]
@@ -124,7 +135,7 @@ class Book:
 
     def _newest(self, attempt: Attempt | None) -> Seen | None:
         row = self._tasks.get(attempt.task) if attempt else None
-        return _seen(row) if row else None
+        return seen_in(row) if row else None
 
     def _lineage(self, key: str, attempt: Attempt | None) -> Lineage | None:
         row = self._lineages.get(key)
@@ -134,7 +145,7 @@ class Book:
         work = Work(row["graph"], row["shared_thread"], row["input_hash"])
         asking = self._asking.get(key)
         asks = asking is not None and asking.generation == row["generation"]
-        return Lineage(row["generation"], work, _seen(run), RunStatus(run["status"]), asks)
+        return Lineage(row["generation"], work, seen_in(run), RunStatus(run["status"]), asks)
 
     def _supersede(self, attempt: Attempt) -> int:
         """End the unfinished runs of every older attempt; the arriving one is the newest now."""
@@ -157,7 +168,9 @@ class Book:
         if verdict.decision is Decision.FRESH and before is not None:
             self._leave(key, verdict.generation)
         row |= {"lineage": key, "generation": verdict.generation, "logical_run": logical_run, "thread_id": thread}
-        if verdict.decision is Decision.ANSWERED and before is not None:
+        if verdict.decision is Decision.ANSWERED and event.event_id in self._cancels:
+            self._withdraw(key, verdict.generation)
+        elif verdict.decision is Decision.ANSWERED and before is not None:
             row |= endings.ending(self._readdressed(self._told(before), event), self._terms)
         self._lineages[key] = self.changed_lineages[key] = {
             "lineage": key,
@@ -203,6 +216,14 @@ class Book:
             if question["lineage"] == key and question["generation"] < generation:
                 question["retired_at"] = question["retired_at"] or self._now
 
+    def _withdraw(self, key: str, generation: int) -> None:
+        """Whoever would be asked does not want to know any more."""
+        self.withdrawn[key] = generation
+        self._asking.pop(key, None)
+        for question in self._questions.values():
+            if (question["lineage"], question["generation"], question["answered_at"]) == (key, generation, None):
+                question["retired_at"] = question["retired_at"] or self._now
+
     def _told(self, lineage: Row) -> UUID:
         """The run whose result answers a retry: another than the newest where an answer made the lineage ask on."""
         newest: UUID = lineage["newest"]
@@ -223,25 +244,6 @@ class Book:
         self._runs[row["correlation_id"]] = self.new_runs[row["correlation_id"]] = row
 
 
-def task_row(attempt: Attempt, now: datetime) -> Row:
-    """A task's row, when this attempt is its newest."""
-    return {"task": attempt.task, **_attempt_columns(attempt), "updated_at": now}
-
-
-def _seen(row: Row) -> Seen:
-    return Seen(row["attempt_id"], row["try_number"], row["max_tries"], row["run_start"], row["replay"])
-
-
-def _attempt_columns(attempt: Attempt) -> Row:
-    return {
-        "attempt_id": attempt.id,
-        "try_number": attempt.try_number,
-        "max_tries": attempt.max_tries,
-        "run_start": attempt.run_start,
-        "replay": attempt.replay,
-    }
-
-
 def _asked(item: Request) -> Asked:
     event = item.event
     answers = event.event_type is EventType.WORKFLOW_RESUMED
@@ -250,8 +252,7 @@ def _asked(item: Request) -> Asked:
     if event.attempt is None:
         return Asked(work, answers=answers)
     a = event.attempt
-    seen = Seen(a.id, a.try_number, a.max_tries, a.run_start, a.replay)
-    return Asked(work, seen, a.returned, a.on_retry, a.on_clear, answers)
+    return Asked(work, seen_of(a), a.returned, a.on_retry, a.on_clear, answers)
 
 
 def _blank(item: Request | Refusal, decision: Decision, now: datetime) -> Row:
@@ -279,10 +280,12 @@ def _blank(item: Request | Refusal, decision: Decision, now: datetime) -> Row:
 
 def _requested(item: Request, verdict: Verdict, now: datetime) -> Row:
     event = item.event
+    body = event.model_dump_json()
     row = _blank(item, verdict.decision, now) | {
-        "event": event.model_dump_json(),
+        "event": body,
+        "event_bytes": len(body.encode()),
         "graph": item.graph,
         "deadline": event.deadline,
         "round": event.round,
     }
-    return row | {"task": event.attempt.task, **_attempt_columns(event.attempt)} if event.attempt else row
+    return row | {"task": event.attempt.task, **attempt_columns(event.attempt)} if event.attempt else row

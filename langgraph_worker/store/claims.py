@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
+    func,
     or_,
     select,
     update,
@@ -72,7 +73,8 @@ def claim(connection: Connection, who: Claimant, limit: int, terms: Terms) -> li
     if limit < 1 or not who.graphs:
         return []
     look = {"graphs": list(who.graphs), "now": terms.now}
-    names = list(connection.execute(_lock_threads, look | {"most": limit}).scalars())
+    most = {"most": limit, "looked_at": limit + _LOOKED_AT}
+    names = list(connection.execute(_lock_threads, look | most).scalars())
     if not names:
         return []
     # Again, now that the threads stand still: what the first look saw may be older than the locks.
@@ -143,12 +145,24 @@ def _can_start() -> ColumnElement[bool]:
     )
 
 
-# The threads of the oldest runs that can start, but for those that somebody else is just looking at.
-_lock_threads = (
-    select(threads.c.thread_id)
-    .join(workflow_runs, threads.c.thread_id == workflow_runs.c.thread_id)
+# The oldest runs that can start. So many are looked at that one workflow's flood does not hide the others, and so few
+# that a long backlog costs nothing.
+_LOOKED_AT = 200
+_oldest = (
+    select(workflow_runs.c.seq, workflow_runs.c.thread_id, workflow_runs.c.workflow_id)
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
     .where(_can_start())
     .order_by(workflow_runs.c.seq)
+    .limit(bindparam("looked_at", type_=Integer()))
+    .subquery()
+)
+_turn = func.row_number().over(partition_by=_oldest.c.workflow_id, order_by=_oldest.c.seq)
+_in_turn = select(_oldest.c.seq, _oldest.c.thread_id, _turn.label("turn")).subquery()
+# Their threads, but for those that somebody else is just looking at.
+_lock_threads = (
+    select(threads.c.thread_id)
+    .join(_in_turn, _in_turn.c.thread_id == threads.c.thread_id)
+    .order_by(_in_turn.c.turn, _in_turn.c.seq)
     .limit(bindparam("most", type_=Integer()))
     .with_for_update(of=threads, key_share=True, skip_locked=True)
 )

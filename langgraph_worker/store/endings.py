@@ -121,6 +121,12 @@ def superseded(run: Mapping[str, Any], newer_try: int, now: datetime) -> Workflo
     return _answer(run, faults.SUPERSEDED, text, now)
 
 
+def cancelled(run: Mapping[str, Any], reason: str, requested_by: str | None, now: datetime) -> WorkflowResultEvent:
+    """The answer to a request that somebody cancelled."""
+    text = f"cancelled{f' by {requested_by}' if requested_by else ''}{f': {reason}' if reason else ''}"
+    return _answer(run, faults.CANCELLED, text, now)
+
+
 def refused(run: Mapping[str, Any], reason: str, now: datetime) -> WorkflowResultEvent:
     """The answer to a request that answers a question which is not pending."""
     return _answer(run, faults.INTERRUPT_NOT_PENDING, reason, now)

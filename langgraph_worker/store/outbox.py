@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,16 @@ from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 _runs = workflow_runs.c
+_AT_ONCE = 16_000_000  # bytes of results that are read together, or one
+_waiting = (
+    select(_runs.correlation_id, func.length(_runs.reply_value).label("size"))
+    .where(
+        _runs.published_at.is_(None),
+        _runs.finished_at.is_not(None),
+        or_(_runs.publisher == bindparam("me"), _runs.adoptable_at <= bindparam("now"), _runs.publisher.is_(None)),
+    )
+    .order_by(_runs.finished_at, _runs.seq)
+)
 _unpublished = (
     select(
         _runs.correlation_id,
@@ -32,11 +42,7 @@ _unpublished = (
         _runs.partition,
         _runs.offset,
     )
-    .where(
-        _runs.published_at.is_(None),
-        _runs.finished_at.is_not(None),
-        or_(_runs.publisher == bindparam("me"), _runs.adoptable_at <= bindparam("now"), _runs.publisher.is_(None)),
-    )
+    .where(_runs.correlation_id.in_(bindparam("ids", expanding=True)), _runs.published_at.is_(None))
     .order_by(_runs.finished_at, _runs.seq)
 )
 _published = (
@@ -66,6 +72,18 @@ def _dead_letter(row: Any) -> DeadLetter | None:
     return DeadLetter(WorkflowEvent.model_validate_json(row.event), origin, row.error_type, result.error or "")
 
 
+def _some(ids: Sequence[UUID], sizes: Mapping[UUID, int]) -> list[UUID]:
+    """As many of the first as may be read together, at least one."""
+    total = 0
+    chosen: list[UUID] = []
+    for of in ids:
+        total += sizes[of] or 0
+        if chosen and total > _AT_ONCE:
+            break
+        chosen.append(of)
+    return chosen
+
+
 class Outbox:
     """Remembers for which asking each result was handed out.
 
@@ -76,12 +94,17 @@ class Outbox:
     def __init__(self) -> None:
         self._handed: dict[UUID, int] = {}
 
-    def unpublished(self, connection: Connection, limit: int, me: str, now: datetime) -> list[Outbound]:
+    def unpublished(
+        self, connection: Connection, limit: int, skip: Collection[UUID], me: str, now: datetime
+    ) -> list[Outbound]:
         """See :meth:`~langgraph_worker.store.port.RunStore.unpublished`."""
-        rows = connection.execute(_unpublished.limit(limit), {"me": me, "now": now}).all()
-        if len(rows) < limit:  # all there are: the others were published by somebody else
-            waiting = {row.correlation_id for row in rows}
+        most = limit + len(skip)
+        found = connection.execute(_waiting.limit(most), {"me": me, "now": now})
+        waiting = {row.correlation_id: row.size for row in found}
+        if len(waiting) < most:  # all there are: the others were published by somebody else
             self._handed = {of: asked for of, asked in self._handed.items() if of in waiting}
+        chosen = _some([of for of in waiting if of not in skip][:limit], waiting)
+        rows = connection.execute(_unpublished, {"ids": chosen}).all() if chosen else []
         for row in rows:
             # The first: what is handed out again may already be under way, asked for by whoever came before.
             self._handed.setdefault(row.correlation_id, row.publish_asked)

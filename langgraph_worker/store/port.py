@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from workflow_events.models import WorkflowEvent
+from workflow_events.models import Attempt, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 
@@ -46,6 +46,8 @@ class Decision(StrEnum):
     """An attempt older than one already seen: answered ``cancelled``, error_type ``superseded``; runs nothing."""
     DUPLICATE = "duplicate"
     """Delivered before. If it has ended, its stored bytes are published again."""
+    CANCELLED = "cancelled"
+    """A cancel came before it: answered ``cancelled``, runs nothing."""
     REFUSED = "refused"
     """Cannot run: stored with its ``error`` result, so that its waiter does not hang and a redelivery answers alike."""
 
@@ -229,11 +231,47 @@ class WorkerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is unfinished of one graph: waits, or runs.
+
+    :param bytes: of the events, as they are stored.
+    """
+
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """What one call of :meth:`RunStore.prune` removed."""
 
     runs: int
     threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody wants a request to end, and its waiter to be told so.
+
+    :param reason: for the person who reads the result; may be empty.
+    """
+
+    correlation_id: UUID
+    reason: str = ""
+    requested_by: str | None = None
+
+
+class Cancelled(StrEnum):
+    """What became of a cancel."""
+
+    ENDED = "ended"
+    """The request waited or ran, and has ended ``cancelled``."""
+    WITHDRAWN = "withdrawn"
+    """It had ended with a question, which is not asked any more."""
+    NOTED = "noted"
+    """It has not come yet, and will be answered when it does."""
+    TOO_LATE = "too late"
+    """It had ended: nothing changed."""
 
 
 class RunStore(Protocol):
@@ -264,7 +302,8 @@ class RunStore(Protocol):
         """
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
-        """Take up to ``limit`` runs of the named graphs whose thread is free, oldest first, one per thread.
+        """Take up to ``limit`` runs of the named graphs whose thread is free, one per thread: oldest first, and of
+        several workflows that wait each in turn.
 
         Free means: no valid lease. PENDING runs start; RUNNING ones whose lease ran out are taken over. A run past its
         deadline is never claimed (:meth:`expire` ends it). A run whose owner vanished for the fourth time without a new
@@ -272,6 +311,25 @@ class RunStore(Protocol):
 
         While a thread has a pending question, only its own lineage and answers get it, and answers go first. An answer
         whose question is not pending any more ends as :meth:`accept` would have ended it.
+        """
+
+    async def cancel(self, cancels: Sequence[Cancel], keep: timedelta) -> dict[UUID, Cancelled]:
+        """End these requests, whatever they are doing; afterwards nobody starts or finishes one of them.
+
+        Of a request that runs, the token of its thread is raised; its owner learns of it at its next write or renewal.
+        One that has not come yet is remembered for ``keep``. Repeats change nothing. Serialised with :meth:`accept`:
+        none of two that run at the same moment misses the other.
+        """
+
+    async def supersede(self, attempts: Sequence[Attempt]) -> int:
+        """Newer attempts of tasks exist, whose requests are still to come: end every older unfinished run of the tasks,
+        as accepting them would have, and let older attempts that come from now on be LATE. Returns how many ended.
+        """
+
+    async def publish_again(self, query_id: UUID, correlation_ids: Collection[UUID]) -> int:
+        """Publish the stored results of these requests once more, if this query has not caused that already.
+
+        :returns: how many will be. One that has not ended is published when it does; one that was pruned, never.
         """
 
     def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
@@ -310,9 +368,11 @@ class RunStore(Protocol):
         a deployment, or for a night, comes back.
         """
 
-    async def unpublished(self, limit: int) -> list[Outbound]:
+    async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
         """Results to publish, oldest first: what this client has stored, or was asked for again; and what others have
-        not published for ten seconds.
+        not published for ten seconds. None only if there are none: large ones come fewer at a time than ``limit``.
+
+        :param skip: what is not wanted now.
         """
 
     async def published(self, correlation_ids: Collection[UUID]) -> None:
@@ -332,6 +392,9 @@ class RunStore(Protocol):
         checkpoints. Each removed run leaves a tombstone for ``tombstones``: until then a repeat of its request is a
         DUPLICATE that runs nothing, and is not answered. Tombstones whose time is over go too.
         """
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """What is unfinished, by graph, over all workers."""
 
     async def counts(self) -> Mapping[RunStatus, int]:
         """How many runs are in each status."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +20,7 @@ from langgraph_worker.store.migrate import SchemaError, upgrade
 SETTING = "LANGGRAPH_WORKER_STORE_URL"
 _DRIVER = "postgresql+psycopg"
 _MIGRATING = 0x6C67_776B  # the advisory lock of workers that start at the same moment
+_LOOK_AGAIN = 0.1  # seconds
 _CONFLICTS_IN_A_ROW = 10
 
 _T = TypeVar("_T")
@@ -56,8 +58,9 @@ class PostgresDatabase(Database):
     def open(self, alone: bool) -> None:
         self._opened.set(_engine(self._url, self._idle))
         try:
-            # Written again if a worker of the version before was in the way, as it writes its own again.
-            self.write(_upgrade)
+            with self.alone():
+                # Written again if a worker of the version before was in the way, as it writes its own again.
+                self.write(lambda connection, _: upgrade(connection))
         except SchemaError as error:
             self.close()
             raise final(f"the run store {self.place} {error}, or name another database in {SETTING}") from None
@@ -104,7 +107,10 @@ class PostgresDatabase(Database):
         try:
             with self._opened.engine.connect() as pooled:
                 connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATING})
+                # Not by waiting in the database: LangGraph's savers make indexes concurrently, and so wait for every
+                # statement that was there before them, also for one that waits for this lock.
+                while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _MIGRATING}).scalar():
+                    time.sleep(_LOOK_AGAIN)
                 try:
                     yield cast("psycopg.Connection[Any]", connection.connection.driver_connection)
                 finally:
@@ -137,11 +143,6 @@ class PostgresDatabase(Database):
         told = StoreError(f"the run store {self.place} failed: {said}")
         told.retriable = _passes(cause)
         return told
-
-
-def _upgrade(connection: Connection, now: datetime) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
-    upgrade(connection)
 
 
 def _origin(error: DBAPIError | psycopg.Error) -> BaseException:

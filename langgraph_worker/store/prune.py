@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from langgraph_worker.store import leases, questions
 from langgraph_worker.store.port import Pruned
-from langgraph_worker.store.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
+from langgraph_worker.store.schema import cancellations, interrupts, lineages, tasks, threads, tombstones, workflow_runs
 from langgraph_worker.store.statements import insert_missing
 
 _GRACE = timedelta(hours=1)  # after a deadline: whoever still waits has been answered, or gave up
@@ -50,8 +50,11 @@ class Retention:
 
 def prune(connection: Connection, retention: Retention, limit: int, now: datetime) -> Pruned:
     """See :meth:`~langgraph_worker.store.port.RunStore.prune`."""
-    connection.execute(delete(tombstones).where(tombstones.c.expires_at <= now))
+    for expiring in (tombstones, cancellations):
+        connection.execute(delete(expiring).where(expiring.c.expires_at <= now))
     going = _lock(connection, _prunable(retention, now), limit)
+    if len(going) < limit:
+        _forget_announced(connection, now - retention.older_than, limit)
     if not going:
         return Pruned(0, 0)
     _keep_newest(connection, going)
@@ -150,7 +153,19 @@ def _delete_threads(connection: Connection, names: Collection[str]) -> int:
     return len(unused)
 
 
+def _forget_announced(connection: Connection, before: datetime, limit: int) -> None:
+    """Remove the tasks of attempts that were announced before then and whose requests never came."""
+    unused = select(tasks.c.task).where(tasks.c.updated_at < before, _is_unused()).order_by(tasks.c.task).limit(limit)
+    _delete_tasks(connection, connection.execute(unused.with_for_update(skip_locked=True)).scalars().all())
+
+
 def _delete_tasks(connection: Connection, keys: Collection[str]) -> None:
-    unasked = ~exists().where(lineages.c.task == tasks.c.task)
-    unused = ~exists().where(_runs.task == tasks.c.task)
-    connection.execute(delete(tasks).where(tasks.c.task.in_(keys), unasked, unused))
+    """Remove those of these locked tasks that nothing belongs to any more."""
+    if keys:
+        connection.execute(delete(tasks).where(tasks.c.task.in_(keys), _is_unused()))
+
+
+def _is_unused() -> ColumnElement[bool]:
+    asked = exists().where(lineages.c.task == tasks.c.task)
+    used = exists().where(_runs.task == tasks.c.task)
+    return and_(~asked, ~used)

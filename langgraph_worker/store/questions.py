@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
 
 from langgraph_worker.store.schema import interrupts, workflow_runs
-from langgraph_worker.store.statements import Row
+from langgraph_worker.store.statements import Row, some_at_once
 from workflow_events.models import Answer
 
 
@@ -34,14 +34,13 @@ def is_pending() -> ColumnElement[bool]:
 
 def find(connection: Connection, ids: Collection[str]) -> dict[str, Row]:
     """The questions of these ids as they stand, each with its run's ``graph``."""
-    if not ids:
-        return {}
-    found = connection.execute(
-        select(interrupts, workflow_runs.c.graph)
-        .join(workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id)
-        .where(interrupts.c.interrupt_id.in_(ids))
+    asked = select(interrupts, workflow_runs.c.graph).join(
+        workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id
     )
-    return latest(dict(row) for row in found.mappings())
+    rows: list[Row] = []
+    for some in some_at_once(ids):
+        rows += map(dict, connection.execute(asked.where(interrupts.c.interrupt_id.in_(some))).mappings())
+    return latest(rows)
 
 
 def latest(rows: Iterable[Row]) -> dict[str, Row]:
@@ -120,6 +119,13 @@ def forget(connection: Connection, thread_ids: Collection[str], now: datetime) -
     if thread_ids:
         of_threads = interrupts.c.thread_id.in_(thread_ids)
         connection.execute(update(interrupts).where(of_threads, is_pending()).values(retired_at=now))
+
+
+def withdraw(connection: Connection, lineage: str, generation: int, told_at: datetime, now: datetime) -> bool:
+    """Retire what this generation asked until then, if it is pending; whether anything was."""
+    of_it = and_(interrupts.c.lineage == lineage, interrupts.c.generation == generation)
+    asked = and_(of_it, interrupts.c.asked_at <= told_at, is_pending())
+    return connection.execute(update(interrupts).where(asked).values(retired_at=now)).rowcount > 0
 
 
 def retire(connection: Connection, generations: Mapping[str, int], now: datetime) -> None:

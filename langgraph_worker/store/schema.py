@@ -126,6 +126,7 @@ workflow_runs = Table(
     Column("workflow_run_id", String(512), nullable=False),
     # What was asked. A refusal has no event, no graph and no lineage; a late attempt no lineage.
     Column("event", Text),  # JSON as it was validated
+    Column("event_bytes", Integer),
     Column("graph", String(512)),
     Column("deadline", UtcDateTime),
     Column("round", Integer, nullable=False),
@@ -185,6 +186,7 @@ _partial("unfinished", _unfinished, "seq", "graph")
 _partial("unfinished_of_thread", _unfinished, "thread_id", "seq")
 _partial("unfinished_of_task", _unfinished, "task")
 _partial("unfinished_deadline", _unfinished, "deadline")
+_partial("unfinished_of_graph", _unfinished, "graph", "event_bytes")
 _partial("unpublished", _unpublished, "finished_at", "seq")
 
 step_executions = Table(

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
-from langgraph_worker.store import accept, claims, expiry, fleet, outbox, writes
+from langgraph_worker.store import accept, backlog, claims, control, expiry, fleet, outbox, writes
 from langgraph_worker.store import leases as leasing
 from langgraph_worker.store import prune as pruning
 from langgraph_worker.store.claims import Claimant
@@ -19,6 +19,9 @@ from langgraph_worker.store.endings import Terms
 from langgraph_worker.store.group import GroupWriter
 from langgraph_worker.store.port import (
     Accepted,
+    Backlog,
+    Cancel,
+    Cancelled,
     Claim,
     Failure,
     Lease,
@@ -35,6 +38,7 @@ from langgraph_worker.store.prune import Retention
 from langgraph_worker.store.sqlite import SqliteDatabase
 from langgraph_worker.store.url import make_database
 from workflow_events.codec import DEFAULT_MAX_BYTES
+from workflow_events.models import Attempt
 from workflow_events.results import WorkflowResultEvent
 
 _T = TypeVar("_T")
@@ -96,6 +100,19 @@ class SqlRunStore(RunStore):
     async def accept(self, batch: Sequence[Request | Refusal]) -> list[Accepted]:
         return await self._write(lambda connection, now: accept.accept(connection, batch, self._terms(now)))
 
+    async def cancel(self, cancels: Sequence[Cancel], keep: timedelta) -> dict[UUID, Cancelled]:
+        return await self._write(
+            lambda connection, now: control.cancel(connection, cancels, now + keep, self._terms(now))
+        )
+
+    async def supersede(self, attempts: Sequence[Attempt]) -> int:
+        return await self._write(lambda connection, now: control.supersede(connection, attempts, self._terms(now)))
+
+    async def publish_again(self, query_id: UUID, correlation_ids: Collection[UUID]) -> int:
+        return await self._write(
+            lambda connection, now: control.publish_again(connection, query_id, correlation_ids, self._terms(now))
+        )
+
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
         def work(connection: Connection, now: datetime) -> list[Claim]:
             who = Claimant(worker_id, graphs, now + self._lease)
@@ -145,9 +162,10 @@ class SqlRunStore(RunStore):
         """
         return await self._group.write(write)
 
-    async def unpublished(self, limit: int) -> list[Outbound]:
+    async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
         def work(connection: Connection) -> list[Outbound]:
-            return self._outbox.unpublished(connection, limit, self._publisher, self.database.time(connection))
+            now = self.database.time(connection)
+            return self._outbox.unpublished(connection, limit, skip, self._publisher, now)
 
         return await self.read(work)
 
@@ -158,6 +176,9 @@ class SqlRunStore(RunStore):
     async def prune(self, older_than: timedelta, tombstones: timedelta, limit: int) -> Pruned:
         retention = Retention(older_than, tombstones)
         return await self._write(lambda connection, now: pruning.prune(connection, retention, limit, now))
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        return await self.read(backlog.of_graphs)
 
     async def counts(self) -> Mapping[RunStatus, int]:
         return await self.read(outbox.counts)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+_T = TypeVar("_T")
+
 Row = dict[str, Any]
 """A row of a table, or a part of one, by column name."""
+
+AT_ONCE = 5_000
+"""Most values in one statement: PostgreSQL's protocol numbers them with 16 bits."""
+
+
+def some_at_once(values: Collection[_T]) -> Iterator[list[_T]]:
+    """Values, as many at a time as a statement may have."""
+    everything = list(values)
+    for first in range(0, len(everything), AT_ONCE):
+        yield everything[first : first + AT_ONCE]
+
 
 Upsert = postgresql.Insert | sqlite.Insert
 

@@ -87,6 +87,30 @@ async def test_threads_of_two_graphs_or_two_installations_are_not_shared(store: 
     assert len({claim.thread_id for claim in claims}) == 3
 
 
+async def test_workflows_that_wait_get_slots_in_turn(store: Store) -> None:
+    flood = [request(event(workflow_id="flood")) for _ in range(20)]
+    few = [request(event(workflow_id=name)) for name in ("a", "b", "b")]
+    await store.accept([*flood, *few])
+    first = await store.claim("w1", 4, ["graph"])
+    assert [claim.event.workflow_id for claim in first] == ["flood", "flood", "a", "b"]
+    assert [claim.event.event_id for claim in first[:2]] == [one.event.event_id for one in flood[:2]]
+    second = await store.claim("w2", 3, ["graph"])
+    assert [claim.event.workflow_id for claim in second] == ["flood", "flood", "b"]
+    assert len(await store.claim("w3", 100, ["graph"])) == 16
+
+
+async def test_the_backlog_is_counted_by_graph(store: Store) -> None:
+    assert await store.backlog() == {}
+    big = request(event(data={"text": "ä" * 1_000}), "big")
+    await store.accept([request(), request(), big])
+    (ended,) = await store.claim("w1", 1, ["graph"])
+    found = await store.backlog()
+    assert found["graph"].requests == 2
+    assert 2_000 < found["big"].bytes == len(big.event.model_dump_json().encode())
+    await store.finish(ended, result(ended))
+    assert (await store.backlog())["graph"].requests == 1
+
+
 async def test_a_run_past_its_deadline_is_not_claimed_and_holds_nobody_up(store: Store, clock: Clock) -> None:
     soon = clock.now + timedelta(seconds=5)
     await store.accept([request(event(thread_id="talk", deadline=soon)), request(event(thread_id="talk"))])

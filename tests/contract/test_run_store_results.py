@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -116,6 +116,8 @@ async def test_results_are_handed_out_oldest_first_until_acknowledged(store: Sto
         await store.finish(claim, result(claim))
         ended.append(claim.correlation_id)
     first = await store.unpublished(2)
+    rest = await store.unpublished(10, {first[0].correlation_id})
+    assert rest[0] == first[1]
     assert [out.correlation_id for out in first] == ended[:2]
     assert await store.unpublished(2) == first
     await store.published([ended[0], uuid4()])
@@ -231,3 +233,15 @@ async def test_an_expired_run_can_be_retried(store: Store, clock: Clock) -> None
 
 async def test_counts_name_every_status(store: Store) -> None:
     assert await store.counts() == dict.fromkeys(RunStatus, 0)
+
+
+async def test_large_results_are_handed_out_a_few_at_a_time(store: Store) -> None:
+    await store.accept([request() for _ in range(5)])
+    for claim in await store.claim("w1", 10, ["graph"]):
+        await store.finish(claim, result(claim, result={"text": "x" * 900_000}))
+    seen: set[UUID] = set()
+    while found := await store.unpublished(2, seen):
+        assert len(found) <= 2
+        assert seen.isdisjoint(out.correlation_id for out in found)
+        seen |= {out.correlation_id for out in found}
+    assert len(seen) == 5

@@ -100,7 +100,7 @@ def test_a_newer_attempt_stops_the_older_run(desk):
     second = desk.ask("gated", newer.data, attempt=attempt(2))
     answer = desk.answer(first)
     assert (answer.status, answer.error_type, answer.retriable) == (ResultStatus.CANCELLED, "superseded", True)
-    desk.logged(f"stopped {first} before its end: its lease is lost")
+    desk.logged(f"stopped {first} before its end: ended from outside, or taken over")
     newer.wait_for("waiting")
     newer.open()
     assert desk.answer(second).status is ResultStatus.SUCCESS

@@ -43,6 +43,8 @@ def topic_settings(desk: Desk) -> dict[str, str]:
     return {
         "KAFKA_WORKFLOW_EVENTS_TOPIC": fleet.events,
         "KAFKA_WORKFLOW_RESULTS_TOPIC": fleet.results,
+        "KAFKA_WORKFLOW_CONTROL_TOPIC": fleet.control,
+        "KAFKA_WORKFLOW_PROGRESS_TOPIC": fleet.progress,
         "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
     }
 

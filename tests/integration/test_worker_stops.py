@@ -25,16 +25,32 @@ def desk(broker: Broker, tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def test_sigterm_lets_a_run_finish_and_publishes_its_result(desk):
+@pytest.mark.parametrize("graph", ["gated", "gated_sync", "nested"])
+def test_sigterm_stops_a_run_between_two_steps_and_it_goes_on_at_the_next_start(desk, graph):
     gate = desk.gate()
-    event = desk.ask("gated", gate.data)
+    event = desk.ask(graph, gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to finish")
+    desk.logged("waiting for 1 runs to stop between two steps")
+    gate.open()
+    assert desk.worker.child.wait(SECONDS) == 0
+    assert gate.ledger == ["first", "waiting", "passed"]
+    assert desk.committed() == 1
+    desk.worker.launch()
+    result = desk.answer(event)
+    assert (result.status, result.attempts) == (ResultStatus.SUCCESS, 2)
+    assert gate.ledger == ["first", "waiting", "passed", "last"]
+
+
+def test_sigterm_lets_a_last_step_finish_and_publishes_its_result(desk):
+    gate = desk.gate()
+    event = desk.ask("waits", gate.data)
+    gate.wait_for("waiting")
+    desk.worker.child.signal(signal.SIGTERM)
+    desk.logged("waiting for 1 runs to stop between two steps")
     gate.open()
     assert desk.worker.child.wait(SECONDS) == 0
     assert desk.answer(event).status is ResultStatus.SUCCESS
-    assert desk.committed() == 1
 
 
 @pytest.mark.parametrize("graph", ["gated", "gated_sync"])
@@ -58,7 +74,7 @@ def test_a_second_signal_ends_the_worker_at_once(desk):
     desk.ask("gated", gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to finish")
+    desk.logged("waiting for 1 runs to stop between two steps")
     desk.worker.child.signal(signal.SIGTERM)
     assert desk.worker.child.wait(SECONDS) == 128 + signal.SIGTERM
 

@@ -30,6 +30,7 @@ _RUNS = [
         "task",
         "finished_at",
         "reply_value",
+        "publish_asked",
     )
 ]
 _runs = select(*_RUNS).order_by(workflow_runs.c.seq)

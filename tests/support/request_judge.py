@@ -102,6 +102,7 @@ class Judge:
 
     :ivar group: of each request, which others it may share a logical run with: all that were decided to go on with it.
     :ivar asked_again: of requests that are to be answered with questions, the ids.
+    :ivar cancelled: the requests whose cancels somebody has applied, to come or not.
     """
 
     def __init__(self, questions: Questions) -> None:
@@ -109,7 +110,9 @@ class Judge:
         self.accepted: dict[UUID, Asked] = {}
         self.group: dict[UUID, int] = {}
         self.asked_again: dict[UUID, list[str]] = {}
+        self.cancelled: set[UUID] = set()
         self._newest: dict[str, Order] = {}
+        self._announced: dict[str, Order] = {}
         self._lineages: dict[str, Place] = {}
         self._ended: dict[UUID, RunStatus] = {}
         self._of_task: defaultdict[str, list[Asked]] = defaultdict(list)
@@ -119,7 +122,8 @@ class Judge:
 
     def take(self, asked: Asked, decision: Decision) -> None:
         """A request was accepted."""
-        allowed, why = self._allowed(asked)
+        would_be, why = self._allowed(asked)
+        allowed = {self._unless_cancelled(asked, one) for one in would_be}
         assert decision in allowed, f"{asked} is {decision.value}, not {'/'.join(allowed)}: {why}"
         if decision is Decision.DUPLICATE:
             return
@@ -133,17 +137,43 @@ class Judge:
                 self._ended[asked.id] = RunStatus.CANCELLED
             case Decision.REFUSED:
                 self._ended[asked.id] = RunStatus.FAILED
+            case Decision.CANCELLED:
+                [one] = would_be
+                self._place(asked, Decision.RESUMED if one is Decision.ANSWERED else one)
+                self._ended[asked.id] = RunStatus.CANCELLED
             case _:
                 self._place(asked, decision)
 
+    def announce(self, asked: Asked) -> set[UUID]:
+        """Somebody has heard of an attempt that may be still to come.
+
+        :returns: the unfinished requests that it supersedes.
+        """
+        assert asked.attempt is not None
+        task = asked.attempt.task
+        if asked.order <= self._newest.get(task, (0, 0)):
+            return set()
+        self._announced[task] = asked.order
+        older = {one.id for one in self._of_task[task] if one.id not in self._ended}
+        self._supersede(asked, task)
+        return older
+
     def rules(self, asked: Asked) -> bool:
-        """Whether no newer attempt of its task was accepted. Agents of one attempt do not replace each other."""
+        """Whether no newer attempt of its task was accepted or announced. Agents of one attempt do not replace each
+        other.
+        """
         attempt = asked.attempt
         if attempt is None:
             return True
+        if self._announced.get(attempt.task, asked.order) > asked.order:
+            return False
         others = self._of_task[attempt.task]
         newer = [one for one in others if one.order > asked.order]
         return all(one.order[0] == asked.order[0] and one.lineage != asked.lineage for one in newer)
+
+    def _unless_cancelled(self, asked: Asked, decision: Decision) -> Decision:
+        ends_anyhow = decision in (Decision.DUPLICATE, Decision.LATE, Decision.REFUSED)
+        return decision if ends_anyhow or asked.id not in self.cancelled else Decision.CANCELLED
 
     def said(self, of: UUID) -> object:
         return self._work(self.accepted[of])[2]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypedDict
 from uuid import uuid4
 
 from langgraph.graph import START, StateGraph
+from langgraph.runtime import RunControl
 from langgraph.store.memory import InMemoryStore
 from sqlalchemy import create_engine, select
 
@@ -80,7 +81,7 @@ class Desk:
         if claim.lease in self.ran:
             claim = replace(claim, is_new=False)
         self.ran.add(claim.lease)
-        return await self.runner(graphs).run(claim)
+        return await self.runner(graphs).run(claim, RunControl())
 
     async def run(self, claim: Claim, graph: Any) -> Outcome:
         """Run a claim on a graph, and store its end."""

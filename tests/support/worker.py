@@ -22,6 +22,8 @@ from devtools.processes import wait_until
 from devtools.worker import Worker
 from tests.support.kafka import QUIET, KafkaTopics
 from workflow_events import WorkflowResultEvent
+from workflow_events.codec import ControlMessage, encode
+from workflow_events.control import WorkflowCancelledEvent
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
 ODD = GRAPHS / "odd" / "langgraph.json"
@@ -96,6 +98,14 @@ class Desk:
             event["payload"] = {"data": dict(data)}
         self.send(json.dumps(event))
         return UUID(event["event_id"])
+
+    def steer(self, message: ControlMessage) -> None:
+        """Publish on the control topic."""
+        self.kafka.produce(self.kafka.fleet.control, encode(message))
+
+    def cancel(self, correlation_id: UUID, reason: str = "") -> None:
+        """Publish a cancel."""
+        self.steer(WorkflowCancelledEvent(correlation_id=correlation_id, reason=reason))
 
     def messages(self, correlation_id: UUID, count: int = 1) -> list[Message]:
         """The first ``count`` replies to a request, as they came."""

@@ -98,6 +98,8 @@ def _check_ended_by_the_store(world: History, asked: Asked, result: WorkflowResu
     match result.error_type:
         case "superseded":
             assert not world.judge.rules(asked), f"{asked} is the newest attempt"
+        case "cancelled":
+            assert asked.id in world.judge.cancelled, f"{asked} was cancelled by nobody"
         case "worker_lost":
             lost = world.vanished.get(asked.id, 0) + (asked.id in world.running)
             assert lost > MAX_TAKEOVERS, f"{asked} was given up early"

@@ -162,6 +162,21 @@ class TestRefused:
             decode_event(record(PLAIN.replace(b'"airflow"', b'"s3cret-source"')))
         assert "s3cret" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "config", [{"x" * 500_000: 1}, {"configurable": {f"__{number}": 1 for number in range(50_000)}}]
+    )
+    def test_names_in_the_message_make_no_long_reason(self, config):
+        with pytest.raises(DecodeError, match="config") as caught:
+            decode_event(record(json.dumps(json.loads(PLAIN) | {"config": config}).encode()))
+        assert "more characters" in str(caught.value)
+        assert len(str(caught.value)) < 1_500
+
+    def test_names_in_the_message_begin_no_line_of_their_own(self):
+        config = {"configurable": {"__\n2026-01-01 ERROR forged\x1b[2J": 1}}
+        with pytest.raises(DecodeError, match="forged") as caught:
+            decode_event(record(json.dumps(json.loads(PLAIN) | {"config": config}).encode()))
+        assert str(caught.value).isprintable()
+
     def test_whoever_waits_can_still_be_answered(self):
         asked = uuid4()
         with pytest.raises(DecodeError) as caught:

@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from workflow_events import (
+    Answer,
     Attempt,
     EventSource,
     EventType,
     Fleet,
     RunConfig,
+    WorkflowCancelledEvent,
     WorkflowEvent,
     WorkflowEventMetadata,
     WorkflowEventPayload,
@@ -99,6 +101,22 @@ def test_what_cannot_be_meant_is_refused_by_name(fields, named):
 def test_an_attempt_needs_what_decides_it():
     with pytest.raises(ValidationError, match="try_number"):
         Attempt(task="t", id=uuid4(), max_tries=0)
+
+
+def test_no_database_meets_a_nul_in_what_people_wrote():
+    cancel = WorkflowCancelledEvent(correlation_id=uuid4(), reason="a\0b", requested_by="\0")
+    answer = Answer(interrupt_id="q", answered_by="ann\0")
+
+    assert (cancel.reason, cancel.requested_by, answer.answered_by) == ("a\ufffdb", "\ufffd", "ann\ufffd")
+
+
+def test_what_people_wrote_may_be_absent_and_not_endless():
+    assert WorkflowCancelledEvent(correlation_id=uuid4(), requested_by=None).requested_by is None
+    assert Answer(interrupt_id="q", answered_by=None).answered_by is None
+    with pytest.raises(ValidationError, match="at most 512"):
+        Answer(interrupt_id="q", answered_by="x" * 513)
+    with pytest.raises(ValidationError, match="at most 2048"):
+        WorkflowCancelledEvent(correlation_id=uuid4(), reason="x" * 2_049)
 
 
 def test_one_topic_cannot_serve_two_purposes():

@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from langgraph.runtime import RunControl
+
 from langgraph_worker.errors import StoreError
 from langgraph_worker.executor import Executor
 from langgraph_worker.outcome import Outcome
 from langgraph_worker.settings import load_settings
 from langgraph_worker.store.port import Claim, RunStatus
 from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.threads import NodeThreads
 from tests.support.run_store import attempt, request, result
 
 SETTINGS = {"lease_seconds": "60", "renew_seconds": "0.2"}
@@ -40,7 +43,7 @@ class Graphs:
         self.stopped: asyncio.Queue[Claim] = asyncio.Queue()
         self.end = asyncio.Event()
 
-    async def run(self, claim: Claim) -> Outcome:
+    async def run(self, claim: Claim, control: RunControl) -> Outcome:
         self.started.put_nowait(claim)
         if self.trouble is not None:
             raise self.trouble
@@ -57,7 +60,7 @@ async def executor(path: Path, graphs: Graphs) -> AsyncIterator[tuple[Store, Exe
     store = Store(f"sqlite:///{path}/store.db")
     await store.open()
     ignore: Any = {"on_room": lambda: None, "on_result": lambda: None}
-    executor = Executor(store, graphs, ["graph"], load_settings(SETTINGS), **ignore)
+    executor = Executor(store, graphs, ["graph"], NodeThreads(1), load_settings(SETTINGS), **ignore)
     parts = [asyncio.create_task(executor.run()), asyncio.create_task(executor.keeper.run())]
     try:
         yield store, executor

@@ -13,6 +13,7 @@ from langgraph_worker.deadletters import DeadLetterError
 from langgraph_worker.errors import StoreError
 from langgraph_worker.intake import Intake, Rules
 from langgraph_worker.kafka.port import Batch
+from langgraph_worker.progress import Progress
 from langgraph_worker.store.port import Refusal, Request
 from tests.unit.test_worker_intake import PLAIN
 from workflow_events.codec import Record
@@ -52,7 +53,7 @@ def record(body: bytes, *headers: tuple[str, bytes]) -> Record:
 
 
 async def take(log: Log, *records: Record) -> None:
-    intake = Intake(RULES, log, log, log.commit, lambda count: None)
+    intake = Intake(RULES, log, log, Progress(), log.commit, lambda count: None)
     intake.offer(Batch(records, {0: 1}))
     intake.stop()
     await intake.run()
@@ -63,6 +64,21 @@ async def test_offsets_are_committed_when_the_store_has_the_batch():
     await take(log, record(json.dumps(PLAIN).encode()))
     assert log.done == ["accepted", "committed"]
     assert isinstance(log.entries[0], Request)
+
+
+async def test_others_get_their_turn_between_the_events_of_a_batch():
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    await take(Log(), *[record(json.dumps(PLAIN).encode())] * 50)
+    beside.cancel()
+    assert turns >= 50
 
 
 async def test_a_store_that_is_away_is_asked_again_before_anything_is_committed():

@@ -21,8 +21,8 @@ class Results:
         self.results = results
         self.noted: set[UUID] = set()
 
-    async def unpublished(self, limit: int) -> list[Outbound]:
-        return [result for result in self.results if result.correlation_id not in self.noted][:limit]
+    async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
+        return [one for one in self.results if one.correlation_id not in {*self.noted, *skip}][:limit]
 
     async def published(self, correlation_ids: Collection[UUID]) -> None:
         self.noted |= set(correlation_ids)

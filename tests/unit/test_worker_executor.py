@@ -8,6 +8,7 @@ from langgraph_worker.executor import Executor
 from langgraph_worker.settings import load_settings
 from langgraph_worker.store.port import RunStatus
 from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.threads import NodeThreads
 from tests.support.run_store import request
 
 
@@ -26,7 +27,7 @@ class SlowStore(SqlRunStore):
 
 
 class NeverRuns:
-    async def run(self, claim):
+    async def run(self, claim, control):
         raise AssertionError("a stopping worker starts nothing")
 
 
@@ -37,6 +38,7 @@ async def test_a_claim_under_way_is_given_back_when_the_worker_stops(tmp_path):
         store,
         NeverRuns(),
         ["graph"],
+        NodeThreads(1),
         load_settings({}),
         on_room=lambda: None,
         on_result=lambda: None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -63,6 +64,18 @@ def test_the_plain_event_runs_on_the_default_graph_by_tomorrow():
     assert found.event.deadline is not None
     left = found.event.deadline - datetime.now(UTC)
     assert DEFAULT_DEADLINE - timedelta(minutes=1) < left <= DEFAULT_DEADLINE
+
+
+def test_a_deadline_is_brought_forward_to_what_the_worker_allows():
+    found = screen(record(deadline="9999-12-31T00:00:00Z"), RULES)
+    assert isinstance(found, Request)
+    assert timedelta(days=29) < found.event.deadline - datetime.now(UTC) <= timedelta(days=30)
+
+
+def test_headers_that_cannot_be_read_are_refused_before_their_body_is_believed():
+    unreadable = replace(record(event_id=str(CORRELATION)), headers=None, headers_readable=False)
+    found = refused(screen(unreadable, RULES), faults.INVALID_EVENT)
+    assert "a header's name is not UTF-8" in found.reason
 
 
 def test_a_graph_that_is_not_known_here_is_not_refused_here():

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from confluent_kafka import Message, Producer
 
 from devtools.broker import ChildBroker
 from devtools.processes import Child
-from langgraph_worker.kafka.config import consumer_config, producer_config
+from langgraph_worker.kafka.config import consumer_config, control_config, producer_config
 from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.kafka.control import ControlReader
 from langgraph_worker.kafka.port import Batch
 from langgraph_worker.kafka.producer import AckProducer
 from langgraph_worker.settings import load_settings
-from tests.contract.broker.world import CLUSTER, SHORT, Headers, World
+from tests.contract.broker.world import CLUSTER, SHORT, Headers, OnRecords, World
 from tests.support.kafka import QUIET, KafkaTopics
 from workflow_events.codec import Record
 
@@ -114,6 +116,9 @@ class KafkaWorld(World):
 
     def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> EventConsumer:
         return EventConsumer(consumer_config(self._settings()), topic or self.events, CLUSTER, on_batch)
+
+    def control(self, on_records: OnRecords, since: timedelta) -> ControlReader:
+        return ControlReader(control_config(self._settings()), self.events, CLUSTER, since, on_records)
 
     def producer(self, *, impatient: bool = False) -> AckProducer:
         more = {"delivery.timeout.ms": int(SHORT * 1000)} if impatient else {}

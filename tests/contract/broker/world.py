@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Protocol
 
-from langgraph_worker.kafka.port import Batch, Events, Producer
-from tests.support.memory_broker import MemoryBroker, MemoryEvents, MemoryProducer
+from langgraph_worker.kafka.port import Batch, Control, Events, Producer
+from tests.support.memory_broker import MemoryBroker, MemoryControl, MemoryEvents, MemoryProducer
 from workflow_events.codec import Record
 
 Headers = Sequence[tuple[str, bytes | str | None]]
+OnRecords = Callable[[Sequence[Record], bool], Awaitable[None]]
 
 CLUSTER = "c"
 GROUP = "group"
@@ -43,6 +45,9 @@ class World(Protocol):
 
     def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> Events:
         """A member of the group, not started; of ``events`` unless another topic is named."""
+
+    def control(self, on_records: OnRecords, since: timedelta) -> Control:
+        """A reader of ``events`` as if it were the control topic, not started."""
 
     def producer(self, *, impatient: bool = False) -> Producer:
         """A producer; the test closes it."""
@@ -148,6 +153,9 @@ class MemoryWorld(World):
 
     def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> MemoryEvents:
         return MemoryEvents(self.broker, topic or self.events, GROUP, on_batch)
+
+    def control(self, on_records: OnRecords, since: timedelta) -> Control:
+        return MemoryControl(self.broker, self.events, since, on_records)
 
     def producer(self, *, impatient: bool = False) -> Producer:
         return MemoryProducer(self.broker, SHORT if impatient else 30.0)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
+from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
@@ -59,6 +60,23 @@ async def wait_for_gate(state: State) -> State:
     while not Path(state["gate"]).exists():  # noqa: ASYNC110, ASYNC240 - a file outlives a killed worker
         await asyncio.sleep(_LOOK_EVERY)
     note(state, "passed")
+    return {}
+
+
+async def wait_for_gate_whatever_happens(state: State) -> State:
+    while not Path(state["gate"]).exists():  # noqa: ASYNC110, ASYNC240
+        try:
+            note(state, "waiting")
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            note(state, "not now")
+    return {}
+
+
+def tell(state: State) -> State:
+    write = get_stream_writer()
+    for number in range(state.get("size", 1)):
+        write({"at": number})
     return {}
 
 
@@ -119,6 +137,10 @@ echo = chain(State, say=say)
 steps = chain(State, first=first, last=last)
 gated = chain(State, first=first, gate=wait_for_gate, last=last).compile()
 gated_sync = chain(State, first=first, gate=wait_for_gate_in_thread, last=last).compile()
+nested = chain(State, inner=chain(State, first=first, gate=wait_for_gate, last=last).compile())
+waits = chain(State, gate=wait_for_gate)
+stubborn = chain(State, gate=wait_for_gate_whatever_happens)
+tells = chain(State, first=tell, gate=wait_for_gate)
 raises = chain(State, fail=fail)
 picky = chain(Order, say=lambda order: {})
 big = chain(State, grow=grow)

@@ -4,7 +4,8 @@ Nothing here waits for time but a send, and a closing member that owes a commit,
 """
 
 from tests.support.memory_broker.broker import MemoryBroker
+from tests.support.memory_broker.control import MemoryControl
 from tests.support.memory_broker.events import MemoryEvents
 from tests.support.memory_broker.producer import MemoryProducer
 
-__all__ = ["MemoryBroker", "MemoryEvents", "MemoryProducer"]
+__all__ = ["MemoryBroker", "MemoryControl", "MemoryEvents", "MemoryProducer"]

@@ -14,6 +14,7 @@ from tests.support.memory_broker.group import Group
 from workflow_events.codec import Record
 
 if TYPE_CHECKING:
+    from tests.support.memory_broker.control import MemoryControl
     from tests.support.memory_broker.events import MemoryEvents
     from tests.support.memory_broker.producer import MemoryProducer
 
@@ -40,6 +41,7 @@ class MemoryBroker:
     """Topics, and the groups that read them.
 
     :param max_message_bytes: of key, value and headers, for topics that are created without a limit of their own.
+    :ivar readers: those that are members of no group.
     """
 
     def __init__(self, cluster: str = "memory", max_message_bytes: int = 1_048_588) -> None:
@@ -48,6 +50,7 @@ class MemoryBroker:
         self._topics: dict[str, Topic] = {}
         self._groups: dict[tuple[str, str], Group] = {}
         self._producers: list[MemoryProducer] = []
+        self.readers: list[MemoryControl] = []
         self._here = asyncio.Event()
         self._here.set()
 
@@ -86,6 +89,10 @@ class MemoryBroker:
         self._wake(topic)
         return record
 
+    def partitions(self, topic: str) -> Sequence[Sequence[Record]]:
+        """A topic's partitions as they are, and grow."""
+        return self._topics[topic].partitions
+
     def records(self, topic: str) -> list[Record]:
         """All of a topic, partition after partition."""
         return [record for log in self._topics[topic].partitions for record in log]
@@ -117,6 +124,8 @@ class MemoryBroker:
         for group in self._groups.values():
             group.settle()
             group.wake()
+        for reader in self.readers:
+            reader.wake()
 
     async def reachable(self) -> None:
         """Wait until it is not away."""
@@ -146,3 +155,5 @@ class MemoryBroker:
         for (_, read), group in self._groups.items():
             if read == topic:
                 group.wake()
+        for reader in self.readers:
+            reader.wake()

@@ -11,7 +11,7 @@ from langgraph_worker.attempts import Asked, Lineage, Seen, Verdict, Work, decid
 from langgraph_worker.errors import StoreError
 from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
 from tests.support.memory_store import questions
-from tests.support.memory_store.endings import ADOPT_AFTER, end, end_with
+from tests.support.memory_store.endings import end, end_cancelled, end_with, publish_once_more, raise_token
 from tests.support.memory_store.state import LineageRecord, Place, Run, State, Thread, Transaction, seen_of
 from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
 from workflow_events.models import EventType, WorkflowEvent
@@ -43,15 +43,7 @@ def lineage_of(event: WorkflowEvent) -> str:
 
 
 def _again(tx: Transaction, known: Run) -> Accepted:
-    if known.publication is not None:
-        asked = replace(
-            known.publication,
-            asked=known.publication.asked + 1,
-            publisher=tx.publisher,
-            adoptable_at=tx.now + ADOPT_AFTER,
-            published_at=None,
-        )
-        tx.put(known, publication=asked)
+    publish_once_more(tx, known)
     return Accepted(known.correlation_id, Decision.DUPLICATE, f"it is {known.status}")
 
 
@@ -62,18 +54,27 @@ def _request(tx: Transaction, item: Request) -> Accepted:
     newest = tx.state.tasks.get(task)
     verdict = decide(_asked(event, work), newest, _lineage(tx.state, key) if attempt else None)
     if verdict.newest and attempt is not None:
-        _supersede(tx, task, attempt)
+        supersede(tx, task, attempt)
     run = _new(tx, item, event, verdict.decision)
     if verdict.decision is Decision.LATE and newest is not None:
         end_with(tx, run, faults.SUPERSEDED, f"superseded by try {newest.try_number}")
-    elif verdict.decision is Decision.ANSWER:
-        return _answer(tx, run, event, work, verdict)
-    elif verdict.decision is Decision.ANSWERED:
-        source = _stored_answer(tx.state, key)
-        end(tx, _place(tx, run, work, verdict), _readdressed(source, event))
-    else:
-        _place(tx, run, work, verdict)
-    return Accepted(event.event_id, verdict.decision, verdict.reason)
+        return Accepted(event.event_id, verdict.decision, verdict.reason)
+    wrong = _problem(tx.state, event, key) if verdict.decision is Decision.ANSWER else None
+    if wrong is not None:
+        end_with(tx, replace(run, decision=Decision.REFUSED), faults.INTERRUPT_NOT_PENDING, wrong)
+        return Accepted(event.event_id, Decision.REFUSED, wrong)
+    decision = Decision.CANCELLED if event.event_id in tx.state.cancels else verdict.decision
+    source = _stored_answer(tx.state, key) if verdict.decision is Decision.ANSWERED else None
+    place = _place_answer if verdict.decision is Decision.ANSWER else _place
+    run = replace(place(tx, run, work, verdict), decision=decision)
+    if decision is Decision.CANCELLED:
+        cancel, _ = tx.state.cancels[event.event_id]
+        end_cancelled(tx, run, cancel)
+        if source is not None:
+            questions.withdraw(tx.state, source)
+    elif source is not None:
+        end(tx, run, _readdressed(source, event))
+    return Accepted(event.event_id, decision, verdict.reason)
 
 
 def _said(event: WorkflowEvent) -> dict[str, JsonValue]:
@@ -99,15 +100,14 @@ def _lineage(state: State, key: str) -> Lineage | None:
     return Lineage(record.generation, record.work, run.attempt, run.status, asks)
 
 
-def _supersede(tx: Transaction, task: str, attempt: Seen) -> None:
-    """End every unfinished run of the task; their owners keep the threads until they let go."""
-    for run in [run for run in tx.unfinished() if run.task == task]:
-        name = tx.held_by(run)
-        if name is not None:
-            thread = tx.state.threads[name]
-            tx.state.threads[name] = replace(thread, token=thread.token + 1)
+def supersede(tx: Transaction, task: str, attempt: Seen) -> int:
+    """This is the task's newest attempt: end every unfinished run of the task, and say how many that were."""
+    older = [run for run in tx.unfinished() if run.task == task]
+    for run in older:
+        raise_token(tx, run)
         end_with(tx, run, faults.SUPERSEDED, f"superseded by try {attempt.try_number}")
-    tx.state.tasks[task] = attempt
+    tx.state.tasks[task], tx.state.tasks_since[task] = attempt, tx.now
+    return len(older)
 
 
 def _place(tx: Transaction, run: Run, work: Work, verdict: Verdict) -> Run:
@@ -126,22 +126,23 @@ def _place(tx: Transaction, run: Run, work: Work, verdict: Verdict) -> Run:
     return tx.put(run, place=Place(key, verdict.generation, logical_run, thread_id))
 
 
-def _answer(tx: Transaction, run: Run, event: WorkflowEvent, work: Work, verdict: Verdict) -> Accepted:
-    """Give an answer the place of the run that asked, or end it."""
-    state, key = tx.state, lineage_of(event)
+def _problem(state: State, event: WorkflowEvent, key: str) -> str | None:
+    """Why an answer cannot be taken."""
     known = questions.latest(state.questions)
-    wrong = questions.problem(event.answers, known, key) or questions.other_graph(event, known, state)
-    if wrong:
-        end_with(tx, replace(run, decision=Decision.REFUSED), faults.INTERRUPT_NOT_PENDING, wrong)
-        return Accepted(event.event_id, Decision.REFUSED, wrong)
-    question = known[event.answers[0].interrupt_id]
+    return questions.problem(event.answers, known, key) or questions.other_graph(event, known, state)
+
+
+def _place_answer(tx: Transaction, run: Run, work: Work, verdict: Verdict) -> Run:
+    """Give an answer the place of the run that asked."""
+    assert run.event is not None
+    state, key = tx.state, lineage_of(run.event)
+    question = questions.latest(state.questions)[run.event.answers[0].interrupt_id]
     own = state.lineages.get(key) if key == question.place.lineage else None
     if own is not None:
-        state.lineages[key] = replace(own, newest=event.event_id)
+        state.lineages[key] = replace(own, newest=run.correlation_id)
     else:
-        state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id)
-    tx.put(run, place=question.place, graph=state.runs[question.asked_by].graph)
-    return Accepted(event.event_id, verdict.decision, verdict.reason)
+        state.lineages[key] = LineageRecord(verdict.generation, work, run.correlation_id)
+    return tx.put(run, place=question.place, graph=state.runs[question.asked_by].graph)
 
 
 def _stored_answer(state: State, key: str) -> Run:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from langgraph_worker import faults
 from langgraph_worker.faults import Fault
 from langgraph_worker.reply import encode_reply
-from langgraph_worker.store.port import RunStatus, StepStatus
+from langgraph_worker.store.port import Cancel, RunStatus, StepStatus
 from tests.support.memory_store.state import STATUS, End, Publication, Run, Thread, Transaction
 from workflow_events.results import WorkflowResultEvent
 
@@ -48,6 +48,34 @@ def end_with(tx: Transaction, run: Run, fault: Fault, text: str) -> Run:
         finished_at=tx.now,
     )
     return end(tx, run, answer)
+
+
+def end_cancelled(tx: Transaction, run: Run, cancel: Cancel) -> Run:
+    """End a run as somebody wants it."""
+    by = f" by {cancel.requested_by}" if cancel.requested_by else ""
+    return end_with(tx, run, faults.CANCELLED, f"cancelled{by}{f': {cancel.reason}' if cancel.reason else ''}")
+
+
+def publish_once_more(tx: Transaction, run: Run) -> Run:
+    """Whoever is asked publishes the result of a run that has ended."""
+    if run.publication is None:
+        return run
+    asked = replace(
+        run.publication,
+        asked=run.publication.asked + 1,
+        publisher=tx.publisher,
+        adoptable_at=tx.now + ADOPT_AFTER,
+        published_at=None,
+    )
+    return tx.put(run, publication=asked)
+
+
+def raise_token(tx: Transaction, run: Run) -> None:
+    """Whoever runs it may write no more; the thread stays held until that owner lets go."""
+    name = tx.held_by(run)
+    if name is not None:
+        thread = tx.state.threads[name]
+        tx.state.threads[name] = replace(thread, token=thread.token + 1)
 
 
 def let_go_of(tx: Transaction, run: Run) -> None:

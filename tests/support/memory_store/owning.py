@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +26,13 @@ MAX_TAKEOVERS = 3
 def claim(tx: Transaction, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
     """See :meth:`~langgraph_worker.store.port.RunStore.claim`. One that ends here counts for the limit."""
     can_start = [run for run in tx.unfinished() if run.graph in graphs and _can_start(tx, run)]
-    claims = [_take(tx, run, worker_id) for run in can_start[: max(limit, 0)]]
+    turns: Counter[str] = Counter()
+    in_turn = []
+    for run in can_start:
+        turns[run.workflow_id] += 1
+        in_turn.append((turns[run.workflow_id], run.seq, run))
+    chosen = [run for *_, run in sorted(in_turn, key=lambda one: one[:2])[: max(limit, 0)]]
+    claims = [_take(tx, run, worker_id) for run in sorted(chosen, key=lambda run: run.seq)]
     return [one for one in claims if one is not None]
 
 

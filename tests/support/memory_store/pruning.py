@@ -17,6 +17,9 @@ def prune(tx: Transaction, older_than: timedelta, tombstones: timedelta, limit: 
     for buried, until in list(state.tombstones.items()):
         if until <= tx.now:
             del state.tombstones[buried]
+    for cancelled, (_, until) in list(state.cancels.items()):
+        if until <= tx.now:
+            del state.cancels[cancelled]
     going = _choose(tx, older_than, limit)
     for run in going.values():
         del state.runs[run.correlation_id]
@@ -26,7 +29,9 @@ def prune(tx: Transaction, older_than: timedelta, tombstones: timedelta, limit: 
         if record.newest in going:
             del state.lineages[key]
     threads = _remove_threads(state, going)
-    _remove_tasks(state, going)
+    _remove_tasks(state, {run.task for run in going.values() if run.task is not None})
+    if len(going) < limit:
+        _remove_tasks(state, {task for task, since in state.tasks_since.items() if since < tx.now - older_than})
     return Pruned(len(going), threads)
 
 
@@ -75,8 +80,8 @@ def _remove_threads(state: State, gone: dict[UUID, Run]) -> int:
     return len(left)
 
 
-def _remove_tasks(state: State, gone: dict[UUID, Run]) -> None:
-    used = {run.task for run in state.runs.values()}
-    for run in gone.values():
-        if run.task is not None and run.task not in used:
-            state.tasks.pop(run.task, None)
+def _remove_tasks(state: State, tasks: set[str]) -> None:
+    """Those that no run belongs to."""
+    for task in tasks - {run.task for run in state.runs.values()}:
+        state.tasks.pop(task, None)
+        state.tasks_since.pop(task, None)

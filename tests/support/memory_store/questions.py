@@ -61,6 +61,15 @@ def retire(state: State, these: Callable[[Question], bool]) -> None:
     state.questions[:] = [replace(q, retired=True) if these(q) else q for q in state.questions]
 
 
+def withdraw(state: State, run: Run) -> bool:
+    """Nobody asks any more what this run ended with and is still pending; whether anything was."""
+    told = [
+        q for q in state.questions if q.is_pending and q.place == run.place and run.end and q.asked_at <= run.end.at
+    ]
+    retire(state, lambda question: question in told)
+    return bool(told)
+
+
 def shuts_out(state: State, run: Run) -> bool:
     """The run's thread asks somebody else something, and this is no answer."""
     if run.place is None or run.answers:

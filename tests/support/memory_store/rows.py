@@ -112,6 +112,16 @@ def _tombstones(state: State) -> Iterator[Row]:
         yield {"correlation_id": correlation_id, "expires_at": until}
 
 
+def _cancellations(state: State) -> Iterator[Row]:
+    for correlation_id, (cancel, until) in sorted(state.cancels.items()):
+        yield {
+            "correlation_id": correlation_id,
+            "reason": clean(cancel.reason),
+            "requested_by": clean(cancel.requested_by) if cancel.requested_by is not None else None,
+            "expires_at": until,
+        }
+
+
 def _step_executions(state: State) -> Iterator[Row]:
     for run in _runs_by_id(state):
         for step_id, (attempt, step) in sorted(run.steps.items()):
@@ -159,6 +169,7 @@ _TABLES: dict[str, Callable[[State], Iterator[Row]]] = {
     "threads": _threads,
     "interrupts": _interrupts,
     "tombstones": _tombstones,
+    "cancellations": _cancellations,
     "step_executions": _step_executions,
     "workflow_errors": _workflow_errors,
     "model_usage": _model_usage,

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from langgraph_worker.attempts import Seen, Work
-from langgraph_worker.store.port import Decision, Failure, Origin, RunStatus, Step, WorkerInfo
+from langgraph_worker.store.port import Cancel, Decision, Failure, Origin, RunStatus, Step, WorkerInfo
 from workflow_events.codec import Encoded
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import ModelUsage, ResultStatus, WorkflowResultEvent
@@ -53,6 +53,7 @@ class Publication:
     :param publisher: the store that ended the run, or was asked again.
     :param adoptable_at: from then on anybody may publish it.
     :param first_at: the broker has acknowledged it at least once.
+    :param last_query: the last question for it that was answered.
     """
 
     asked: int
@@ -60,6 +61,7 @@ class Publication:
     adoptable_at: datetime
     published_at: datetime | None = None
     first_at: datetime | None = None
+    last_query: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +206,12 @@ class State:
 
     runs: dict[UUID, Run] = field(default_factory=dict)
     tasks: dict[str, Seen] = field(default_factory=dict)  # the newest attempt of each
+    tasks_since: dict[str, datetime] = field(default_factory=dict)  # when it became known
     lineages: dict[str, LineageRecord] = field(default_factory=dict)
     threads: dict[str, Thread] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
     tombstones: dict[UUID, datetime] = field(default_factory=dict)  # when each may go
+    cancels: dict[UUID, tuple[Cancel, datetime]] = field(default_factory=dict)  # before their requests; the same
     workers: dict[str, tuple[WorkerInfo, datetime]] = field(default_factory=dict)
     accepted: int = 0
 
@@ -216,10 +220,12 @@ class State:
         return State(
             dict(self.runs),
             dict(self.tasks),
+            dict(self.tasks_since),
             dict(self.lineages),
             dict(self.threads),
             list(self.questions),
             dict(self.tombstones),
+            dict(self.cancels),
             dict(self.workers),
             self.accepted,
         )

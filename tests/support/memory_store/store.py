@@ -15,6 +15,9 @@ from langgraph_worker.errors import StoreError
 from langgraph_worker.faults import WORKER_LOST
 from langgraph_worker.store.port import (
     Accepted,
+    Backlog,
+    Cancel,
+    Cancelled,
     Claim,
     DeadLetter,
     Failure,
@@ -28,9 +31,10 @@ from langgraph_worker.store.port import (
     Step,
     WorkerInfo,
 )
-from tests.support.memory_store import accept, endings, owning, pruning
+from tests.support.memory_store import accept, endings, owning, pruning, steering
 from tests.support.memory_store.state import End, Publication, Run, State, Transaction
 from workflow_events.codec import DEFAULT_MAX_BYTES
+from workflow_events.models import Attempt
 from workflow_events.results import WorkflowResultEvent
 
 if TYPE_CHECKING:
@@ -92,6 +96,18 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return owning.claim(tx, worker_id, limit, graphs)
 
+    async def cancel(self, cancels: Sequence[Cancel], keep: timedelta) -> dict[UUID, Cancelled]:
+        with self._transaction() as tx:
+            return steering.cancel(tx, cancels, keep)
+
+    async def supersede(self, attempts: Sequence[Attempt]) -> int:
+        with self._transaction() as tx:
+            return steering.supersede(tx, attempts)
+
+    async def publish_again(self, query_id: UUID, correlation_ids: Collection[UUID]) -> int:
+        with self._transaction() as tx:
+            return steering.publish_again(tx, query_id, correlation_ids)
+
     def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
         with self._transaction() as tx:
             return owning.renew(tx, worker_id, leases)
@@ -121,7 +137,7 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return endings.expire(tx, known_graphs, timedelta(seconds=graph_grace))
 
-    async def unpublished(self, limit: int) -> list[Outbound]:
+    async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
         with self._transaction() as tx:
             waiting = [(p, run, run.end) for run in tx.state.runs.values() if (p := run.publication) and run.end]
             mine = [
@@ -133,6 +149,7 @@ class MemoryRunStore(RunStore):
             mine.sort(key=lambda one: (one[2].at, one[1].seq))
             unpublished = {run.correlation_id for publication, run, _ in waiting if publication.published_at is None}
             self._handed = {of: asked for of, asked in self._handed.items() if of in unpublished}
+            mine = [one for one in mine if one[1].correlation_id not in skip]
             for publication, run, _ in mine[:limit]:
                 self._handed.setdefault(run.correlation_id, publication.asked)
             return [_outbound(run, end, publication) for publication, run, end in mine[:limit]]
@@ -160,6 +177,14 @@ class MemoryRunStore(RunStore):
     async def prune(self, older_than: timedelta, tombstones: timedelta, limit: int) -> Pruned:
         with self._transaction() as tx:
             return pruning.prune(tx, older_than, tombstones, limit)
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        with self._transaction() as tx:
+            sizes: dict[str, list[int]] = {}
+            for run in tx.unfinished():
+                assert run.event is not None
+                sizes.setdefault(run.graph or "", []).append(len(run.event.model_dump_json().encode()))
+            return {graph: Backlog(len(each), sum(each)) for graph, each in sizes.items()}
 
     async def counts(self) -> Mapping[RunStatus, int]:
         with self._transaction() as tx:

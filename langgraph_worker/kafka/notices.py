@@ -1,0 +1,37 @@
+"""The producer of what may be lost: it never waits, and drops what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka import Producer as Client
+
+from langgraph_worker.errors import SettingsError
+from langgraph_worker.kafka.port import Notices
+from langgraph_worker.kafka.trouble import TroubleLog
+
+
+class KafkaNotices(Notices):
+    """The port on Kafka."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """:raises SettingsError: librdkafka does not take KAFKA_CONFIG."""
+        try:
+            self._client = Client(dict(config) | {"error_cb": TroubleLog("progress", str(config["bootstrap.servers"]))})
+        except KafkaException as error:
+            raise SettingsError(
+                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
+            ) from None
+
+    def offer(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | str | None]]) -> bool:
+        try:
+            self._client.produce(topic, value=value, key=key, headers=list(headers))
+            self._client.poll(0)
+        except (BufferError, KafkaException):
+            return False
+        return True
+
+    def close(self, timeout: float) -> None:
+        self._client.flush(timeout)

@@ -1,0 +1,114 @@
+"""What runs tell: enough, not too much, and never at the cost of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.config import get_stream_writer
+
+from langgraph_worker.progress import Progress
+from tests.support.runs import Desk, chain, opened
+from workflow_events import ResultStatus
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path / "store.db") as desk:
+        yield desk
+
+
+class Notices:
+    """Takes note; or drops everything."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.takes = takes
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def offer(self, topic, key, value, headers) -> bool:
+        self.sent.append((topic, json.loads(value)))
+        return self.takes
+
+    def close(self, timeout) -> None:
+        pass
+
+    def kinds(self, topic: str = "progress") -> list[tuple[str, str | None]]:
+        return [(body["kind"], body["node"]) for name, body in self.sent if name == topic]
+
+
+def telling(desk: Desk, notices: Notices, per_second: float = 100.0, tokens: str | None = None) -> Desk:
+    progress = Progress(notices, "progress", tokens, "w1", per_second)
+    plain = desk.runner
+    return replace(desk, runner=lambda graphs: replace(plain(graphs), progress=progress))
+
+
+async def run(desk: Desk, *nodes: Any) -> Any:
+    graph = chain(**{node.__name__: node for node in nodes})
+    return (await desk.run(await desk.claim("g", {}), graph)).result
+
+
+def speak(state):
+    model = GenericFakeChatModel(messages=iter([AIMessage("buy low and sell high")]))
+    return {"log": [model.invoke("advice?").content]}
+
+
+def writes(*values):
+    def tell(state):
+        for value in values:
+            get_stream_writer()(value)
+        return {}
+
+    return tell
+
+
+async def test_nodes_tell_their_start_and_their_end(desk):
+    notices = Notices()
+
+    def fail(state):
+        raise ValueError("no")
+
+    assert (await run(telling(desk, notices), writes(), fail)).status is ResultStatus.FAILURE
+    assert notices.kinds() == [
+        ("node_started", "tell"),
+        ("node_finished", "tell"),
+        ("node_started", "fail"),
+        ("node_finished", "fail"),
+    ]
+    assert notices.sent[1][1]["data"]["status"] == "COMPLETED"
+    assert notices.sent[-1][1]["data"]["error"] == "ValueError: no"
+
+
+@pytest.mark.parametrize("value", [object(), "\ud800", float("nan"), b"\xff", {1: {2}}, "x" * 100_000])
+async def test_whatever_a_graph_tells_its_run_goes_on(desk, value):
+    notices = Notices()
+    assert (await run(telling(desk, notices), writes(value, {"then": 1}))).status is ResultStatus.SUCCESS
+    told = [body["data"] for _, body in notices.sent if body["kind"] == "custom"]
+    assert told[-1] == {"then": 1}
+    assert all(len(json.dumps(one)) < 20_000 for one in told)
+
+
+async def test_too_much_is_dropped(desk):
+    notices = Notices()
+    assert (await run(telling(desk, notices, per_second=2), writes(*range(1_000)))).status is ResultStatus.SUCCESS
+    assert 10 <= len(notices.sent) <= 20  # five seconds' worth at once, and what the run's time adds
+
+
+async def test_a_broker_that_takes_nothing_is_no_trouble(desk):
+    assert (await run(telling(desk, Notices(takes=False)), writes(1))).status is ResultStatus.SUCCESS
+
+
+async def test_tokens_go_to_their_own_topic_and_only_when_asked_for(desk):
+    silent, notices = Notices(), Notices()
+    assert (await run(telling(desk, silent), speak)).status is ResultStatus.SUCCESS
+    assert {name for name, _ in silent.sent} == {"progress"}
+    assert (await run(telling(desk, notices, tokens="tokens"), speak)).result["log"] == ["buy low and sell high"]
+    told = [body["data"]["text"] for name, body in notices.sent if name == "tokens"]
+    assert "".join(told) == "buy low and sell high"
+    assert notices.kinds("tokens") == [("token", "speak")] * len(told)
+    assert ("token", "speak") not in notices.kinds()
