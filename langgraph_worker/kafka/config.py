@@ -66,8 +66,13 @@ def _shared(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
-    """For the consumer of the events topic."""
-    config = _shared(settings) | {
+    """For the consumer of the events topic.
+
+    It reads little ahead, and of each partition a little at a time: what is read waits in one queue for all partitions,
+    where the flood of one is not to stand before the others.
+    """
+    little = {"queued.min.messages": 10, "max.partition.fetch.bytes": 65_536, "queued.max.messages.kbytes": 16_384}
+    config = little | _shared(settings) | {
         "group.id": settings.kafka_consumer_group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.worker import desk_of
+from tests.support.worker import PLAIN, desk_of
 from workflow_events import ResultStatus
+
+ECHO = {**PLAIN, "graph": "echo"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -37,6 +40,20 @@ def test_what_a_held_up_graph_may_leave_in_the_store_is_limited(broker, tmp_path
         for gate in gates:
             gate.open()
         assert {desk.answer(event).status for event in (*events, beside)} == {ResultStatus.SUCCESS}
+
+
+def test_a_partition_with_a_flood_does_not_keep_the_others_out(broker, tmp_path):
+    with desk_of(broker, tmp_path, concurrency=2, prefetch=0) as desk:
+        topic, pad = desk.kafka.fleet.events, "x" * 1_000
+        flood = [uuid4() for _ in range(600)]
+        for event in flood:
+            desk.kafka.produce(topic, json.dumps({**ECHO, "event_id": str(event), "pad": pad}), partition=0)
+        alone = uuid4()
+        desk.kafka.produce(topic, json.dumps({**ECHO, "event_id": str(alone)}), partition=1)
+        with desk.worker:
+            desk.messages(alone)
+            answered = {UUID(message.key().decode()) for message in desk.kafka.read_all(desk.kafka.fleet.results)}
+            assert len(answered & set(flood)) < 200
 
 
 def test_a_node_that_keeps_its_cancellation_to_itself_does_not_outlive_its_deadline(broker, tmp_path):
