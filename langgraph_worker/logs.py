@@ -8,6 +8,9 @@ import time
 
 from langgraph_worker.kafka.config import LIBRDKAFKA_LOGGER
 
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
+_HARMLESS = {code: repr(chr(code))[1:-1] for code in _CONTROLS} | {ord("\t"): "\t", ord("\n"): "\n    "}
+
 
 class LineFormatter(logging.Formatter):
     """``2026-01-31T12:00:00.000Z INFO  [accepted] accepted 0c5f...``; a line without an action names its logger."""
@@ -24,6 +27,11 @@ class LineFormatter(logging.Formatter):
         if not hasattr(record, "action"):
             record.action = record.name
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """What an event named must not look like a line of ours, nor steer a terminal."""
+        record.message = record.message.translate(_HARMLESS)
+        return super().formatMessage(record)
 
 
 def set_up_logging(level: str) -> None:

@@ -16,7 +16,9 @@ from langgraph_worker.faults import DEADLINE, Fault, can_retry_help
 from langgraph_worker.store.port import Claim, Failure
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
 
-_LONGEST_ERROR = 4_000  # characters of an error in a result; workflow_errors has it whole
+_LONGEST_ERROR = 4_000  # characters of an error in a result
+_LONGEST_KEPT = 65_536  # in workflow_errors: an exception may quote all of an input
+_DETAILS = 100  # of a validation error
 _DEEPEST = 64  # levels searched for the value that cannot be serialised
 
 
@@ -113,15 +115,17 @@ def capped(value: Any, limit: int) -> JsonValue:
 
 
 def describe(error: BaseException) -> str:
-    """An exception as a person reads it. A validation error names fields and rules, not values."""
+    """An exception as a person reads it, cut where it quotes too much. A validation error names fields and rules, not
+    values.
+    """
     if isinstance(error, ValidationError):
-        lines = [
-            f"{'.'.join(map(str, detail['loc'])) or 'input'}: {detail['msg']}"
-            for detail in error.errors(include_url=False, include_input=False)
-        ]
-        return f"{error.title}: {'; '.join(lines)}"
+        details = error.errors(include_url=False, include_input=False)
+        lines = [f"{'.'.join(map(str, detail['loc'])) or 'input'}: {detail['msg']}" for detail in details[:_DETAILS]]
+        if len(details) > _DETAILS:
+            lines.append(f"and {len(details) - _DETAILS:,} more")
+        return _kept(f"{error.title}: {'; '.join(lines)}")
     try:
-        return str(error) or type(error).__name__
+        return _kept(str(error) or type(error).__name__)
     except Exception:  # noqa: BLE001 - an exception may fail to say what it is
         return f"{type(error).__name__}, which has no text"
 
@@ -207,5 +211,11 @@ def _cut(text: str) -> str:
     return f"{text[:_LONGEST_ERROR]} ... ({len(text) - _LONGEST_ERROR:,} more characters in the run store)"
 
 
+def _kept(text: str) -> str:
+    return text if len(text) <= _LONGEST_KEPT else f"{text[:_LONGEST_KEPT]} ... ({len(text):,} characters in all)"
+
+
 def _traceback(error: BaseException | None) -> str:
-    return "" if error is None else "".join(traceback.format_exception(error))
+    """Its end says most: where it was raised, and what."""
+    text = "" if error is None else "".join(traceback.format_exception(error))
+    return text if len(text) <= 2 * _LONGEST_KEPT else f"{text[:_LONGEST_KEPT]}\n...\n{text[-_LONGEST_KEPT:]}"

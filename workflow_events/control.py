@@ -41,7 +41,7 @@ class WorkflowQueryEvent(WireModel):
 
     event_type: Literal[EventType.WORKFLOW_QUERY] = EventType.WORKFLOW_QUERY
     query_id: UUID = Field(default_factory=uuid4)
-    correlation_ids: list[UUID] = Field(min_length=1, max_length=10_000)
+    correlation_ids: list[UUID] = Field(min_length=1, max_length=1_000)
     timestamp: UtcDatetime = Field(default_factory=utcnow)
 
 

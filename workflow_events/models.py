@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
+import pydantic_core
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -142,6 +143,9 @@ class Attempt(WireModel):
     on_clear: Literal["restart", "resume"] = "restart"
 
 
+MAX_CONFIGURABLE = 65_536
+"""Bytes of JSON: LangGraph keeps its texts and numbers with every checkpoint of the run."""
+
 _RESERVED_CONFIGURABLE = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "run_id"})
 
 
@@ -152,7 +156,8 @@ class RunConfig(WireModel):
     :param recursion_limit: at most this many supersteps; the worker's own cap still holds.
     :param model: the chat model by name; must be on the worker's allow-list. The graph finds it as
         ``config["configurable"]["model"]``.
-    :param configurable: further values for ``config["configurable"]``. Names that steer checkpoints are refused.
+    :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE` bytes. Names that
+        steer checkpoints are refused.
     """
 
     model_config = ConfigDict(extra="forbid")  # a misspelt setting must not silently do nothing
@@ -170,6 +175,11 @@ class RunConfig(WireModel):
             raise ValueError(f"{', '.join(taken)}: reserved for the worker; use the event's own thread_id field")
         if "model" in value:
             raise ValueError("model: set config.model instead, which the worker checks against its allow-list")
+        size = len(pydantic_core.to_json(value))
+        if size > MAX_CONFIGURABLE:
+            raise ValueError(
+                f"{size:,} bytes, over the limit of {MAX_CONFIGURABLE:,}; large values belong to payload.data"
+            )
         return value
 
 

@@ -72,12 +72,16 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
     where the flood of one is not to stand before the others.
     """
     little = {"queued.min.messages": 10, "max.partition.fetch.bytes": 65_536, "queued.max.messages.kbytes": 16_384}
-    config = little | _shared(settings) | {
-        "group.id": settings.kafka_consumer_group_id,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-    }
+    config = (
+        little
+        | _shared(settings)
+        | {
+            "group.id": settings.kafka_consumer_group_id,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
     if str(config.get("group.protocol", "classic")).lower() != "consumer":
         config["partition.assignment.strategy"] = "cooperative-sticky"
     return config

@@ -16,7 +16,7 @@ from devtools.processes import free_port
 from tests.support.worker import ODD, SECONDS, Desk, copy_of_the_plain_project, desk_of, settings
 from workflow_events import ResultStatus
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]  # an interpreter with LangGraph, and 10 s for a broker
 
 
 def worker_command(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def worker_command(folder: Path, *arguments: str, **env: str) -> subprocess.Comp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=18,
+        timeout=50,
         check=False,
     )
 
@@ -78,7 +78,7 @@ def test_no_project_is_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_no_broker_is_named_within_seconds(tmp_path):
+def test_a_broker_that_is_not_there_is_named(tmp_path):
     port = free_port()
     done = worker_command(tmp_path, "run", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
     assert done.returncode == 1
@@ -154,7 +154,7 @@ def test_check_says_ok_line_by_line(broker, tmp_path):
     lines = lines_of(done.stdout)
     assert list(lines) == ["config", "broker", "topics", "store", "graphs"]
     assert all(line.startswith("ok ") for line in lines.values())
-    assert lines["config"].startswith("ok 6 settings from the environment, 1 from flags")
+    assert lines["config"].startswith("ok 8 settings from the environment, 1 from flags")
     assert broker.bootstrap_servers in lines["broker"]
     assert lines["graphs"].startswith("ok asks, big, dies, echo")
 

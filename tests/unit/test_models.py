@@ -103,6 +103,12 @@ def test_an_attempt_needs_what_decides_it():
         Attempt(task="t", id=uuid4(), max_tries=0)
 
 
+def test_what_every_checkpoint_repeats_is_not_large():
+    assert RunConfig(configurable={"text": "x" * 65_000}).configurable
+    with pytest.raises(ValidationError, match=r"70,01\d bytes, over the limit of 65,536"):
+        RunConfig(configurable={"text": "x" * 70_000})
+
+
 def test_no_database_meets_a_nul_in_what_people_wrote():
     cancel = WorkflowCancelledEvent(correlation_id=uuid4(), reason="a\0b", requested_by="\0")
     answer = Answer(interrupt_id="q", answered_by="ann\0")

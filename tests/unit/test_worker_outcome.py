@@ -87,3 +87,14 @@ def test_a_validation_error_names_fields_not_values():
         Report.model_validate({"title": ["geheim"]})
     assert describe(caught.value) == "Report: title: Input should be a valid string"
     assert describe(KeyError()) == "KeyError"
+
+
+def test_an_exception_that_quotes_all_of_its_input_is_cut():
+    assert len(describe(ValueError("x" * 1_000_000))) < 70_000
+
+    class Order(BaseModel):
+        sizes: list[int]
+
+    with pytest.raises(ValidationError) as caught:
+        Order(sizes=["many"] * 5_000)
+    assert describe(caught.value).endswith("and 4,900 more")

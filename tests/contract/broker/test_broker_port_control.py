@@ -137,12 +137,13 @@ async def test_every_reader_gets_everything(world):
 
 
 async def test_a_batch_is_dealt_with_before_the_next_is_told(world):
-    async with reading(world) as reader:
+    async with reading(world) as reader, reading(world) as other:
         reader.hold.clear()
         write(world, "0")
         await reader.until(1)
-        write(world, "1", "2")
-        write(world, "3", partition=1)
+        for number, partition in ((1, 0), (2, 0), (3, 1)):
+            write(world, str(number), partition=partition)
+            await other.until(number + 1)
         assert reader.values() == [b"0"]
         reader.hold.set()
         await reader.until(4)
