@@ -44,6 +44,12 @@ crashes: env  ## kill a worker in every window, on every store
 machines: env  ## a long hunt by the state machines of the run store
 	STATE_MACHINE_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property -k machine -s $(PYTEST_ARGS)
 
+chaos: env  ## workers, broker and database under fire, for up to 30 minutes
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
+fuzz: env  ## 100,000 mutated events through codec and acceptance, 10,000 of them through Kafka
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 mutants: env  ## break each rule on purpose, in a copy; the suite has to notice each
 	@$(BIN)/python -m devtools.mutants $(MUTANTS)
 
@@ -61,4 +67,4 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: help env lock demo dev test crashes machines mutants check bench-runs fmt
+.PHONY: help env lock demo dev test chaos fuzz crashes machines mutants check bench-runs fmt

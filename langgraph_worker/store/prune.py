@@ -72,10 +72,9 @@ def prune(connection: Connection, retention: Retention, limit: int, now: datetim
 def _prunable(retention: Retention, now: datetime) -> ColumnElement[bool]:
     """Of a run: nothing keeps it, nor any other of its lineage: that may still need to know what was answered."""
     other = workflow_runs.alias()
-    kept = select(other.c.lineage).where(other.c.lineage.is_not(None), _is_kept(other, retention, now))
-    asking = select(interrupts.c.lineage).where(questions.is_pending())
-    lineage_may_go = or_(_runs.lineage.is_(None), and_(_runs.lineage.not_in(kept), _runs.lineage.not_in(asking)))
-    return and_(~_is_kept(workflow_runs, retention, now), lineage_may_go)
+    kept = exists().where(other.c.lineage == _runs.lineage, _is_kept(other, retention, now))
+    asking = exists().where(interrupts.c.lineage == _runs.lineage, questions.is_pending())
+    return and_(~_is_kept(workflow_runs, retention, now), ~kept, ~asking)
 
 
 def _is_kept(runs: FromClause, retention: Retention, now: datetime) -> ColumnElement[bool]:
