@@ -64,7 +64,7 @@ async def wait_for_gate(state: State) -> State:
 
 
 async def wait_for_gate_whatever_happens(state: State) -> State:
-    while not Path(state["gate"]).exists():  # noqa: ASYNC110, ASYNC240
+    while not Path(state["gate"]).exists():  # noqa: ASYNC240
         try:
             note(state, "waiting")
             await asyncio.sleep(3600)
