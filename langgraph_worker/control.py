@@ -18,6 +18,7 @@ from workflow_events.errors import DecodeError
 
 logger = logging.getLogger(__name__)
 
+_LARGEST = 1_000_000  # bytes
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -93,6 +94,10 @@ async def _together_or_apart(
 
 
 def _read(record: Record) -> ControlMessage | None:
+    size = len(record.value or b"")
+    if size > _LARGEST:
+        logger.error("%s: %d bytes are no control message; ignored", record.where, size, extra={"action": "ignored"})
+        return None
     try:
         return decode_control(record)
     except DecodeError as error:

@@ -225,3 +225,11 @@ async def test_a_cancel_waits_as_long_as_it_is_told_to(store, desk, clock):
     clock.advance(1)
     await store.prune(WEEK, WEEK, 1)
     assert await take(store, late) == [Decision.FRESH]
+
+
+async def test_what_is_too_large_to_be_a_control_message_is_not_even_read(caplog: pytest.LogCaptureFixture) -> None:
+    message = encode(WorkflowCancelledEvent(correlation_id=uuid4()))
+    large = Record("control", 0, 7, message.value + b" " * 1_000_000)
+    await Steering(Store(Clock()), KEEP, lambda: None).take([large], old=False)
+    assert "control[0]@7: " in caplog.text
+    assert "are no control message" in caplog.text
