@@ -175,6 +175,8 @@ def _rows(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, A
 
 
 def _steers(record: Record) -> ControlMessage | None:
+    if len(record.value or b"") > RULES.max_bytes:
+        return None
     try:
         return decode_control(record)
     except DecodeError:
