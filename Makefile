@@ -45,7 +45,7 @@ machines: env  ## a long hunt by the state machines of the run store
 	STATE_MACHINE_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property -k machine -s $(PYTEST_ARGS)
 
 chaos: env  ## workers, broker and database under fire, for up to 30 minutes
-	$(BIN)/python -m tests.chaos $(CHAOS)
+	timeout --signal=INT --kill-after=60 30m $(BIN)/python -m tests.chaos $(CHAOS)
 
 fuzz: env  ## 100,000 mutated events through codec and acceptance, 10,000 of them through Kafka
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -1,0 +1,90 @@
+"""A graph of four nodes, each of which leaves a line in its process's ledger when it begins and when it ends.
+
+The ledger is the judge's evidence and no part of the graph: a file that each process opens for appending, so that a
+line is there whole, or not at all, however the process ends.
+"""
+
+import asyncio
+import operator
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, StateGraph
+
+FOLDER = "CHAOS_LEDGER"
+"""Environment variable: where the ledgers are."""
+
+
+class State(TypedDict, total=False):
+    delays: list[int]
+    """How long each node takes, in milliseconds."""
+    note: str
+    trail: Annotated[list[str], operator.add]
+    """The node executions that the state has come through."""
+
+
+class Ledger:
+    """The file of this process."""
+
+    def __init__(self) -> None:
+        path = Path(os.environ[FOLDER]) / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.ledger"
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def write(self, what: str, execution: str, *facts: object) -> None:
+        os.write(self._file, ("\t".join(map(str, (what, f"{time.time():.6f}", execution, *facts))) + "\n").encode())
+
+
+ledger = Ledger()
+
+
+@contextmanager
+def noted(node: str, config: RunnableConfig) -> Iterator[str]:
+    """Notes a node execution, and gives it a name."""
+    execution, about, thread = uuid.uuid4().hex, config["metadata"], config["configurable"]["thread_id"]
+    ledger.write("begin", execution, node, about["langgraph_step"], about["correlation_id"], about["run_id"], thread)
+    try:
+        yield execution
+    except BaseException:
+        ledger.write("cut", execution)
+        raise
+    ledger.write("end", execution)
+
+
+def asynchronous(node: str, number: int) -> Any:
+    async def run(state: State, config: RunnableConfig) -> State:
+        with noted(node, config) as execution:
+            await asyncio.sleep(state["delays"][number] / 1000)
+        return {"trail": [f"{node}:{execution}"]}
+
+    return run
+
+
+def synchronous(node: str, number: int) -> Any:
+    def run(state: State, config: RunnableConfig) -> State:
+        with noted(node, config) as execution:
+            time.sleep(state["delays"][number] / 1000)
+        return {"trail": [f"{node}:{execution}"]}
+
+    return run
+
+
+def _build() -> Any:
+    builder = StateGraph(State)
+    builder.add_node("fetch", asynchronous("fetch", 0))
+    builder.add_node("think", asynchronous("think", 1))
+    builder.add_node("trade", synchronous("trade", 2))
+    builder.add_node("report", asynchronous("report", 3))
+    builder.add_edge(START, "fetch")
+    builder.add_edge("fetch", "think")
+    builder.add_edge("think", "trade")
+    builder.add_edge("trade", "report")
+    return builder.compile()
+
+
+desk = _build()
