@@ -88,9 +88,11 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
 
 
 def control_config(settings: WorkerSettings) -> dict[str, Any]:
-    """For the reader of the control topic, which is a member of no group: the name only has to be there."""
+    """For the reader of the control topic, which joins no group and commits nothing. librdkafka asks for a group all
+    the same, so it is one that the worker has the right to use.
+    """
     return _shared(settings) | {
-        "group.id": f"{settings.kafka_consumer_group_id}-control",
+        "group.id": settings.kafka_consumer_group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,

@@ -34,8 +34,8 @@ _EXPLAINED: dict[int, str] = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: ("the topic does not exist ({detail}). Create it, or start with --create-topics"),
     KafkaError._UNKNOWN_TOPIC: "the topic does not exist ({detail}). Create it, or start with --create-topics",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: (
-        "this user may not use the topic ({detail}). Grant READ on the events topic, WRITE on the results and "
-        "dead-letter topics"
+        "this user may not use the topic ({detail}). Grant READ on the events and control topics, WRITE on the "
+        "results, dead-letter and progress topics"
     ),
     KafkaError.GROUP_AUTHORIZATION_FAILED: (
         "this user may not use the consumer group ({detail}). Grant READ on the group, or change "
