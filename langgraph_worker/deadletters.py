@@ -44,26 +44,25 @@ class DeadLetters:
 
         :raises DeadLetterError: the broker refuses it for good.
         """
-        headers = [*(record.headers or ()), *self._headers(record, error_type, reason)]
+        theirs = list(record.headers or ())
+        ours = self._headers(record, error_type, reason)
         pause = _FIRST_PAUSE
         key, value = record.key, record.value
         bare = False
         while True:
             try:
-                await self._producer.send(self._topic, key, value, headers)
+                await self._producer.send(self._topic, key, value, [*theirs, *ours])
                 return
             except SendError as error:
                 if error.too_large and value is not None:
-                    headers.append((PREFIX + "body-omitted-bytes", str(len(value)).encode()))
+                    ours.append((PREFIX + "body-omitted-bytes", str(len(value)).encode()))
                     value = None
                     continue
                 if error.too_large and not bare:
                     key, bare = None, True
                     about = correlation_id_of(record.headers)
-                    headers = [] if about is None else [(CORRELATION_ID, str(about).encode())]
-                    headers += self._headers(record, error_type, reason)
-                    headers.append((PREFIX + "body-omitted-bytes", str(len(record.value or b"")).encode()))
-                    headers.append((PREFIX + "key-and-headers-omitted", b"true"))
+                    theirs = [] if about is None else [(CORRELATION_ID, str(about).encode())]
+                    ours.append((PREFIX + "key-and-headers-omitted", b"true"))
                     continue
                 if not error.retriable:
                     raise DeadLetterError(f"the dead letter of {record.where} cannot be written: {error}") from None

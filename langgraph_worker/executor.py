@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -139,7 +138,7 @@ class Executor:
             self._waiting = 0
 
     def _running(self, graphs: Collection[str]) -> int:
-        return Counter(active.claim.graph in graphs for active in self._active.values())[True]
+        return sum(active.claim.graph in graphs for active in self._active.values())
 
     async def _claim_some(self, graphs: Collection[str], most: int) -> int:
         """Claim and start; how many were claimed."""

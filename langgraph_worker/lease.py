@@ -121,9 +121,9 @@ class LeaseKeeper:
 
         :raises LeaseLostError: it has, and the store does not say that the lease is good.
         """
-        if lease in self._overdue():
+        if self._is_overdue(lease):
             await self.catch_up()
-            if lease in self._overdue():
+            if self._is_overdue(lease):
                 raise LeaseLostError(f"{lease.thread_id}: not renewed for longer than a lease lasts")
 
     # ---- the event loop ----
@@ -153,9 +153,13 @@ class LeaseKeeper:
     # ---- any thread ----
 
     def _overdue(self) -> set[Lease]:
-        longest = time.monotonic() - self._lease * _MARGIN
         with self._guard:
-            return {lease for lease, at in self._renewed.items() if at <= longest}
+            held = list(self._renewed)
+        return {lease for lease in held if self._is_overdue(lease)}
+
+    def _is_overdue(self, lease: Lease) -> bool:
+        renewed_at = self._renewed.get(lease)
+        return renewed_at is not None and renewed_at <= time.monotonic() - self._lease * _MARGIN
 
     def _renew(self) -> bool:
         """Ask the store; whether it answered."""

@@ -63,28 +63,38 @@ class Progress:
 
     def accepted(self, event: WorkflowEvent, found: Accepted) -> None:
         """A request is in the store, and will run."""
-        message = WorkflowProgressEvent(
-            correlation_id=event.event_id,
-            workflow_id=event.workflow_id,
-            workflow_run_id=event.workflow_run_id,
-            kind=ProgressKind.ACCEPTED,
-            data={"decision": found.decision.value},
-            worker_id=self.worker_id,
-        )
-        self.send(self.topic, message)
+        self.tell(self.topic, event, ProgressKind.ACCEPTED, data={"decision": found.decision.value})
 
     def of(self, claim: Claim) -> RunProgress:
         """What one run tells."""
         return RunProgress(self, claim)
 
-    def send(self, topic: str, message: WorkflowProgressEvent) -> None:
+    def tell(
+        self,
+        topic: str,
+        event: WorkflowEvent,
+        kind: ProgressKind,
+        node: str | None = None,
+        agent: str | None = None,
+        data: JsonValue = None,
+    ) -> None:
         """Hand a message over, or drop it."""
         if self.notices is None:
             return
         try:
+            message = WorkflowProgressEvent(
+                correlation_id=event.event_id,
+                workflow_id=event.workflow_id,
+                workflow_run_id=event.workflow_run_id,
+                kind=kind,
+                node=node,
+                agent=agent,
+                data=data,
+                worker_id=self.worker_id,
+            )
             sent = encode(message)
         except Exception as error:  # noqa: BLE001 - whatever a graph tells is its own affair
-            logger.debug("progress of %s dropped: %s", message.correlation_id, error, extra={"action": "dropped"})
+            logger.debug("progress of %s dropped: %s", event.event_id, error, extra={"action": "dropped"})
         else:
             self.notices.offer(topic, sent.key, sent.value, sent.headers)
 
@@ -107,6 +117,8 @@ class RunProgress:
 
     def step(self, step: Step) -> None:
         """A node has begun or ended."""
+        if self._progress.notices is None:
+            return
         if step.status is StepStatus.RUNNING:
             self._tell(ProgressKind.NODE_STARTED, step.node, step.agent)
             return
@@ -141,21 +153,9 @@ class RunProgress:
         self._told_at = time.monotonic()
         for (message, node), text in gathered.items():
             data: JsonValue = {"message": message, "text": text}
-            self._send(self._progress.tokens_topic or "", ProgressKind.TOKEN, node or None, None, data)
+            topic = self._progress.tokens_topic or ""
+            self._progress.tell(topic, self._event, ProgressKind.TOKEN, node or None, data=data)
 
     def _tell(self, kind: ProgressKind, node: str | None, agent: str | None, data: JsonValue = None) -> None:
-        if self._progress.notices is not None and self._rate.take():
-            self._send(self._progress.topic, kind, node, agent, data)
-
-    def _send(self, topic: str, kind: ProgressKind, node: str | None, agent: str | None, data: JsonValue) -> None:
-        message = WorkflowProgressEvent(
-            correlation_id=self._event.event_id,
-            workflow_id=self._event.workflow_id,
-            workflow_run_id=self._event.workflow_run_id,
-            kind=kind,
-            node=node,
-            agent=agent,
-            data=data,
-            worker_id=self._progress.worker_id,
-        )
-        self._progress.send(topic, message)
+        if self._rate.take():
+            self._progress.tell(self._progress.topic, self._event, kind, node, agent, data)

@@ -93,6 +93,16 @@ async def test_whatever_a_graph_tells_its_run_goes_on(desk, value):
     assert all(len(json.dumps(one)) < 20_000 for one in told)
 
 
+async def test_a_failure_that_no_message_can_tell_is_still_the_failure_of_its_run(desk):
+    def fail(state):
+        raise ValueError("half of a pair: \ud800")
+
+    notices = Notices()
+    result = await run(telling(desk, notices), fail)
+    assert (result.status, result.error_type) == (ResultStatus.FAILURE, "ValueError")
+    assert notices.kinds() == [("node_started", "fail")]
+
+
 async def test_too_much_is_dropped(desk):
     notices = Notices()
     assert (await run(telling(desk, notices, per_second=2), writes(*range(1_000)))).status is ResultStatus.SUCCESS
