@@ -18,10 +18,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.port import Batch, Events
 from langgraph_worker.kafka.records import to_record
-from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain
+from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain, refused_settings
 from workflow_events.codec import Record
 
 logger = logging.getLogger(__name__)
@@ -117,9 +117,7 @@ class EventConsumer(Events):
         try:
             self._consumer = Consumer(self._config | {"error_cb": self._on_error, "on_commit": self._on_commit})
         except KafkaException as error:
-            raise SettingsError(
-                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
-            ) from None
+            raise refused_settings(error) from None
         try:
             self._consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke

@@ -12,10 +12,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.port import Control
 from langgraph_worker.kafka.records import to_record
-from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain
+from langgraph_worker.kafka.trouble import HOPELESS, TroubleLog, explain, refused_settings
 from workflow_events.codec import Record
 
 _POLL = 0.1  # seconds
@@ -99,9 +99,7 @@ class ControlReader(Control):
         try:
             self._consumer = Consumer(self._config | {"error_cb": self._on_error})
         except KafkaException as error:
-            raise SettingsError(
-                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
-            ) from None
+            raise refused_settings(error) from None
         try:
             places = self._places()
             if places:

@@ -8,9 +8,8 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as Client
 
-from langgraph_worker.errors import SettingsError
 from langgraph_worker.kafka.port import Notices
-from langgraph_worker.kafka.trouble import TroubleLog
+from langgraph_worker.kafka.trouble import TroubleLog, refused_settings
 
 
 class KafkaNotices(Notices):
@@ -21,9 +20,7 @@ class KafkaNotices(Notices):
         try:
             self._client = Client(dict(config) | {"error_cb": TroubleLog("progress", str(config["bootstrap.servers"]))})
         except KafkaException as error:
-            raise SettingsError(
-                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
-            ) from None
+            raise refused_settings(error) from None
 
     def offer(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | str | None]]) -> bool:
         try:

@@ -14,9 +14,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Client
 
-from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.port import Producer, SendError
-from langgraph_worker.kafka.trouble import TroubleLog, explain
+from langgraph_worker.kafka.trouble import TroubleLog, explain, refused_settings
 
 _POLL = 0.1
 _PERMANENT = frozenset(
@@ -51,9 +51,7 @@ class AckProducer(Producer):
         try:
             self._producer = Client(dict(config) | {"error_cb": self._on_error})
         except KafkaException as error:
-            raise SettingsError(
-                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
-            ) from None
+            raise refused_settings(error) from None
         self._thread = threading.Thread(target=self._poll, name="producer", daemon=True)
         self._thread.start()
 

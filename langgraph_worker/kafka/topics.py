@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs h
     ResourceType,
 )
 
-from langgraph_worker.errors import BrokerError, SettingsError
+from langgraph_worker.errors import BrokerError
 from langgraph_worker.kafka.config import CLIENT_ID, admin_config
-from langgraph_worker.kafka.trouble import CREDENTIALS, explain
+from langgraph_worker.kafka.trouble import CREDENTIALS, explain, refused_settings
 from langgraph_worker.settings import WorkerSettings
 from workflow_events.topics import DAY_MS, Fleet, TopicSpec
 
@@ -52,9 +52,7 @@ class ClusterAdmin:
         try:
             self._client = AdminClient(admin_config(settings) | {"error_cb": self._errors.append})
         except KafkaException as error:
-            raise SettingsError(
-                f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names"
-            ) from None
+            raise refused_settings(error) from None
 
     def describe(self, timeout: float) -> Cluster:
         """Reach the cluster, waiting up to ``timeout`` seconds for it.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
+
+from langgraph_worker.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,11 @@ def explain(error: KafkaError, servers: str) -> str:
     """One sentence that names the place and the remedy."""
     text = _EXPLAINED.get(error.code(), "Kafka at {servers} reports {name}: {detail}")
     return text.format(servers=servers, detail=error.str(), name=error.name())
+
+
+def refused_settings(error: KafkaException) -> SettingsError:
+    """What a client raised that does not take its settings; librdkafka names the one."""
+    return SettingsError(f"KAFKA_CONFIG: {error.args[0].str()}. Correct or remove the setting it names")
 
 
 class TroubleLog:

@@ -103,8 +103,7 @@ def _write(connection: Connection, book: Book, terms: Terms) -> None:
 def _publish_again(connection: Connection, book: Book, terms: Terms) -> None:
     if book.asked_again:
         again = update(workflow_runs).where(workflow_runs.c.correlation_id == bindparam("of"))
-        change = {"published_at": None, "publish_asked": workflow_runs.c.publish_asked + 1, **terms.publication()}
-        connection.execute(again.values(change), [{"of": of} for of in book.asked_again])
+        connection.execute(again.values(terms.once_more()), [{"of": of} for of in book.asked_again])
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[Row]:

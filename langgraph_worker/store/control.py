@@ -179,11 +179,10 @@ def _end_older(connection: Connection, newer: Mapping[str, Attempt], terms: Term
 def publish_again(connection: Connection, query_id: UUID, ids: Collection[UUID], terms: Terms) -> int:
     """See :meth:`~langgraph_worker.store.port.RunStore.publish_again`."""
     runs = workflow_runs.c
-    change = {"published_at": None, "publish_asked": runs.publish_asked + 1, "last_query": query_id}
     count, wanted = 0, sorted(set(ids))
     for first in range(0, len(wanted), _AT_ONCE):
         some = runs.correlation_id.in_(wanted[first : first + _AT_ONCE])
         not_for_this = or_(runs.last_query.is_(None), runs.last_query != query_id)
         again = update(workflow_runs).where(some, runs.finished_at.is_not(None), not_for_this)
-        count += connection.execute(again.values(**change, **terms.publication())).rowcount
+        count += connection.execute(again.values(**terms.once_more(), last_query=query_id)).rowcount
     return count

@@ -66,6 +66,10 @@ class Terms:
         """Who publishes: whoever has stored the result. If it does not come to that in time, anybody."""
         return {"publisher": self.publisher, "adoptable_at": self.now + _ADOPT_AFTER}
 
+    def once_more(self) -> dict[str, Any]:
+        """An ended run is to be published again; what was handed out before is not the acknowledgement of this."""
+        return {"published_at": None, "publish_asked": workflow_runs.c.publish_asked + 1, **self.publication()}
+
 
 def ending(result: WorkflowResultEvent, terms: Terms) -> Row:
     """The columns of a run that ends with this result, which is to be published."""
