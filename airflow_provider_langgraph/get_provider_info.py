@@ -58,6 +58,13 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "team-a-workflow-control",
                         "default": "workflow-control",
                     },
+                    "progress_topic": {
+                        "description": "The Kafka topic on which runs tell what they do, for the task's log.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "team-a-workflow-progress",
+                        "default": "workflow-progress",
+                    },
                 },
             }
         },

@@ -108,6 +108,7 @@ class RunProgress:
     def __init__(self, progress: Progress, claim: Claim) -> None:
         self._progress = progress
         self._event = claim.event
+        self._thread_id = claim.lease.thread_id
         self._rate = Rate(progress.per_second)
         self._text: dict[tuple[str, str], str] = {}
         self._told_at = time.monotonic()
@@ -120,7 +121,7 @@ class RunProgress:
         if self._progress.notices is None:
             return
         if step.status is StepStatus.RUNNING:
-            self._tell(ProgressKind.NODE_STARTED, step.node, step.agent)
+            self._tell(ProgressKind.NODE_STARTED, step.node, step.agent, {"thread_id": self._thread_id})
             return
         self.flush()
         data: dict[str, JsonValue] = {"status": step.status.value}

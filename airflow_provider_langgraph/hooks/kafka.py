@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -20,14 +22,16 @@ from airflow_provider_langgraph.exceptions import (
 from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
 from airflow_provider_langgraph.hooks.settings import checked, producer_settings
 from workflow_events import codec
-from workflow_events.control import WorkflowSupersededEvent
+from workflow_events.control import WorkflowCancelledEvent, WorkflowSupersededEvent
 from workflow_events.models import Attempt, WorkflowEvent, WorkflowEventPayload
 from workflow_events.topics import Fleet
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from airflow.providers.common.compat.sdk import Connection
     from confluent_kafka import KafkaError as ClientError
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]
 
 # confluent-kafka is imported where it is used: a DAG file that imports the operator must not load it.
 
@@ -56,10 +60,12 @@ class EndOffsets:
     """The next offset of every partition of a topic at one moment.
 
     :param cluster: id of the Kafka cluster; empty where the broker has none.
+    :param topic_id: id of the topic: another one of the same name has another. Empty where the broker has none.
     """
 
     cluster: str
     offsets: dict[int, int]
+    topic_id: str = ""
 
 
 class KafkaHook(BaseHook):
@@ -93,7 +99,9 @@ class KafkaHook(BaseHook):
 
     async def asettings(self) -> dict[str, Any]:
         """:meth:`settings` for a trigger: does not block the event loop."""
-        return self._settings_of(await self.aget_connection(self.kafka_config_id))
+        connection = await self.aget_connection(self.kafka_config_id)
+        # The official hook takes seconds to import.
+        return await asyncio.to_thread(self._settings_of, connection)
 
     def publish(self, event: WorkflowEvent, topic: str = Fleet().events) -> Delivered:
         """Publish a request and wait for its delivery report.
@@ -124,6 +132,14 @@ class KafkaHook(BaseHook):
         :raises KafkaError: as :meth:`publish`; the request itself is not affected.
         """
         return self._send(WorkflowSupersededEvent(attempt=attempt), topic, f"try {attempt.try_number} of the task")
+
+    def cancel(self, correlation_id: UUID, topic: str = Fleet().control, *, reason: str = "") -> Delivered:
+        """End a request, whether its run is still to come, waiting or under way; one that has ended stays as it is.
+
+        :raises KafkaError: as :meth:`publish`; the run goes on, to its deadline at most.
+        """
+        message = WorkflowCancelledEvent(correlation_id=correlation_id, reason=reason)
+        return self._send(message, topic, f"the cancel of request {correlation_id}")
 
     def _send(self, message: codec.Message, topic: str, what: str) -> Delivered:
         from confluent_kafka import KafkaException, Producer
@@ -170,8 +186,10 @@ class KafkaHook(BaseHook):
         :raises KafkaError: the broker or the topic cannot be reached; says why.
         """
         admin, cluster = self._connect()
-        numbers = self._partitions(admin, topic)
-        return EndOffsets(cluster, self._patiently(lambda: self._latest(admin, topic, numbers), f"read {topic}"))
+        found = self._topic(admin, topic)
+        numbers = [partition.id for partition in found.partitions]
+        offsets = self._patiently(lambda: self._latest(admin, topic, numbers), f"read {topic}")
+        return EndOffsets(cluster, offsets, str(found.topic_id or ""))
 
     def require_topics(self, *topics: str) -> None:
         """Make sure that topics exist, without creating any by asking.
@@ -180,7 +198,7 @@ class KafkaHook(BaseHook):
         """
         admin, _cluster = self._connect()
         for topic in topics:
-            self._partitions(admin, topic)
+            self._topic(admin, topic)
 
     def ensure_topics(self, fleet: Fleet | None = None) -> list[str]:
         """Create the fleet's missing topics with their defaults; return the names of those created.
@@ -257,14 +275,16 @@ class KafkaHook(BaseHook):
             servers = settings["bootstrap.servers"]
             raise KafkaError(self._cannot(f"reach {servers}", errors.explain(error.args[0]))) from error
 
-    def _partitions(self, admin: AdminClient, topic: str) -> list[int]:
+    def _topic(self, admin: AdminClient, topic: str) -> TopicDescription:
         return self._patiently(lambda: self._described(admin, topic), f"use topic {topic}")
 
-    def _described(self, admin: AdminClient, topic: str) -> list[int]:
+    def _described(self, admin: AdminClient, topic: str) -> TopicDescription:
         from confluent_kafka import TopicCollection
 
-        found = admin.describe_topics(TopicCollection([topic]), request_timeout=self.timeout)
-        return [partition.id for partition in found[topic].result().partitions]
+        found: dict[str, Future[TopicDescription]] = admin.describe_topics(
+            TopicCollection([topic]), request_timeout=self.timeout
+        )
+        return found[topic].result()
 
     def _latest(self, admin: AdminClient, topic: str, numbers: list[int]) -> dict[int, int]:
         from confluent_kafka import TopicPartition

@@ -8,8 +8,7 @@ from typing import Any
 
 from airflow_provider_langgraph.exceptions import RunCancelled
 from airflow_provider_langgraph.handle import RequestHandle
-from airflow_provider_langgraph.triggers.result import wait_for_result
-from workflow_events.results import WorkflowResultEvent
+from workflow_events.codec import Record
 
 
 class BlockingWait:
@@ -19,13 +18,13 @@ class BlockingWait:
         self._handle = handle
         self._killed = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[WorkflowResultEvent] | None = None
+        self._task: asyncio.Task[Record] | None = None
 
-    def result(self, log: Any) -> WorkflowResultEvent:
-        """Block until the reply is there.
+    def reply(self, log: Any) -> Record:
+        """Block until the reply is there, and return its record.
 
         :raises TimeoutError: none came by the deadline and its grace.
-        :raises WaitError: the results cannot be read, or the reply cannot.
+        :raises WaitError: the results cannot be read.
         :raises RunCancelled: :meth:`kill` was called.
         """
         return asyncio.run(self._wait(log))
@@ -36,9 +35,11 @@ class BlockingWait:
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
-    async def _wait(self, log: Any) -> WorkflowResultEvent:
+    async def _wait(self, log: Any) -> Record:
+        from airflow_provider_langgraph.triggers.wait import wait_for_reply
+
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(wait_for_result(self._handle, log))
+        self._task = asyncio.ensure_future(wait_for_reply(self._handle, log))
         if self._killed.is_set():
             self._task.cancel()
         try:

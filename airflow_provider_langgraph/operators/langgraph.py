@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator
 from pydantic import ValidationError
 
 from airflow_provider_langgraph.attempt import attempt_of, note_returned
@@ -14,25 +15,35 @@ from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline, s
 from airflow_provider_langgraph.exceptions import (
     KafkaError,
     KafkaSettingsError,
+    RunCancelled,
     RunTimedOut,
     SettingsError,
     WaitError,
     error_for,
 )
+from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.operators.arguments import described, one_of
 from airflow_provider_langgraph.operators.blocking import BlockingWait
-from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
+from airflow_provider_langgraph.triggers.cancel import KILLED
+from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger, record_in
 from airflow_provider_langgraph.version_compat import TaskDeferralError, TaskDeferralTimeout
-from workflow_events.errors import EncodeError, MessageTooLargeError
+from workflow_events.codec import Record, decode_result
+from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError
 from workflow_events.identity import correlation_id
 from workflow_events.models import EventSource, EventType, WorkflowEvent
 from workflow_events.results import ResultStatus, WorkflowResultEvent
-from workflow_events.topics import Fleet
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
+
+CANCEL_SECONDS = 4.0
+"""How long a task tries to tell the workers that it has given up: five seconds after SIGTERM comes SIGKILL."""
+
+# States that somebody has given to a task that is running. Unfinished ones are Airflow's own affair.
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "restarting"})
 
 SAFETY_NET = timedelta(minutes=5)
 """How long after the trigger's own limit Airflow ends the deferral: only a trigger that never ran gets there."""
@@ -59,7 +70,9 @@ class LangGraphTriggerOperator(BaseOperator):
     :param kafka_config_id: the Airflow connection, of type ``kafka``.
     :param events_topic: where requests go; None: ``[langgraph] events_topic``.
     :param results_topic: where results come; None: ``[langgraph] results_topic``.
-    :param control_topic: where a newer try says that it exists; None: ``[langgraph] control_topic``.
+    :param control_topic: where a killed task's run is ended, and a newer try says that it exists; None: ``[langgraph]
+        control_topic``.
+    :param progress_topic: where runs tell what they do, for the task's log; None: ``[langgraph] progress_topic``.
     :param on_retry: ``resume`` continues from the last checkpoint, ``restart`` begins anew.
     :param on_clear: ``restart`` begins anew, ``resume`` continues what did not succeed.
     :returns: the graph's final state as JSON.
@@ -88,6 +101,7 @@ class LangGraphTriggerOperator(BaseOperator):
         events_topic: str | None = None,
         results_topic: str | None = None,
         control_topic: str | None = None,
+        progress_topic: str | None = None,
         on_retry: Literal["resume", "restart"] = "resume",
         on_clear: Literal["restart", "resume"] = "restart",
         **kwargs: Any,
@@ -105,8 +119,9 @@ class LangGraphTriggerOperator(BaseOperator):
         self.events_topic = events_topic
         self.results_topic = results_topic
         self.control_topic = control_topic
-        self.on_retry = _one_of("on_retry", on_retry, ("resume", "restart"))
-        self.on_clear = _one_of("on_clear", on_clear, ("restart", "resume"))
+        self.progress_topic = progress_topic
+        self.on_retry = one_of("on_retry", on_retry, ("resume", "restart"))
+        self.on_clear = one_of("on_clear", on_clear, ("restart", "resume"))
         self._blocking: BlockingWait | None = None
         self._killed = False
 
@@ -116,6 +131,7 @@ class LangGraphTriggerOperator(BaseOperator):
         if not self.wait_for_completion:
             return handle.to_dict()
         if self.deferrable:
+            self._require_wanted(context, handle)
             now = datetime.now(UTC)
             self.defer(
                 trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=settled(now).isoformat()),
@@ -126,46 +142,88 @@ class LangGraphTriggerOperator(BaseOperator):
         if self._killed:
             self._blocking.kill()
         try:
-            return self._finish(context, self._blocking.result(self.log))
-        except TimeoutError:
-            raise self._silence(str(handle.correlation_id)) from None
+            return self._finish(context, self._decoded(self._blocking.reply(self.log)))
+        except TimeoutError as error:
+            raise self._silence(handle.correlation_id, str(error)) from None
+        except RunCancelled:
+            if self._killed:
+                self._cancel(handle.correlation_id, KILLED)
+            raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""
+        request = correlation_id(context["ti"].id)
         match event["kind"]:
             case "result":
-                return self._finish(context, WorkflowResultEvent.model_validate_json(event["result"]))
+                return self._finish(context, self._decoded(record_in(event)))
             case "silence":
-                raise self._silence(str(correlation_id(context["ti"].id)))
+                raise self._silence(request, event.get("error", ""))
             case "refused":
                 raise KafkaSettingsError(event["error"])
             case _:
+                self._cancel(request, "its reply cannot be waited for")
                 raise WaitError(event["error"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow when the deferral is over, also when its trigger crashed or never ran."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
-            raise RunTimedOut(
-                f"no triggerer has looked for the reply to request {correlation_id(context['ti'].id)} by its deadline: "
-                f"is a triggerer running?"
-            ) from error
-        except TaskDeferralError as error:
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            request = correlation_id(context["ti"].id)
+            self._cancel(request, "nobody waits for its reply any more")
+            if isinstance(error, TaskDeferralTimeout):
+                raise RunTimedOut(
+                    f"no triggerer has looked for the reply to request {request} by its deadline: is a triggerer "
+                    f"running?"
+                ) from error
             raise WaitError(f"the trigger that waited for the reply failed: {error}; its log says more") from error
 
     def on_kill(self) -> None:
-        """Called by Airflow when the task's process is told to end."""
+        """Called by Airflow when the task's process is told to end; :meth:`execute` goes on meanwhile."""
         self._killed = True
         if self._blocking is not None:
             self._blocking.kill()
+
+    def _require_wanted(self, context: Context, handle: RequestHandle) -> None:
+        """A task that was killed between publishing and deferring has no trigger yet that could end its agent.
+
+        :raises RunCancelled: it was; the run is cancelled.
+        """
+        ti = context["ti"]
+        map_index = -1 if ti.map_index is None else ti.map_index
+        state: Any = None
+        try:
+            found = ti.get_task_states(ti.dag_id, map_index=map_index, task_ids=[ti.task_id], run_ids=[ti.run_id])
+            state = found.get(ti.run_id, {}).get(ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}")
+        except Exception as error:  # noqa: BLE001 - then it is told by on_kill alone
+            self.log.debug("Cannot ask for the task's state: %s", error)
+        if self._killed or str(getattr(state, "value", state)) in _ENDED:
+            self._cancel(handle.correlation_id, KILLED)
+            raise RunCancelled(f"the task was killed before it waited for request {handle.correlation_id}")
+
+    def _cancel(self, request: UUID, reason: str) -> None:
+        from airflow_provider_langgraph.hooks.kafka import KafkaHook
+
+        try:
+            hook = KafkaHook(self.kafka_config_id, timeout=CANCEL_SECONDS)
+            hook.cancel(request, configured_topic("control", self.control_topic), reason=reason)
+        except Exception as error:  # noqa: BLE001 - why the task ends matters more
+            self.log.warning("Request %s could not be cancelled, it runs to its deadline at most: %s", request, error)
+        else:
+            self.log.info("Cancelled request %s: %s", request, reason)
+
+    def _decoded(self, record: Record) -> WorkflowResultEvent:
+        try:
+            return decode_result(record)
+        except DecodeError as error:
+            raise WaitError(f"the reply cannot be read: {error}") from error
 
     def _publish(self, context: Context) -> RequestHandle:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
         hook = KafkaHook(self.kafka_config_id)
-        events = self.events_topic or conf.get("langgraph", "events_topic", fallback=Fleet().events)
-        results = self.results_topic or conf.get("langgraph", "results_topic", fallback=Fleet().results)
+        events = configured_topic("events", self.events_topic)
+        results = configured_topic("results", self.results_topic)
         event = self._event(context)
         hook.require_topics(events)
         # Before the request is out: the reply cannot lie before these, however fast the agent is.
@@ -193,13 +251,18 @@ class LangGraphTriggerOperator(BaseOperator):
             cluster=ends.cluster,
             start_offsets=ends.offsets,
             deadline=event.deadline or datetime.now(UTC),
+            results_topic_id=ends.topic_id,
+            control_topic=configured_topic("control", self.control_topic),
+            progress_topic=configured_topic("progress", self.progress_topic),
+            asked_at=event.timestamp,
+            thread_id=event.thread_id,
         )
 
     def _announce(self, hook: KafkaHook, event: WorkflowEvent) -> None:
         """A full fleet takes no request in and would not hear of this try: what an older one left would go on."""
         if event.attempt is None or event.attempt.try_number < 2:
             return
-        control = self.control_topic or conf.get("langgraph", "control_topic", fallback=Fleet().control)
+        control = configured_topic("control", self.control_topic)
         try:
             hook.require_topics(control)
             hook.announce(event.attempt, control)
@@ -227,7 +290,7 @@ class LangGraphTriggerOperator(BaseOperator):
         try:
             return WorkflowEvent.model_validate(fields)
         except ValidationError as error:
-            raise SettingsError(_describe(error)) from error
+            raise SettingsError(described(error)) from error
 
     def _finish(self, context: Context, result: WorkflowResultEvent) -> Any:
         if result.status is not ResultStatus.SUCCESS:
@@ -243,36 +306,10 @@ class LangGraphTriggerOperator(BaseOperator):
         )
         return result.result
 
-    def _silence(self, request: str) -> RunTimedOut:
+    def _silence(self, request: UUID, why: str) -> RunTimedOut:
+        self._cancel(request, "no reply came by its deadline")
+        cause = f" Its results could not be read: {why}." if why else ""
         return RunTimedOut(
-            f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more: is a "
+            f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more.{cause} Is a "
             f"langgraph-worker running for this events topic? Its log, or the dead-letter topic, says more"
         )
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-    return value
-
-
-# The wire's names of what the author calls by the operator's.
-_ARGUMENTS = {("payload", "data"): "input"}
-
-
-def _describe(error: ValidationError) -> str:
-    """The first problem in the operator's words: which argument, where in it, what, and the remedy."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = [str(part) for part in first["loc"] if not str(part).startswith(("dict[", "list[", "nullable"))]
-    for wire, argument in _ARGUMENTS.items():
-        if tuple(place[: len(wire)]) == wire:
-            place = [argument, *place[len(wire) :]]
-    remedy = ""
-    if place == ["input"]:
-        remedy = (
-            ". It must be a mapping. A template renders to text: pass another task's output as it is, or a mapping "
-            "with templates inside"
-        )
-    elif place and place[0] == "input":
-        remedy = ". It must be JSON: convert dates and numbers of numpy, make lists of tuples and of mapped outputs"
-    return f"{'.'.join(place) or 'the request'}: {first['msg']}{remedy}"

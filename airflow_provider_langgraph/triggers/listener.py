@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
-from airflow_provider_langgraph.triggers.poll import Outcome, PollThread, Register, Unregister
+from airflow_provider_langgraph.triggers.control_sender import control_sender, key_of_settings
+from airflow_provider_langgraph.triggers.desk import Register, Unregister
+from airflow_provider_langgraph.triggers.poll import Outcome, PollThread
 from workflow_events.codec import Record
+from workflow_events.control import WorkflowQueryEvent
+from workflow_events.topics import Fleet
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 50
+"""Waiters that are woken in one turn of the event loop. Each has work to do then, and others want their turn too."""
 
 
 class ResultListener:
@@ -26,9 +33,11 @@ class ResultListener:
 
     def __init__(self, settings: dict[str, Any], topic: str) -> None:
         self._loop = asyncio.get_running_loop()
+        self._settings = settings
         self._waiters: dict[bytes, list[asyncio.Future[Record]]] = {}
+        self._replies: deque[tuple[bytes, Record]] = deque()
         self._failed: WaitError | None = None
-        self._thread = PollThread(settings, topic, self._deliver)
+        self._thread = PollThread(settings, topic, self._deliver, self._ask)
         self._thread.start()
         self.users = 0
 
@@ -54,7 +63,15 @@ class ResultListener:
         key = str(handle.correlation_id).encode()
         self._waiters.setdefault(key, []).append(future)
         future.add_done_callback(lambda done: self._left(key, done))
-        self._thread.send(Register(key, handle.start_offsets, handle.cluster))
+        self._thread.send(
+            Register(
+                key,
+                handle.start_offsets,
+                handle.cluster,
+                handle.results_topic_id,
+                handle.control_topic or Fleet().control,
+            )
+        )
         return future
 
     def close(self) -> None:
@@ -73,6 +90,10 @@ class ResultListener:
         if not futures:
             self._waiters.pop(key, None)
 
+    def _ask(self, topic: str, query: WorkflowQueryEvent) -> None:
+        what = f"the query for {len(query.correlation_ids)} results"
+        control_sender(self._settings).send(topic, query, what)
+
     def _deliver(self, outcome: Outcome) -> None:
         try:
             self._loop.call_soon_threadsafe(self._settle, outcome)
@@ -80,12 +101,20 @@ class ResultListener:
             self._thread.stop()
 
     def _settle(self, outcome: Outcome) -> None:
-        for key, record in outcome.replies:
+        if not self._replies and outcome.replies:
+            self._loop.call_soon(self._wake)
+        self._replies.extend(outcome.replies)
+        if outcome.fatal is not None:
+            self._fail(outcome.fatal)
+
+    def _wake(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._replies))):
+            key, record = self._replies.popleft()
             for future in self._waiters.pop(key, ()):
                 if not future.done():
                     future.set_result(record)
-        if outcome.fatal is not None:
-            self._fail(outcome.fatal)
+        if self._replies:
+            self._loop.call_soon(self._wake)
 
     def _fail(self, error: WaitError) -> None:
         self._failed = error
@@ -94,7 +123,7 @@ class ResultListener:
             for future in futures:
                 if not future.done():
                     # An exception object per waiter: each gets a traceback of its own.
-                    future.set_exception(WaitError(str(error)))
+                    future.set_exception(type(error)(str(error)))
 
 
 _listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ResultListener] = {}
@@ -106,8 +135,7 @@ async def shared_listener(settings: dict[str, Any], topic: str) -> AsyncIterator
 
     :param settings: librdkafka settings of the connection.
     """
-    plain = {name: value for name, value in settings.items() if not callable(value)}
-    key = (asyncio.get_running_loop(), topic, json.dumps(plain, sort_keys=True, default=str))
+    key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
     listener = _listeners.get(key)
     if listener is None or listener.failed:
         listener = _listeners[key] = ResultListener(settings, topic)

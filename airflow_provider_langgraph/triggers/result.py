@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_langgraph.deadline import GRACE, LEAST_WAIT, LONGEST_SETTLE
+from airflow_provider_langgraph.deadline import LONGEST_SETTLE
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
+from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
-from workflow_events.errors import DecodeError
-from workflow_events.results import WorkflowResultEvent
+from airflow_provider_langgraph.triggers import cancel
+from workflow_events import headers
+from workflow_events.codec import Record
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # confluent-kafka comes in with the listener, which is imported only where a trigger runs: the operator's module, and
 # with it every DAG file, imports this one.
 
-LOOK_SECONDS = 30.0
-"""How often a waiting trigger looks whether the listener has trouble to tell of."""
+_WAIT = "airflow_provider_langgraph.triggers.wait"
+
+MOST_BYTES = 4 * 1024 * 1024
+"""The largest reply that a trigger passes on: Airflow packs it on the event loop that all triggers share, and stores it
+in its database. Workers send none above 1,000,000 bytes unless they are told to."""
 
 
-class Reply(dict[str, str]):
+class Reply(dict[str, Any]):
     """The event's payload. Airflow logs every event; the repr of this one shows no result, which may be secret.
 
     ``kind`` is one of
 
-    - ``result``: ``result`` is the :class:`~workflow_events.WorkflowResultEvent` as a JSON text, because Airflow would
-      read keys such as ``__type`` of a mapping as its own; ``correlation_id`` and ``status`` are what the log shows;
-    - ``silence``: no reply came by the deadline and its grace;
+    - ``result``: ``result`` is the text of the reply as it came, undecoded, which names ``topic``, ``partition`` and
+      ``offset``; ``correlation_id`` and ``bytes`` are what the log shows besides;
+    - ``silence``: no reply came by the deadline and its grace; ``error`` may say why none could be read;
     - ``broken``: the reply cannot be waited for or cannot be read, ``error`` says why; a retry can help;
     - ``refused``: the connection's settings are wrong, ``error`` says how; a retry cannot help.
     """
@@ -60,83 +71,94 @@ class WorkflowResultTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        handle = RequestHandle.from_dict(self.handle)
+        handle = self._handle()
+        cancel.note_runner(self.task_instance)
         self.log.info(
-            "Waiting for the reply to request %s on %s until %s",
+            "Waiting for the reply to request %s on %s until %s (thread %s)",
             handle.correlation_id,
             handle.results_topic,
             handle.deadline.isoformat(timespec="seconds"),
+            handle.thread_id or "of its own",
         )
-        reply = await self._reply(handle)
-        early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
-        await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
+        try:
+            reply = await self._reply(handle)
+            early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
+            await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
+        except asyncio.CancelledError:
+            if not cancel.TELLS_OF_KILLS and cancel.is_cancelled_from_outside():
+                cancel.cancel_unless_deferred(handle, self.task_instance)
+            raise
         yield TriggerEvent(reply)
 
+    async def on_kill(self) -> None:
+        """Called by Airflow (3.3 and newer) when the task was killed, cleared or marked while it waited.
+
+        Called by mistake, too, when another triggerer has taken this trigger over: then nothing is cancelled.
+        """
+        cancel.cancel_unless_deferred(self._handle(), self.task_instance)
+
+    def _handle(self) -> RequestHandle:
+        """The handle; what a task deferred by an older version does not name is the configured one."""
+        handle = RequestHandle.from_dict(self.handle)
+        return replace(
+            handle,
+            control_topic=configured_topic("control", handle.control_topic),
+            progress_topic=configured_topic("progress", handle.progress_topic),
+        )
+
     async def _reply(self, handle: RequestHandle) -> Reply:
+        wait = await _loaded()
         try:
-            result = await wait_for_result(handle, self.log)
-        except TimeoutError:
-            return Reply(kind="silence")
+            record = await wait.wait_for_reply(handle, self.log)
+        except TimeoutError as error:
+            return Reply(kind="silence", error=str(error))
         except KafkaSettingsError as error:
             return Reply(kind="refused", error=str(error))
         except WaitError as error:
             return Reply(kind="broken", error=str(error))
-        return Reply(
-            kind="result",
-            correlation_id=str(result.correlation_id),
-            status=result.status.value,
-            result=result.model_dump_json(),
-        )
+        return reply_of(record, str(handle.correlation_id))
 
 
-async def wait_for_result(handle: RequestHandle, log: Any) -> WorkflowResultEvent:
-    """The reply to a request.
+async def _loaded() -> ModuleType:
+    """The module that waits. It takes a moment to import, and other triggers want the event loop meanwhile."""
+    if _WAIT in sys.modules:
+        return sys.modules[_WAIT]
+    return await asyncio.to_thread(importlib.import_module, _WAIT)
 
-    :param log: the waiter's own logger: lines of a shared listener would not reach the task's log.
-    :raises TimeoutError: none came by the deadline and its grace.
-    :raises WaitError: the results cannot be read, or the reply cannot.
-    :raises KafkaSettingsError: the connection cannot be used.
-    """
-    from airflow_provider_langgraph.triggers.listener import shared_listener
-    from workflow_events.codec import decode_result
 
-    # A trigger may start after the deadline, when the reply has long been there.
-    ends = max(handle.deadline + GRACE, datetime.now(UTC) + LEAST_WAIT)
-    settings = await _settings(handle.kafka_config_id, ends, log)
-    async with shared_listener(settings, handle.results_topic) as listener:
-        reply = listener.wait(handle)
-        told: str | None = None
-        try:
-            while not reply.done():
-                left = (ends - datetime.now(UTC)).total_seconds()
-                if left <= 0:
-                    raise TimeoutError
-                await asyncio.wait({reply}, timeout=min(left, LOOK_SECONDS))
-                if listener.trouble != told and not reply.done():
-                    told = listener.trouble
-                    log.warning("Waiting on: %s", told or f"{handle.results_topic} can be read again")
-            record = reply.result()
-        finally:
-            reply.cancel()
+def reply_of(record: Record, correlation_id: str) -> Reply:
+    """The payload that carries a record to its task. Nothing is parsed here: that is its task's affair."""
+    value = record.value or b""
+    if len(value) > MOST_BYTES:
+        why = f"it has {len(value)} bytes, and a trigger passes on {MOST_BYTES} at most: return a reference instead"
+        return Reply(kind="broken", error=f"the reply at {record.where} cannot be passed on: {why}")
     try:
-        return decode_result(record)
-    except DecodeError as error:
-        raise WaitError(f"the reply to request {handle.correlation_id} cannot be read: {error}") from error
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        return Reply(kind="broken", error=f"the reply at {record.where} cannot be read: it is not UTF-8: {error}")
+    if "\0" in text:  # no JSON, and databases refuse it: the whole triggerer would fail with it
+        return Reply(kind="broken", error=f"the reply at {record.where} cannot be read: it holds a zero byte")
+    return Reply(
+        kind="result",
+        correlation_id=correlation_id,
+        bytes=len(value),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        schema=headers.value_of(record.headers, headers.SCHEMA_VERSION) or "",
+        result=text,
+    )
 
 
-async def _settings(kafka_config_id: str, ends: datetime, log: Any) -> dict[str, Any]:
-    """The connection's settings; whoever keeps connections may be away for a while, a healthy wait survives that."""
-    from airflow_provider_langgraph.hooks.kafka import KafkaHook
-
-    pause = 1.0
-    while True:
-        try:
-            return await KafkaHook(kafka_config_id).asettings()
-        except KafkaSettingsError:
-            raise
-        except Exception as error:
-            if (datetime.now(UTC) + timedelta(seconds=pause)) >= ends:
-                raise WaitError(f"Airflow connection {kafka_config_id!r} cannot be read: {error}") from error
-            log.warning("Airflow connection %r cannot be read, trying again: %s", kafka_config_id, error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LOOK_SECONDS)
+def record_in(event: dict[str, Any]) -> Record:
+    """The record that :func:`reply_of` packed, in the task's process; or the result alone, of an older version."""
+    found: list[tuple[str, bytes | str | None]] = [(headers.CORRELATION_ID, event["correlation_id"].encode())]
+    if event.get("schema"):
+        found.append((headers.SCHEMA_VERSION, event["schema"].encode()))
+    return Record(
+        event.get("topic", "?"),
+        event.get("partition", -1),
+        event.get("offset", -1),
+        event["result"].encode(),
+        found,
+    )

@@ -6,16 +6,18 @@ Belongs to one thread, like every consumer of confluent-kafka.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from airflow_provider_langgraph.hooks.broker_errors import explain, with_errors
+from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
 from airflow_provider_langgraph.hooks.settings import listener_settings
 from workflow_events import headers
 from workflow_events.codec import Record
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
+    from confluent_kafka.admin import AdminClient
 
 log = logging.getLogger(__name__)
 
@@ -25,36 +27,69 @@ BATCH = 1000
 CALL_SECONDS = 2.0
 
 
-class TopicReader:
-    """Reads a topic from given offsets, without a group.
+class Reader(Protocol):
+    """What a listener needs of a topic. Every call that asks the broker may raise ``confluent_kafka.KafkaException``.
 
-    :param settings: librdkafka settings of the connection.
     :ivar next: by partition, the offset of the record that comes next.
-    :ivar cluster: the Kafka cluster's id, once it has answered.
+    :ivar cluster: the Kafka cluster's id, once it has answered; empty where it has none.
+    :ivar topic_id: which topic of that name it is, as of the last :meth:`partitions`; empty where the broker has none.
+    :ivar errors: what the client heard of its broker.
     :ivar refusals: by partition, why the broker does not let us read it; until it does.
-    :ivar lost: partitions whose next record is gone; :meth:`recover_lost` goes on from what is there.
+    :ivar lost: partitions whose next record is gone; whoever reads decides where to go on.
     """
 
-    def __init__(self, settings: dict[str, Any], topic: str) -> None:
+    next: dict[int, int]
+    cluster: str
+    topic_id: str
+    errors: BrokerErrors
+    refusals: dict[int, str]
+    lost: set[int]
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions."""
+
+    def watermarks(self, partition: int) -> tuple[int, int]:
+        """The first offset that is there, and the one after the last."""
+
+    def stand_at(self, offsets: dict[int, int]) -> None:
+        """Read on from these offsets; partitions that are not named are left as they are."""
+
+    def read(self, seconds: float) -> Sequence[Message]:
+        """Up to a batch of records; empty when none came within ``seconds``. Errors are noted, never raised."""
+
+    def skip_gaps(self) -> None:
+        """Move :attr:`next` over offsets that hold no record (transaction markers), as the consumer has."""
+
+    def close(self) -> None:
+        """Let go of the topic."""
+
+
+class TopicReader(Reader):
+    """Reads a topic of Kafka, without a group.
+
+    :param settings: librdkafka settings of the connection.
+    :param further: settings of this reader's own.
+    """
+
+    def __init__(self, settings: dict[str, Any], topic: str, **further: Any) -> None:
         from confluent_kafka import Consumer
 
         self.topic = topic
-        self.next: dict[int, int] = {}
+        self.next = {}
         self.cluster = ""
+        self.topic_id = ""
         configured, self.errors = with_errors(listener_settings(settings))
-        self.lost: set[int] = set()
-        self.refusals: dict[int, str] = {}
-        self._consumer = Consumer(configured, logger=log)
+        self.lost = set()
+        self.refusals = {}
+        self._settings = settings | {"error_cb": configured["error_cb"]}
+        self._consumer = Consumer(configured | further, logger=log)
+        self._admin: AdminClient | None = None
 
     def close(self) -> None:
-        """Let go of the consumer."""
         self._consumer.close()
+        self._admin = None
 
     def partitions(self) -> list[int]:
-        """The topic's partitions, asked of the broker.
-
-        :raises confluent_kafka.KafkaException: no answer, no such topic, not allowed.
-        """
         from confluent_kafka import KafkaException
 
         metadata = self._asked(lambda: self._consumer.list_topics(self.topic, timeout=CALL_SECONDS))
@@ -62,18 +97,68 @@ class TopicReader:
         if found.error is not None:
             raise KafkaException(found.error)
         self.cluster = metadata.cluster_id or ""
+        self.topic_id = self._asked(self._identity)
         return sorted(found.partitions)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
-        """The first offset that is there, and the one after the last, asked of the broker.
-
-        :raises confluent_kafka.KafkaException: no answer.
-        """
         from confluent_kafka import TopicPartition
 
         place = TopicPartition(self.topic, partition)
         low, high = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=CALL_SECONDS))
         return low, high
+
+    def stand_at(self, offsets: dict[int, int]) -> None:
+        from confluent_kafka import TopicPartition
+
+        self.next |= offsets
+        self.lost -= offsets.keys()
+        self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in self.next.items()])
+
+    def read(self, seconds: float) -> list[Message]:
+        first = self._consumer.poll(seconds)
+        if first is None:
+            return []
+        # consume() alone would wait for a full batch; after a poll() it only takes what is there already.
+        records = []
+        for message in (first, *self._consumer.consume(BATCH - 1, 0)):
+            if message.error() is None:
+                self.next[cast("int", message.partition())] = cast("int", message.offset()) + 1
+                records.append(message)
+            else:
+                self._note_error(message)
+        if self.refusals:
+            for message in records:
+                self.refusals.pop(message.partition() or 0, None)
+        return records
+
+    def skip_gaps(self) -> None:
+        from confluent_kafka import TopicPartition
+
+        for place in self._consumer.position([TopicPartition(self.topic, number) for number in self.next]):
+            self.next[place.partition] = max(self.next[place.partition], place.offset)
+
+    def offsets_at(self, instant: datetime, partitions: Sequence[int]) -> dict[int, int]:
+        """By partition, the first offset written at or after an instant; a partition without one is missing.
+
+        :raises confluent_kafka.KafkaException: no answer.
+        """
+        from confluent_kafka import TopicPartition
+
+        at = int(instant.timestamp() * 1000)
+        wanted = [TopicPartition(self.topic, number, at) for number in partitions]
+        found = self._asked(lambda: self._consumer.offsets_for_times(wanted, timeout=CALL_SECONDS))
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def _identity(self) -> str:
+        """The topic's id. A consumer reads on in a topic that was created anew as if nothing had happened, and says
+        nothing (librdkafka 2.16), so it has to be asked for.
+        """
+        from confluent_kafka import TopicCollection
+        from confluent_kafka.admin import AdminClient
+
+        self._admin = self._admin or AdminClient(self._settings, logger=log)
+        found = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=CALL_SECONDS)
+        return str(found[self.topic].result().topic_id or "")
 
     def _asked(self, call: Callable[[], _T]) -> _T:
         from confluent_kafka import KafkaException
@@ -82,68 +167,9 @@ class TopicReader:
             return call()
         except KafkaException:
             self._consumer.poll(0)  # why it failed is told to error_cb, which only poll() serves
+            if self._admin is not None:
+                self._admin.poll(0)
             raise
-
-    def stand_at(self, offsets: dict[int, int]) -> None:
-        """Read on from these offsets; partitions that are not named are left as they are."""
-        from confluent_kafka import TopicPartition
-
-        self.next |= offsets
-        self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in self.next.items()])
-
-    def stand_at_end(self) -> None:
-        """Read what is written from now on.
-
-        :raises confluent_kafka.KafkaException: no answer, no such topic, not allowed.
-        """
-        self.stand_at({number: self.watermarks(number)[1] for number in self.partitions()})
-
-    def read(self, seconds: float) -> list[Message]:
-        """Up to a batch of records; empty when none came within ``seconds``. Errors are handled here."""
-        first = self._consumer.poll(seconds)
-        if first is None:
-            return []
-        # consume() alone would wait for a full batch; after a poll() it only takes what is there already.
-        records = []
-        for message in (first, *self._consumer.consume(BATCH - 1, 0)):
-            if message.error() is None:
-                partition = message.partition() or 0
-                self.next[partition] = (message.offset() or 0) + 1
-                self.refusals.pop(partition, None)
-                records.append(message)
-            else:
-                self._note_error(message)
-        return records
-
-    def skip_gaps(self) -> None:
-        """Move :attr:`next` over offsets that hold no record (transaction markers), as the consumer has."""
-        from confluent_kafka import TopicPartition
-
-        for place in self._consumer.position([TopicPartition(self.topic, number) for number in self.next]):
-            self.next[place.partition] = max(self.next[place.partition], place.offset)
-
-    def recover_lost(self) -> dict[int, int]:
-        """Go on from what is there where retention has overtaken us, or the topic was created anew.
-
-        Return the partitions that moved, with their new offsets.
-
-        :raises confluent_kafka.KafkaException: no answer; call again.
-        """
-        if not self.lost:
-            return {}
-        moved = {partition: self.watermarks(partition)[0] for partition in sorted(self.lost)}
-        for partition, low in moved.items():
-            log.warning(
-                "%s[%d]: offset %s is gone, reading on from %d",
-                self.topic,
-                partition,
-                self.next.get(partition),
-                low,
-                extra={"action": "offset_gone"},
-            )
-        self.lost.clear()
-        self.stand_at(moved)
-        return moved
 
     def _note_error(self, message: Message) -> None:
         error = message.error()
@@ -162,7 +188,7 @@ class Ends:
     :ivar trouble: why the broker gave no answer; None while it has.
     """
 
-    def __init__(self, reader: TopicReader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._known: dict[int, int] = {}
         self.trouble: str | None = None
@@ -179,29 +205,25 @@ class Ends:
         return partition in self._known and offset > self._known[partition]
 
 
-def headers_of(message: Message) -> list[tuple[str, bytes | str | None]]:
-    """A message's headers; the client types them for producing, where a dict would do as well."""
-    try:
-        return cast("list[tuple[str, bytes | str | None]]", message.headers() or [])
-    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8, which none of ours is
-        return []
-
-
-def key_of(message: Message) -> bytes | None:
+def correlation_id_in(found: Sequence[tuple[str, bytes | str | None]]) -> bytes | None:
     """The correlation id in a message's headers, undecoded; None when it has none."""
-    for name, value in reversed(headers_of(message)):
+    for name, value in reversed(found):
         if name == headers.CORRELATION_ID:
             return value if isinstance(value, bytes) else None
     return None
 
 
-def record_of(message: Message, cluster: str) -> Record:
-    """A consumer's message in the form that the codec reads."""
-    return Record(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        value=message.value(),
-        headers=headers_of(message),
-        cluster=cluster,
+def keyed(message: Message, cluster: str) -> tuple[bytes, Record] | None:
+    """A message as the codec reads it, under its correlation id; None if it has none that can be read."""
+    try:
+        # The client types headers for producing, where a dict would do as well.
+        found = cast("list[tuple[str, bytes | str | None]]", message.headers() or [])
+    except (SystemError, UnicodeDecodeError):  # a header's name is not UTF-8, which none of ours is
+        return None
+    key = correlation_id_in(found)
+    if key is None:
+        return None
+    record = Record(
+        message.topic() or "", message.partition() or 0, message.offset() or 0, message.value(), found, cluster=cluster
     )
+    return key, record

@@ -7,23 +7,59 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_langgraph import attempt
 from airflow_provider_langgraph.exceptions import (
     FinalRunRejected,
     KafkaError,
     KafkaSettingsError,
+    RunCancelled,
     RunFailed,
     RunTimedOut,
     SettingsError,
     WaitError,
 )
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+from airflow_provider_langgraph.triggers.result import reply_of
 from workflow_events import WorkflowResultEvent
+from workflow_events.codec import Record, encode
 from workflow_events.identity import correlation_id, task_key
 
 TI_ID = UUID("019a0000-0000-7000-8000-000000000001")
 NOW = datetime.now(UTC)
+
+
+class Hook:
+    """A hook that only takes note."""
+
+    def __init__(self, missing=()):
+        self.missing = missing
+        self.calls = []
+
+    def require_topics(self, *topics):
+        if set(topics) & set(self.missing):
+            raise KafkaError(f"no topic {topics}")
+
+    def end_offsets(self, topic):
+        return SimpleNamespace(cluster="c", offsets={0: 7}, topic_id="t")
+
+    def publish(self, event, topic):
+        self.calls.append((topic, event.attempt.try_number))
+
+    def announce(self, attempt, topic):
+        self.calls.append((topic, attempt.try_number))
+
+    def cancel(self, request, topic, *, reason):
+        self.require_topics(topic)
+        self.calls.append((topic, request))
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    hook = Hook()
+    monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", lambda *_, **__: hook)
+    return hook
 
 
 class StateStore(dict):
@@ -154,8 +190,12 @@ class TestArguments:
 
 
 def fired(status, **fields):
-    result = reply(status, **fields)
-    return {"kind": "result", "result": result.model_dump_json()}
+    return packed(reply(status, **fields))
+
+
+def packed(result):
+    message = encode(result)
+    return reply_of(Record("results", 0, 7, message.value, message.headers), str(result.correlation_id))
 
 
 def reply(status, **fields):
@@ -169,6 +209,7 @@ def reply(status, **fields):
     )
 
 
+@pytest.mark.usefixtures("hook")
 class TestAnswer:
     @pytest.mark.parametrize(
         ("airflows", "error", "says"),
@@ -183,8 +224,8 @@ class TestAnswer:
 
     def test_a_result_may_hold_what_airflow_would_read_as_its_own(self):
         odd = {"__type": "datetime", "__var": 5}
-        event = reply("success").model_copy(update={"result": odd}).model_dump_json()
-        assert operator().execute_complete(context(), {"kind": "result", "result": event}) == odd
+        event = packed(reply("success").model_copy(update={"result": odd}))
+        assert operator().execute_complete(context(), event) == odd
 
     def test_the_return_value_is_the_result(self):
         assert operator().execute_complete(context(), fired("success")) == {"answer": 42}
@@ -194,7 +235,7 @@ class TestAnswer:
         [
             (fired("failure", error="boom"), RunFailed, "boom"),
             (fired("error", error="no such graph"), FinalRunRejected, "no such graph"),
-            ({"kind": "silence"}, RunTimedOut, "is a langgraph-worker running"),
+            ({"kind": "silence"}, RunTimedOut, "Is a langgraph-worker running"),
             ({"kind": "broken", "error": "cannot read"}, WaitError, "cannot read"),
             ({"kind": "refused", "error": "acks = 0"}, KafkaSettingsError, "acks = 0"),
         ],
@@ -224,32 +265,11 @@ def test_a_dag_file_loads_no_kafka_client_and_little_else():
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-class Hook:
-    """A hook that only takes note."""
-
-    def __init__(self, missing=()):
-        self.missing = missing
-        self.calls = []
-
-    def require_topics(self, *topics):
-        if set(topics) & set(self.missing):
-            raise KafkaError(f"no topic {topics}")
-
-    def end_offsets(self, topic):
-        return SimpleNamespace(cluster="c", offsets={0: 7})
-
-    def publish(self, event, topic):
-        self.calls.append((topic, event.attempt.try_number))
-
-    def announce(self, attempt, topic):
-        self.calls.append((topic, attempt.try_number))
-
-
 class TestAnnouncement:
     @pytest.fixture
     def publish(self, monkeypatch):
         def publish(hook, try_number, **fields):
-            monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", lambda connection: hook)
+            monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", lambda *_, **__: hook)
             return operator(**fields)._publish(context(try_number=try_number))
 
         return publish
@@ -268,3 +288,72 @@ class TestAnnouncement:
         hook = Hook(missing=["workflow-control"])
         assert publish(hook, 2).start_offsets == {0: 7}
         assert hook.calls == [("workflow-events", 2)]
+
+
+REQUEST = correlation_id(TI_ID)
+
+
+class TestGivingUp:
+    """What nobody waits for any more must not go on."""
+
+    @pytest.mark.parametrize("airflows", [{"error": "Trigger timeout"}, {"error": "Trigger failure"}])
+    def test_a_deferral_that_airflow_ended(self, hook, airflows):
+        with pytest.raises((RunTimedOut, WaitError)):
+            operator(control_topic="steer").resume_execution("__fail__", airflows, context())
+        assert hook.calls == [("steer", REQUEST)]
+
+    @pytest.mark.parametrize("kind", ["silence", "broken"])
+    def test_a_wait_that_came_to_nothing(self, hook, kind):
+        with pytest.raises((RunTimedOut, WaitError)):
+            operator().execute_complete(context(), {"kind": kind, "error": "why"})
+        assert hook.calls == [("workflow-control", REQUEST)]
+
+    def test_an_agent_that_answered_is_left_alone(self, hook):
+        with pytest.raises(RunFailed):
+            operator().execute_complete(context(), fired("failure"))
+        assert hook.calls == []
+
+    @pytest.mark.parametrize("state", ["failed", "success", "restarting", "skipped"])
+    def test_a_task_that_was_killed_between_publishing_and_deferring(self, hook, state):
+        seen = context(get_task_states=lambda *_, **__: {"run_1": {"agent": state}})
+        with pytest.raises(RunCancelled, match="killed before it waited"):
+            operator().execute(seen)
+        assert hook.calls == [("workflow-events", 1), ("workflow-control", REQUEST)]
+
+    def test_one_that_was_told_by_a_signal(self, hook):
+        killed = operator()
+        hook.publish = lambda *_: killed.on_kill()
+        with pytest.raises(RunCancelled):
+            killed.execute(context())
+        assert hook.calls == [("workflow-control", REQUEST)]
+
+    @pytest.mark.parametrize("states", [{"run_1": {"agent": "running"}}, {}])
+    def test_one_that_goes_on_defers(self, hook, states):
+        with pytest.raises(TaskDeferred):
+            operator().execute(context(get_task_states=lambda *_, **__: states))
+        assert hook.calls == [("workflow-events", 1)]
+
+    def test_a_mapped_task_is_asked_for_by_its_own_name(self, hook):
+        states = {"run_1": {"agent_3": "failed", "agent": "running"}}
+        with pytest.raises(RunCancelled):
+            operator().execute(context(map_index=3, get_task_states=lambda *_, **__: states))
+
+    def test_a_cancel_that_cannot_be_sent_hides_no_error(self, hook):
+        hook.missing = ["workflow-control"]
+        with pytest.raises(RunTimedOut, match="Its results could not be read: no broker"):
+            operator().execute_complete(context(), {"kind": "silence", "error": "no broker"})
+        assert hook.calls == []
+
+    def test_an_event_of_an_older_version_is_understood(self, hook):
+        old = {
+            "kind": "result",
+            "correlation_id": str(REQUEST),
+            "status": "success",
+            "result": reply("success").model_dump_json(),
+        }
+        assert operator().execute_complete(context(), old) == {"answer": 42}
+
+    def test_a_reply_that_cannot_be_read_names_its_place(self, hook):
+        event = fired("success") | {"result": "{}"}
+        with pytest.raises(WaitError, match=r"results\[0\]@7"):
+            operator().execute_complete(context(), event)

@@ -1,0 +1,369 @@
+"""Who waits for which reply, what was read already, and what has to be read back or asked for again.
+
+The bookkeeping of a listener around one reader, without a thread of its own: :mod:`.poll` drives it in the product, a
+state machine in the tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from airflow_provider_langgraph.triggers.backfill import MOST_RECORDS, Need, Passed
+from airflow_provider_langgraph.triggers.inquiry import Inquiries
+from airflow_provider_langgraph.triggers.seen import SeenResults
+from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, keyed
+from workflow_events.codec import Record
+from workflow_events.control import WorkflowQueryEvent
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+HOUSEKEEPING_SECONDS = 10.0
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 10.0
+
+Replies = list[tuple[bytes, Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A waiter has come.
+
+    :param key: the correlation id as it stands in the header.
+    :param start: where its reply can lie at the earliest, by partition; a missing partition means from its start.
+    :param cluster, topic_id: the Kafka cluster and the topic that ``start`` is about; empty where unknown.
+    :param control_topic: where the workers can be asked to publish the reply again.
+    """
+
+    key: bytes
+    start: Mapping[int, int]
+    cluster: str = ""
+    topic_id: str = ""
+    control_topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unregister:
+    """A waiter has left."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A read back has found replies."""
+
+    replies: dict[bytes, Record]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """A read back has ended.
+
+    :param passed: None if it could not read everything.
+    :param error: why.
+    """
+
+    passed: Passed | None
+    error: str
+
+
+Command = Register | Unregister | Found | ReadBack
+
+
+class RunningBackfill(Protocol):
+    """A read back that is under way."""
+
+    def join_in(self, key: bytes, need: Need) -> None:
+        """Let it look for one more reply."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+
+StartBackfill = Callable[[dict[bytes, Need], dict[int, int], SeenResults], RunningBackfill]
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """One correlation id that is waited for, by one or more.
+
+    :ivar unread: from where on its reply may lie unseen; None once it can only be ahead.
+    :ivar gone: its reply may have lain where nothing is left.
+    """
+
+    unread: Mapping[int, int] | None
+    control_topic: str
+    gone: bool = False
+    count: int = 1
+
+
+class ResultDesk:
+    """Hands out replies. Belongs to the thread that owns the reader, which stands at the end of every partition.
+
+    :param start_backfill: starts a read back; what it finds and how it ends come back through :meth:`obey`.
+    :param ask: sends a query; must not block.
+    :ivar troubles: why replies cannot be had just now, by what is affected.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        topic: str,
+        start_backfill: StartBackfill,
+        ask: Callable[[str, WorkflowQueryEvent], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reader = reader
+        self._topic = topic
+        self._start_backfill = start_backfill
+        self._ask = ask
+        self._now = now
+        self._seen = SeenResults(now=now)
+        self._seen.complete_from = dict(reader.next)
+        self._topic_id = reader.topic_id
+        self._waiters: dict[bytes, _Waiter] = {}
+        self._late: set[bytes] = set()
+        self._backfill: RunningBackfill | None = None
+        self._is_backfill_stale = False
+        self._until: dict[int, int] = {}
+        self._members: set[bytes] = set()
+        self._pause = FIRST_PAUSE
+        self._serve_at = 0.0
+        self._keep_house_at = now() + HOUSEKEEPING_SECONDS
+        self._inquiries = Inquiries()
+        self.troubles: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Stop what was started. The reader stays its owner's."""
+        if self._backfill is not None:
+            self._backfill.stop()
+
+    def obey(self, commands: queue.SimpleQueue[Command | None]) -> Replies | None:
+        """Take in what was asked of the desk, and serve late waiters; None when told to stop."""
+        replies: Replies = []
+        while not commands.empty():
+            command = commands.get()
+            if command is None:
+                return None
+            self._note(command, replies)
+        if self._late and self._now() >= self._serve_at:
+            self._serve_late(replies)
+        return replies
+
+    def read(self) -> Replies:
+        """Read a batch, and look after the topic when it is time."""
+        replies: Replies = []
+        cluster = self._reader.cluster
+        for message in self._reader.read(POLL_SECONDS):
+            pair = keyed(message, cluster)
+            if pair is not None:
+                self._seen.add(*pair)
+                if pair[0] in self._waiters:
+                    self._reply(*pair, replies)
+        now = self._now()
+        if self._reader.lost or now >= self._keep_house_at:
+            self._keep_house()
+            self._keep_house_at = now + HOUSEKEEPING_SECONDS
+        for topic, query in self._inquiries.due(now, self._waiters.__contains__):
+            log.warning(
+                "%d results of %s can no longer be read, asking the workers for them again",
+                len(query.correlation_ids),
+                self._topic,
+                extra={"action": "query"},
+            )
+            self._ask(topic, query)
+        return replies
+
+    def _note(self, command: Command, replies: Replies) -> None:
+        match command:
+            case Register():
+                self._register(command)
+            case Unregister(key):
+                waiter = self._waiters.get(key)
+                if waiter is not None:
+                    waiter.count -= 1
+                    if waiter.count <= 0:
+                        self._drop(key)
+            case Found(found):
+                for key, record in found.items():
+                    self._reply(key, record, replies)
+            case ReadBack(passed, error):
+                self._finish_backfill(passed, error)
+
+    def _register(self, new: Register) -> None:
+        known = self._waiters.get(new.key)
+        foreign = _differ(new.cluster, self._reader.cluster) or _differ(new.topic_id, self._topic_id)
+        start = {} if foreign else new.start
+        if known is None:
+            self._waiters[new.key] = _Waiter(start, new.control_topic, gone=foreign)
+        else:
+            known.count += 1
+            known.unread, known.gone = start, known.gone or foreign
+        self._late.add(new.key)
+        # A moment's patience: waiters come in crowds, and share what is asked of the broker.
+        self._serve_at = min(self._serve_at, self._now() + POLL_SECONDS)
+
+    def _reply(self, key: bytes, record: Record, replies: Replies) -> None:
+        if key in self._waiters:
+            self._drop(key)
+            replies.append((key, record))
+
+    def _drop(self, key: bytes) -> None:
+        del self._waiters[key]
+        self._late.discard(key)
+
+    def _serve_late(self, replies: Replies) -> None:
+        """Give waiters what has been seen already, and have read back, once for all of them, what has not."""
+        self._reader.skip_gaps()
+        ends = Ends(self._reader)
+        needs: dict[bytes, Need] = {}
+        late, self._late = self._late, set()
+        for key in late:
+            record = self._seen.get(key)
+            if record is not None:
+                self._reply(key, record, replies)
+                continue
+            waiter = self._waiters[key]
+            need = self._unseen(waiter, ends)
+            if ends.trouble:
+                self._late.add(key)
+            elif need:
+                needs[key] = need
+            else:
+                self._wait_ahead(key, waiter)
+        self._note_trouble("ends", ends.trouble)
+        self._serve_at = self._now() + LONGEST_PAUSE if ends.trouble else float("inf")  # until somebody comes
+        if needs:
+            self._have_read_back(needs)
+
+    def _have_read_back(self, needs: dict[bytes, Need]) -> None:
+        self._members |= needs.keys()
+        if self._backfill is None:
+            self._until = dict(self._seen.complete_from)
+            self._is_backfill_stale = False
+            memory = SeenResults(self._seen.room, now=self._now)
+            self._backfill = self._start_backfill(needs, self._until, memory)
+        else:
+            for key, need in needs.items():
+                self._backfill.join_in(key, need)
+
+    def _unseen(self, waiter: _Waiter, ends: Ends) -> Need:
+        """What may hold the waiter's reply and is not remembered."""
+        unseen: dict[int, int] = {}
+        if waiter.unread is None:
+            return unseen
+        for partition, complete in self._seen.complete_from.items():
+            start = waiter.unread.get(partition, 0)
+            if start > self._reader.next[partition] and ends.lies_past(partition, start):
+                start = 0  # the topic was created anew since, by a broker whose topics have no id
+                waiter.gone = True
+            if start < complete:
+                unseen[partition] = start
+        return unseen
+
+    def _wait_ahead(self, key: bytes, waiter: _Waiter) -> None:
+        """All that is there was searched: the reply is still to come, or it is gone."""
+        waiter.unread = None
+        if waiter.gone:
+            waiter.gone = False
+            self._inquiries.add([key], waiter.control_topic)
+
+    def _finish_backfill(self, passed: Passed | None, error: str) -> None:
+        self._backfill = None
+        members, self._members = self._members & self._waiters.keys(), set()
+        self._late |= members
+        if passed is None:
+            log.warning(
+                "Reading %s back failed: %s; again in %.1f s",
+                self._topic,
+                error,
+                self._pause,
+                extra={"action": "backfill_failed"},
+            )
+            self._note_trouble("backfill", f"reading {self._topic} back failed: {error}")
+            self._serve_at = self._now() + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            return
+        self._note_trouble("backfill", None)
+        self._pause = FIRST_PAUSE
+        self._serve_at = 0.0
+        if self._is_backfill_stale:
+            return
+        for key in (passed.missing | passed.gone) & members:
+            waiter = self._waiters[key]
+            waiter.unread = self._until
+            waiter.gone = waiter.gone or key in passed.gone
+        self._seen.put_before(passed.memory, self._until)
+
+    def _keep_house(self) -> None:
+        """Forget old results, read partitions that were added, and notice a topic that is another one by now."""
+        from confluent_kafka import KafkaException
+
+        self._seen.trim()
+        reader = self._reader
+        try:
+            present = reader.partitions()
+            if _differ(reader.topic_id, self._topic_id):
+                self._begin_anew(present)
+            else:
+                self._go_on_where_something_is_left()
+                added = {number: 0 for number in present if number not in reader.next}
+                if added:
+                    log.info(
+                        "%s has new partitions: %s", self._topic, sorted(added), extra={"action": "partitions_added"}
+                    )
+                    reader.stand_at(added)
+                    self._seen.complete_from |= added
+        except KafkaException as error:
+            self._note_trouble("read", reader.errors.explain(error.args[0]))
+            return
+        reader.errors.forget()
+        self._note_trouble("read", next(iter(reader.refusals.values()), None))
+
+    def _go_on_where_something_is_left(self) -> None:
+        """Retention has overtaken us. What lay between is unknown to everybody who waits."""
+        if not self._reader.lost:
+            return
+        moved = {number: self._reader.watermarks(number)[0] for number in sorted(self._reader.lost)}
+        log.warning("%s: results are gone; reading on from %s", self._topic, moved, extra={"action": "offset_gone"})
+        self._reader.stand_at(moved)
+        self._seen.complete_from |= moved
+        self._ask_for_all()
+
+    def _begin_anew(self, present: list[int]) -> None:
+        """The topic was deleted and created anew: no offset means any more what it did."""
+        reader = self._reader
+        marks = {number: reader.watermarks(number) for number in present}
+        is_long = sum(high - low for low, high in marks.values()) > MOST_RECORDS
+        log.warning("%s was created anew; reading it from its start", self._topic, extra={"action": "topic_recreated"})
+        self._topic_id = reader.topic_id
+        reader.next = {}
+        reader.stand_at({number: high if is_long else low for number, (low, high) in marks.items()})
+        self._seen = SeenResults(now=self._now)
+        self._seen.complete_from = dict(reader.next)
+        self._is_backfill_stale = True
+        for waiter in self._waiters.values():
+            waiter.unread = None
+        self._ask_for_all()
+
+    def _ask_for_all(self) -> None:
+        for key, waiter in self._waiters.items():
+            waiter.gone = True
+            self._late.add(key)
+        self._serve_at = 0.0
+
+    def _note_trouble(self, what: str, why: str | None) -> None:
+        if why is None:
+            self.troubles.pop(what, None)
+        else:
+            self.troubles[what] = why
+
+
+def _differ(one: str, other: str) -> bool:
+    return bool(one and other and one != other)

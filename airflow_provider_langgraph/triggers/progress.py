@@ -1,0 +1,319 @@
+"""What agents tell while their tasks wait: one consumer of the progress topic for all of them, best effort.
+
+Nothing here may hold up, fail or answer a wait: a progress topic that is missing or forbidden costs the lines, no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_langgraph.triggers.control_sender import key_of_settings
+from airflow_provider_langgraph.triggers.topic_reader import TopicReader, keyed
+from workflow_events.codec import Record, decode_progress
+from workflow_events.control import WorkflowProgressEvent
+from workflow_events.errors import DecodeError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.25
+RETRY_SECONDS = 30.0
+HOUSEKEEPING_SECONDS = 10.0
+
+MOST_BEHIND = 20_000
+"""Records of one partition that are read back at most, to hear who was taken before this listener started."""
+
+MOST_REMEMBERED = 10_000
+LARGEST_REMEMBERED = 4_096
+"""Requests whose latest message is kept for a waiter that is yet to come, and bytes of one."""
+
+MOST_NEWS = 20
+"""Messages that are kept for a waiter that has no time to look; the oldest go first."""
+
+AT_ONCE = 50
+
+
+class News:
+    """What one request's run has told. Belongs to the event loop.
+
+    :ivar messages: what the waiter has not looked at yet.
+    :ivar dropped: how many more there were.
+    :ivar heard: whether anything was told at all.
+    """
+
+    __slots__ = ("_wake", "dropped", "heard", "messages")
+
+    def __init__(self) -> None:
+        self.messages: deque[WorkflowProgressEvent] = deque()
+        self.dropped = 0
+        self.heard = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def add(self, message: WorkflowProgressEvent) -> None:
+        """There is something new."""
+        self.heard = True
+        self.messages.append(message)
+        if len(self.messages) > MOST_NEWS:
+            self.messages.popleft()
+            self.dropped += 1
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def come(self) -> asyncio.Future[None]:
+        """A future that is done when there is something to look at."""
+        if self._wake is None or self._wake.done():
+            self._wake = asyncio.get_running_loop().create_future()
+            if self.messages:
+                self._wake.set_result(None)
+        return self._wake
+
+    def take(self) -> tuple[list[WorkflowProgressEvent], int]:
+        """All that is new, and how many messages were dropped before it."""
+        taken = list(self.messages), self.dropped
+        self.messages.clear()
+        self.dropped = 0
+        return taken
+
+
+class ProgressListener:
+    """Hands each message to who follows its request. Belongs to one event loop; use :func:`following`."""
+
+    def __init__(self, settings: dict[str, Any], topic: str, since: datetime) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._followers: dict[bytes, list[News]] = {}
+        self._waiting: deque[tuple[bytes, WorkflowProgressEvent]] = deque()
+        self._thread = ProgressThread(settings, topic, since, self._deliver)
+        self._thread.start()
+        self.users = 0
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be heard just now; None while it can."""
+        return self._thread.trouble
+
+    def covers(self, asked_at: datetime | None) -> bool:
+        """Whether a request's acceptance cannot have been missed: all since then was read."""
+        since = self._thread.covered_since
+        return asked_at is not None and since is not None and since <= asked_at and self.trouble is None
+
+    @property
+    def line_seconds(self) -> float:
+        """How often a follower may write a line: each passes through Airflow's supervisor, one after the other."""
+        return max(1.0, len(self._followers) / 50)
+
+    def follow(self, key: bytes) -> News:
+        """Hear of one request from now on, and the latest of what it told before."""
+        news = News()
+        self._followers.setdefault(key, []).append(news)
+        self._thread.follow(key)
+        return news
+
+    def leave(self, key: bytes, news: News) -> None:
+        """Hear no more."""
+        followers = self._followers.get(key, [])
+        if news in followers:
+            followers.remove(news)
+        if not followers and self._followers.pop(key, None) is not None:
+            self._thread.leave(key)
+
+    def close(self) -> None:
+        """Stop reading. Returns at once."""
+        self._thread.stop()
+
+    def _deliver(self, batch: list[tuple[bytes, WorkflowProgressEvent]]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._take, batch)
+        except RuntimeError:  # the loop is closed
+            self._thread.stop()
+
+    def _take(self, batch: list[tuple[bytes, WorkflowProgressEvent]]) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._hand_out)
+        self._waiting.extend(batch)
+
+    def _hand_out(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            key, message = self._waiting.popleft()
+            for news in self._followers.get(key, ()):
+                news.add(message)
+        if self._waiting:
+            self._loop.call_soon(self._hand_out)
+
+
+class ProgressThread(threading.Thread):
+    """Owns the consumer of the progress topic.
+
+    :param since: from when on it reads, if that is not too much.
+    :param deliver: called from this thread, a few times a second at most; must not block.
+    :ivar covered_since: all that was written since then was read; None before it reads.
+    """
+
+    def __init__(self, settings: dict[str, Any], topic: str, since: datetime, deliver: Any) -> None:
+        super().__init__(name=f"langgraph-progress-{topic}", daemon=True)
+        self._settings = settings
+        self._topic = topic
+        self._since = since
+        self._deliver = deliver
+        self._lock = threading.Lock()
+        self._followed: set[bytes] = set()
+        self._new: set[bytes] = set()
+        self._latest: OrderedDict[bytes, Record] = OrderedDict()
+        self._stopped = threading.Event()
+        self.trouble: str | None = None
+        self.covered_since: datetime | None = None
+
+    def follow(self, key: bytes) -> None:
+        """Deliver what is told of this request."""
+        with self._lock:
+            self._followed.add(key)
+            self._new.add(key)
+
+    def leave(self, key: bytes) -> None:
+        """Deliver nothing of it any more."""
+        with self._lock:
+            self._followed.discard(key)
+            self._new.discard(key)
+
+    def stop(self) -> None:
+        """Ask the thread to end; does not wait for it."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Read until stopped. Whatever goes wrong is told, and tried again later."""
+        while not self._stopped.is_set():
+            try:
+                self._read()
+            except Exception as error:  # noqa: BLE001 - lines in a log are not worth a crash
+                if self.trouble is None:
+                    log.warning("Cannot read %s: %s", self._topic, error, extra={"action": "progress_failed"})
+                self.trouble = self.trouble or str(error)
+            # What is told from here on is missed: nobody may conclude anything from not having heard of a worker.
+            self.covered_since = None
+            self._since = datetime.now(UTC)
+            self._stopped.wait(RETRY_SECONDS)
+
+    def _read(self) -> None:
+        from confluent_kafka import KafkaException
+
+        reader = TopicReader(self._settings, self._topic)
+        try:
+            try:
+                self._stand(reader)
+            except KafkaException as error:
+                self.trouble = reader.errors.explain(error.args[0])
+                return
+            self._follow_topic(reader)
+        finally:
+            reader.close()
+
+    def _stand(self, reader: TopicReader) -> None:
+        """Begin where the first follower's request was asked, or as near as can be afforded."""
+        partitions = reader.partitions()
+        starts = reader.offsets_at(self._since, partitions)
+        is_all = True
+        for number in partitions:
+            high = reader.watermarks(number)[1]
+            first = starts.get(number, high)
+            is_all = is_all and high - first <= MOST_BEHIND
+            starts[number] = max(first, high - MOST_BEHIND)
+        self._since = self._since if is_all else datetime.now(UTC)
+        reader.stand_at(starts)
+        self.covered_since = self._since
+        self.trouble = None
+
+    def _follow_topic(self, reader: TopicReader) -> None:
+        gathered: list[tuple[bytes, WorkflowProgressEvent]] = []
+        told_at = 0.0
+        look_at = time.monotonic() + HOUSEKEEPING_SECONDS
+        while not self._stopped.is_set():
+            gathered += self._wanted(reader.read(GATHER_SECONDS))
+            now = time.monotonic()
+            if gathered and now - told_at >= GATHER_SECONDS:
+                self._deliver(gathered)
+                gathered, told_at = [], now
+            if reader.lost or now >= look_at:
+                self._keep_house(reader)
+                look_at = now + HOUSEKEEPING_SECONDS
+
+    def _wanted(self, batch: Iterable[Message]) -> list[tuple[bytes, WorkflowProgressEvent]]:
+        found = []
+        with self._lock:
+            new, self._new = self._new, set()
+            followed = self._followed
+            for key in new:
+                found += [] if key not in self._latest else _decoded(key, self._latest[key])
+            for message in batch:
+                pair = keyed(message, "")
+                if pair is None:
+                    continue
+                key, record = pair
+                if len(record.value or b"") <= LARGEST_REMEMBERED:
+                    self._latest[key] = record
+                    self._latest.move_to_end(key)
+                if key in followed:
+                    found += _decoded(key, record)
+            while len(self._latest) > MOST_REMEMBERED:
+                self._latest.popitem(last=False)
+        return found
+
+    def _keep_house(self, reader: TopicReader) -> None:
+        from confluent_kafka import KafkaException
+
+        try:
+            topic_id = reader.topic_id
+            present = reader.partitions()
+            if topic_id != reader.topic_id:  # created anew
+                reader.next = {}
+            fresh = set(present) - reader.next.keys() | reader.lost
+            if fresh:
+                reader.stand_at({number: reader.watermarks(number)[0] for number in fresh})
+        except KafkaException as error:
+            self.trouble = reader.errors.explain(error.args[0])
+        else:
+            reader.errors.forget()
+            self.trouble = next(iter(reader.refusals.values()), None)
+
+
+def _decoded(key: bytes, record: Record) -> list[tuple[bytes, WorkflowProgressEvent]]:
+    try:
+        return [(key, decode_progress(record))]
+    except DecodeError as error:
+        log.debug("No progress: %s", error, extra={"action": "progress_unreadable"})
+        return []
+
+
+_listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ProgressListener] = {}
+
+
+@asynccontextmanager
+async def following(
+    settings: dict[str, Any], topic: str, key: bytes, since: datetime
+) -> AsyncIterator[tuple[ProgressListener, News]]:
+    """The news of one request, from the process's listener for a progress topic over a connection.
+
+    :param since: when the request was asked.
+    """
+    place = (asyncio.get_running_loop(), topic, key_of_settings(settings))
+    listener = _listeners.get(place)
+    if listener is None:
+        listener = _listeners[place] = ProgressListener(settings, topic, since)
+    listener.users += 1
+    news = listener.follow(key)
+    try:
+        yield listener, news
+    finally:
+        listener.leave(key, news)
+        listener.users -= 1
+        if listener.users == 0:
+            _listeners.pop(place, None)
+            listener.close()

@@ -1,0 +1,138 @@
+"""What a waiting task's log says, and when: few lines, each in its own task's log."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import chain, count
+from typing import Any
+
+from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers.progress import News, ProgressListener
+from workflow_events.control import ProgressKind, WorkflowProgressEvent
+
+NO_WORKER_SECONDS = 60.0
+"""How long a request may go without a word of any worker before the log says so."""
+
+STILL_SECONDS = (60.0, 300.0, 900.0, 1800.0)
+"""When the log says that it still waits; after the last of them, once in as long."""
+
+MOST_PARTS = 5
+LONGEST_PART = 300
+
+
+class Teller:
+    """Writes the lines of one waiter. Called from the waiter's own coroutine: only there do they reach its task's log.
+
+    :param log: the waiter's own logger.
+    :param trouble: why results cannot be read just now.
+    """
+
+    def __init__(self, handle: RequestHandle, log: Any, progress: ProgressListener, news: News) -> None:
+        self._handle = handle
+        self._log = log
+        self._progress = progress
+        self._news = news
+        self._began = time.monotonic()
+        self._asked_at = handle.asked_at or datetime.now(UTC)
+        self._line_at = 0.0
+        self._still = chain(STILL_SECONDS, count(2 * STILL_SECONDS[-1], STILL_SECONDS[-1]))
+        self._still_at = self._began + next(self._still)
+        self._no_worker_at = self._began + NO_WORKER_SECONDS
+        self._trouble: str | None = None
+        self._progress_trouble: str | None = None
+        self._last = ""
+
+    def pause(self) -> float:
+        """Seconds until it has something to look after, unless there are news before."""
+        due = min(self._still_at, self._no_worker_at)
+        if self._news.messages:
+            due = min(due, self._line_at)
+        return max(due - time.monotonic(), 0.0)
+
+    def look(self, trouble: str | None) -> None:
+        """Write what there is to say now.
+
+        :param trouble: why results cannot be read just now; None while they can.
+        """
+        now = time.monotonic()
+        if self._news.messages and now >= self._line_at:
+            self._tell_news(now)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._log.warning("Waiting on: %s", trouble or f"{self._handle.results_topic} can be read again")
+        if now >= self._no_worker_at:
+            self._tell_no_worker(now)
+        if now >= self._still_at:
+            self._tell_still(now)
+
+    def _tell_news(self, now: float) -> None:
+        self._line_at = now + self._progress.line_seconds
+        messages, dropped = self._news.take()
+        parts = [words for words in map(_words, messages) if words]
+        if not parts:
+            return
+        self._last = parts[-1]
+        more = dropped + max(0, len(parts) - MOST_PARTS)
+        told = "; ".join(parts[-MOST_PARTS:])
+        self._log.info("Agent: %s%s", f"({more} more before) " if more else "", told)
+
+    def _tell_no_worker(self, now: float) -> None:
+        self._no_worker_at = float("inf")
+        if self._news.heard:
+            return
+        if self._progress.trouble is not None:
+            self._log.info("What the agent does cannot be shown: %s", self._progress.trouble)
+        elif self._progress.covers(self._handle.asked_at):
+            self._log.warning(
+                "No worker seems to consume %s: none has said in %s that it took request %s. Is a langgraph-worker "
+                "running for this topic? It is taken as soon as one is",
+                self._handle.events_topic,
+                self._waited(),
+                self._handle.correlation_id,
+            )
+            self._no_worker_at = now + STILL_SECONDS[-1]
+
+    def _tell_still(self, now: float) -> None:
+        while self._still_at <= now:
+            self._still_at = self._began + next(self._still)
+        self._log.info(
+            "Still waiting for request %s (thread %s) after %s, until %s at the latest%s",
+            self._handle.correlation_id,
+            self._handle.thread_id or "of its own",
+            self._waited(),
+            self._handle.deadline.isoformat(timespec="seconds"),
+            f"; last heard: {self._last}" if self._last else "",
+        )
+
+    def _waited(self) -> str:
+        return str(timedelta(seconds=round((datetime.now(UTC) - self._asked_at).total_seconds())))
+
+
+def _words(message: WorkflowProgressEvent) -> str:
+    """One message in words; empty if there is nothing to say."""
+    data = message.data if isinstance(message.data, dict) else {}
+    node = message.node or "the graph"
+    match message.kind:
+        case ProgressKind.ACCEPTED:
+            return _plain(f"worker {message.worker_id or '?'} took the request")
+        case ProgressKind.NODE_STARTED:
+            thread = f" on thread {data['thread_id']}" if data.get("thread_id") else ""
+            return _plain(f"{node} started{thread}")
+        case ProgressKind.NODE_FINISHED:
+            took = f" in {data['seconds']} s" if "seconds" in data else ""
+            failed = f": {data['error']}" if data.get("error") else ""
+            ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
+            return _plain(f"{node} {ended}{took}{failed}")
+        case ProgressKind.CUSTOM:
+            told = message.data if isinstance(message.data, str) else json.dumps(message.data, ensure_ascii=False)
+            return _plain(f"{node} says {told}")
+        case ProgressKind.TOKEN:
+            return ""
+
+
+def _plain(text: str) -> str:
+    """One line of printable characters: whatever a graph tells cannot pass for another line of the log."""
+    shown = text if len(text) <= LONGEST_PART else f"{text[:LONGEST_PART]}…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
