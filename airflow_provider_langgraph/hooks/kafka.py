@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
 from collections.abc import Callable
@@ -100,8 +101,10 @@ class KafkaHook(BaseHook):
     async def asettings(self) -> dict[str, Any]:
         """:meth:`settings` for a trigger: does not block the event loop."""
         connection = await self.aget_connection(self.kafka_config_id)
-        # The official hook takes seconds to import.
-        return await asyncio.to_thread(self._settings_of, connection)
+        # The import takes seconds. The rest must not be done in another thread: what masks a connection's secrets talks
+        # to Airflow's supervisor, and in Airflow before 3.2.2 that ends the triggerer.
+        await asyncio.to_thread(importlib.import_module, "airflow.providers.apache.kafka.hooks.base")
+        return self._settings_of(connection)
 
     def publish(self, event: WorkflowEvent, topic: str = Fleet().events) -> Delivered:
         """Publish a request and wait for its delivery report.

@@ -29,11 +29,18 @@ GUARD_SECONDS = 60.0
 """How long the answer to "is the task still deferred?" is waited for. The first question that a triggerer asks in its
 life takes 5 to 7 s."""
 
+STANDSTILL_SECONDS = 10.0
+SUSPICIOUS_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+"""A triggerer that stood still so long may have been replaced; for a while after it, whoever is said to be killed may
+have been answered by another one, and so long his reply is looked for. Airflow replaces one after 30 s."""
+
 KILLED = "the task was killed, cleared or marked in Airflow"
 
 # Whoever starts a task has to keep it: the event loop does not.
 _under_way: set[asyncio.Task[Any]] = set()
 _runners: dict[asyncio.AbstractEventLoop, asyncio.Task[Any] | None] = {}
+_woke_at: dict[asyncio.AbstractEventLoop, float] = {}
 
 
 def note_runner(task_instance: Any) -> None:
@@ -46,6 +53,7 @@ def note_runner(task_instance: Any) -> None:
     runners = [task for task in asyncio.all_tasks() if _name(task) == "TriggerRunner.arun"]
     _runners[loop] = runners[0] if runners else None
     if runners and task_instance is not None:
+        _start(_watch_for_standstills(loop))
         _start(_state_of(task_instance))  # so that the first kill does not have to wait for the slow first answer
 
 
@@ -87,8 +95,35 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
         log.info("Request %s lives on: its task is still deferred, so another triggerer waits for it", request)
         return
     settings = latest_settings(handle.kafka_config_id) or await connection_settings(handle.kafka_config_id)
+    if _has_stood_still() and await _is_answered(handle, settings):
+        log.info("Request %s is not cancelled: it was answered while this triggerer stood still", request)
+        return
     log.info("Cancelling request %s: %s (state %s)", request, KILLED, state)
     send_cancel(handle, settings, KILLED)
+
+
+async def _watch_for_standstills(loop: asyncio.AbstractEventLoop) -> None:
+    """Note when this process goes on after it stood still: others may have done its work meanwhile."""
+    while True:
+        before = loop.time()
+        await asyncio.sleep(1)
+        if loop.time() - before > STANDSTILL_SECONDS:
+            _woke_at[loop] = loop.time()
+
+
+def _has_stood_still() -> bool:
+    loop = asyncio.get_running_loop()
+    return loop.time() - _woke_at.get(loop, -SUSPICIOUS_SECONDS) < SUSPICIOUS_SECONDS
+
+
+async def _is_answered(handle: RequestHandle, settings: dict[str, Any]) -> bool:
+    """Whether the request's reply is on its topic; looked for as a waiter would."""
+    from airflow_provider_langgraph.triggers.listener import shared_listener
+
+    async with shared_listener(settings, handle.results_topic) as listener:
+        reply = listener.wait(handle)
+        await asyncio.wait({reply}, timeout=LOOK_SECONDS)
+        return not reply.cancel() and reply.exception() is None
 
 
 async def _state_of(task_instance: Any) -> str | None:

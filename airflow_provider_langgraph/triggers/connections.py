@@ -42,7 +42,7 @@ def _lookup(kafka_config_id: str) -> asyncio.Task[dict[str, Any]]:
     """The look-up that is under way or fresh.
 
     Airflow answers its triggerer one question at a time, and a question that is given up midway costs the next one its
-    answer (before 3.2.1). So the look-up is a task of its own, which no waiter's end ends.
+    answer (before 3.2.2). So the look-up is a task of its own, which no waiter's end ends.
     """
     loop = asyncio.get_running_loop()
     key = (loop, kafka_config_id)

@@ -128,11 +128,11 @@ class ResultDesk:
         self._seen.complete_from = dict(reader.next)
         self._topic_id = reader.topic_id
         self._waiters: dict[bytes, _Waiter] = {}
-        self._late: set[bytes] = set()
+        self._late: dict[bytes, None] = {}  # in the order in which they came
         self._backfill: RunningBackfill | None = None
         self._is_backfill_stale = False
         self._until: dict[int, int] = {}
-        self._members: set[bytes] = set()
+        self._members: dict[bytes, None] = {}
         self._pause = FIRST_PAUSE
         self._serve_at = 0.0
         self._keep_house_at = now() + HOUSEKEEPING_SECONDS
@@ -205,7 +205,7 @@ class ResultDesk:
         else:
             known.count += 1
             known.unread, known.gone = start, known.gone or foreign
-        self._late.add(new.key)
+        self._late[new.key] = None
         # A moment's patience: waiters come in crowds, and share what is asked of the broker.
         self._serve_at = min(self._serve_at, self._now() + POLL_SECONDS)
 
@@ -216,14 +216,14 @@ class ResultDesk:
 
     def _drop(self, key: bytes) -> None:
         del self._waiters[key]
-        self._late.discard(key)
+        self._late.pop(key, None)
 
     def _serve_late(self, replies: Replies) -> None:
         """Give waiters what has been seen already, and have read back, once for all of them, what has not."""
         self._reader.skip_gaps()
         ends = Ends(self._reader)
         needs: dict[bytes, Need] = {}
-        late, self._late = self._late, set()
+        late, self._late = self._late, {}
         for key in late:
             record = self._seen.get(key)
             if record is not None:
@@ -232,7 +232,7 @@ class ResultDesk:
             waiter = self._waiters[key]
             need = self._unseen(waiter, ends)
             if ends.trouble:
-                self._late.add(key)
+                self._late[key] = None
             elif need:
                 needs[key] = need
             else:
@@ -243,7 +243,7 @@ class ResultDesk:
             self._have_read_back(needs)
 
     def _have_read_back(self, needs: dict[bytes, Need]) -> None:
-        self._members |= needs.keys()
+        self._members |= dict.fromkeys(needs)
         if self._backfill is None:
             self._until = dict(self._seen.complete_from)
             self._is_backfill_stale = False
@@ -276,8 +276,8 @@ class ResultDesk:
 
     def _finish_backfill(self, passed: Passed | None, error: str) -> None:
         self._backfill = None
-        members, self._members = self._members & self._waiters.keys(), set()
-        self._late |= members
+        members, self._members = [key for key in self._members if key in self._waiters], {}
+        self._late |= dict.fromkeys(members)
         if passed is None:
             log.warning(
                 "Reading %s back failed: %s; again in %.1f s",
@@ -295,10 +295,11 @@ class ResultDesk:
         self._serve_at = 0.0
         if self._is_backfill_stale:
             return
-        for key in (passed.missing | passed.gone) & members:
-            waiter = self._waiters[key]
-            waiter.unread = self._until
-            waiter.gone = waiter.gone or key in passed.gone
+        for key in members:
+            if key in passed.missing or key in passed.gone:
+                waiter = self._waiters[key]
+                waiter.unread = self._until
+                waiter.gone = waiter.gone or key in passed.gone
         self._seen.put_before(passed.memory, self._until)
 
     def _keep_house(self) -> None:
@@ -355,7 +356,7 @@ class ResultDesk:
     def _ask_for_all(self) -> None:
         for key, waiter in self._waiters.items():
             waiter.gone = True
-            self._late.add(key)
+            self._late[key] = None
         self._serve_at = 0.0
 
     def _note_trouble(self, what: str, why: str | None) -> None:

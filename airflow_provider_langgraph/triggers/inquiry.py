@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from workflow_events.control import WorkflowQueryEvent
 
@@ -16,11 +16,13 @@ MOST_IDS = 1_000
 
 @dataclass(slots=True)
 class _Inquiry:
-    """One question, and when it is repeated next. Repeated, it keeps its id: a worker answers it once."""
+    """One question, and when it is repeated next.
+
+    Workers answer a query once. Repeated, it is a new one: what they published may be gone again before it was read.
+    """
 
     topic: str
     keys: set[bytes]
-    query_id: UUID = field(default_factory=uuid4)
     due: float = 0.0
     pause: float = FIRST_PAUSE
 
@@ -56,7 +58,5 @@ class Inquiries:
             inquiry.pause = min(inquiry.pause * 2, LONGEST_PAUSE)
             yield (
                 inquiry.topic,
-                WorkflowQueryEvent(
-                    query_id=inquiry.query_id, correlation_ids=[UUID(key.decode()) for key in sorted(inquiry.keys)]
-                ),
+                WorkflowQueryEvent(correlation_ids=[UUID(key.decode()) for key in sorted(inquiry.keys)]),
             )

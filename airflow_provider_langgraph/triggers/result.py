@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 # with it every DAG file, imports this one.
 
 _WAIT = "airflow_provider_langgraph.triggers.wait"
+_wait: ModuleType | None = None
 
 MOST_BYTES = 4 * 1024 * 1024
 """The largest reply that a trigger passes on: Airflow packs it on the event loop that all triggers share, and stores it
@@ -121,9 +121,11 @@ class WorkflowResultTrigger(BaseTrigger):
 
 async def _loaded() -> ModuleType:
     """The module that waits. It takes a moment to import, and other triggers want the event loop meanwhile."""
-    if _WAIT in sys.modules:
-        return sys.modules[_WAIT]
-    return await asyncio.to_thread(importlib.import_module, _WAIT)
+    global _wait
+    if _wait is None:
+        # Others may come meanwhile: they wait for the import too, since sys.modules already holds half of it.
+        _wait = await asyncio.to_thread(importlib.import_module, _WAIT)
+    return _wait
 
 
 def reply_of(record: Record, correlation_id: str) -> Reply:
