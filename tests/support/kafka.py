@@ -90,6 +90,10 @@ class KafkaTopics:
             raise KafkaException(error)
         return message.partition(), message.offset()
 
+    def forget_producer(self) -> None:
+        """Let the next record be written by a producer that knows nothing of topics as they were."""
+        self._producer = None
+
     def read(self, topic: str, count: int, *, timeout: float = 15.0) -> list[Message]:
         """The first ``count`` records of a topic, oldest first within a partition; waits until there are so many.
 

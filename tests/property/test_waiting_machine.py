@@ -1,0 +1,218 @@
+"""Whatever happens to a results topic and to the triggerer that reads it: each waiter gets its own reply, once.
+
+A state machine that publishes, registers, restarts, repeats, forgets, deletes and asks again in any order, on a log in
+memory, and sampled on a real Kafka. The listener's bookkeeping is driven by hand, so every order of its steps, of a
+read back's and of everybody else's can be drawn. ``STATE_MACHINE_EXAMPLES`` runs more of it.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from airflow_provider_langgraph.triggers import backfill, desk
+from devtools.kafka import prefixed_fleet
+from tests.support.kafka import KafkaTopics
+from tests.support.logs import KafkaLog, MemoryLog
+from tests.support.waiting_world import WaitingWorld
+
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "0"))
+MOST_REQUESTS = 30
+
+index = st.integers(0, 1_000)
+partitions = st.integers(0, 5)
+
+FAULTS = ("retention", "grow", "recreate", "broker", "noise")
+"""Each example has some of them: what one of them mends, another one would have shown."""
+
+
+def may(fault):
+    return precondition(lambda self: fault in self.faults)
+
+
+class WaitingMachine(RuleBasedStateMachine):
+    """A topic in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults = frozenset()
+        self.world = WaitingWorld(self.new_log())
+
+    def new_log(self):
+        return MemoryLog()
+
+    def _pick(self, number, wanted):
+        found = [request for request in self.world.requests if wanted(request)]
+        return found[number % len(found)] if found else None
+
+    @initialize(faults=st.frozensets(st.sampled_from(FAULTS), max_size=2))
+    def choose(self, faults):
+        self.faults = faults
+
+    # ---- tasks ----
+
+    @rule(count=st.integers(1, 6), waits=st.booleans())
+    def publish(self, count, waits):
+        if self._is_away():
+            return
+        for _ in range(count):
+            if len(self.world.requests) < MOST_REQUESTS:
+                request = self.world.publish()
+                if waits:
+                    self.world.wait(request)
+
+    @rule(numbers=st.lists(index, min_size=1, max_size=4))
+    def register(self, numbers):
+        """Also one that has been served before: its trigger was started a second time."""
+        for number in numbers:
+            request = self._pick(number, lambda one: not one.waits)
+            if request:
+                self.world.wait(request)
+
+    @rule(number=index)
+    def register_twice(self, number):
+        request = self._pick(number, lambda one: one.waits)
+        if request:
+            self.world.wait_again(request)
+
+    @rule(number=index)
+    def leave(self, number):
+        request = self._pick(number, lambda one: one.waits)
+        if request:
+            self.world.leave(request)
+
+    # ---- agents, and others who write ----
+
+    @rule(numbers=st.lists(index, min_size=1, max_size=6), partition=partitions, size=st.sampled_from([10, 10, 3_000]))
+    def answer(self, numbers, partition, size):
+        for number in numbers:
+            request = self._pick(number, lambda one: one.answer is None)
+            if request:
+                self.world.answer(request, partition + number, size)
+
+    @rule(number=index, partition=partitions)
+    def repeat(self, number, partition):
+        request = self._pick(number, lambda one: one.answer is not None)
+        if request:
+            self.world.answer(request, partition)
+
+    @may("noise")
+    @rule(partition=partitions, count=st.integers(1, 12))
+    def foreign(self, partition, count):
+        for number in range(count):
+            self.world.write_foreign(partition + number, number)
+
+    @may("noise")
+    @rule(partition=partitions, kind=index)
+    def garbage(self, partition, kind):
+        self.world.write_garbage(partition, kind)
+
+    @rule(lost=st.booleans())
+    def workers_read_queries(self, lost):
+        self.world.answer_queries(lost)
+
+    # ---- the topic ----
+
+    @may("retention")
+    @rule(partition=partitions, kept=st.integers(0, 4))
+    def retention(self, partition, kept):
+        ends = self.world.log.ends().offsets
+        number = partition % len(ends)
+        if ends[number] > kept:
+            self.world.log.retain(number, ends[number] - kept)
+
+    @precondition(lambda self: "grow" in self.faults and len(self.world.log.ends().offsets) < 6)
+    @rule()
+    def grow(self):
+        self.world.log.grow()
+
+    @may("recreate")
+    @rule()
+    def recreate(self):
+        self.world.log.recreate()
+
+    @precondition(lambda self: "broker" in self.faults and isinstance(self.world.log, MemoryLog))
+    @rule(away=st.booleans())
+    def broker(self, away):
+        self.world.log.is_away = away
+
+    # ---- the triggerer ----
+
+    @rule(times=st.integers(1, 4))
+    def step(self, times):
+        for _ in range(times):
+            self.world.step()
+
+    @rule(times=st.integers(1, 4))
+    def read_back(self, times):
+        for _ in range(times):
+            self.world.step_backfill()
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 11.0, 700.0]))
+    def time_passes(self, seconds):
+        self.world.now += seconds
+
+    @rule()
+    def restart(self):
+        if not self._is_away():
+            self.world.restart()
+
+    def teardown(self):
+        self.world.settle()
+
+    def _is_away(self):
+        return getattr(self.world.log, "is_away", False)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Bounds that are met all the time."""
+    monkeypatch.setattr(backfill, "MOST_RECORDS", 25)
+    monkeypatch.setattr(desk, "MOST_RECORDS", 25)
+    for module in (backfill, desk):  # thousands of lines a second, of which nobody reads one
+        monkeypatch.setattr(module.log, "disabled", True)
+
+
+def run(machine, examples, steps):
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+    options = settings(
+        max_examples=EXAMPLES or examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=not EXAMPLES,
+        database=None,
+        suppress_health_check=slow,
+    )
+    run_state_machine_as_test(machine, settings=options)
+
+
+@pytest.mark.timeout(3600 if EXAMPLES else 60)
+def test_in_memory():
+    run(WaitingMachine, 300, 60)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(3600 if EXAMPLES else 120)
+def test_on_kafka(broker):
+    prefix = f"t{uuid.uuid4().hex[:10]}"
+    topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    topics.client = {**topics.client, "fetch.wait.max.ms": "20"}
+
+    class OnKafka(WaitingMachine):
+        def new_log(self):
+            return KafkaLog(topics)
+
+        def teardown(self):
+            try:
+                super().teardown()
+            finally:
+                self.world.reader.close()
+                self.world.log.close()
+
+    run(OnKafka, 4, 25)
+    topics.close()

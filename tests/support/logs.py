@@ -1,0 +1,243 @@
+"""A results topic that a test can do anything to: in memory, and on Kafka, behind one interface."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import NewPartitions
+
+from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors
+from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader
+from tests.support.kafka import KafkaTopics
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What a publisher notes before it asks."""
+
+    cluster: str
+    topic_id: str
+    offsets: dict[int, int]
+
+
+class Log(ABC):
+    """One topic."""
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """A new reader, standing nowhere."""
+
+    @abstractmethod
+    def ends(self) -> Ends:
+        """The end of every partition now."""
+
+    @abstractmethod
+    def write(self, partition: int, value: bytes | None, headers: Headers) -> int:
+        """Write a record, and return its offset."""
+
+    @abstractmethod
+    def retain(self, partition: int, first: int) -> None:
+        """Remove what lies before an offset."""
+
+    @abstractmethod
+    def grow(self) -> None:
+        """Add a partition."""
+
+    @abstractmethod
+    def recreate(self) -> None:
+        """Delete the topic and create it anew."""
+
+
+@dataclass
+class _Partition:
+    first: int = 0
+    records: list[MemoryMessage] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.records)
+
+
+@dataclass(frozen=True)
+class MemoryMessage:
+    """What a consumer hands over, as far as a listener looks at it."""
+
+    place: tuple[int, int]
+    body: bytes | None
+    pairs: Headers
+
+    def topic(self) -> str:
+        return "results"
+
+    def partition(self) -> int:
+        return self.place[0]
+
+    def offset(self) -> int:
+        return self.place[1]
+
+    def value(self) -> bytes | None:
+        return self.body
+
+    def headers(self) -> Headers | None:
+        return list(self.pairs) or None
+
+
+class MemoryLog(Log):
+    """A topic in memory, and a broker that can be away."""
+
+    def __init__(self, partitions: int = 3) -> None:
+        self.count = partitions
+        self.id = str(uuid.uuid4())
+        self.kept = {number: _Partition() for number in range(partitions)}
+        self.is_away = False
+
+    def reader(self) -> Reader:
+        return MemoryReader(self)
+
+    def ends(self) -> Ends:
+        return Ends("memory", self.id, {number: partition.end for number, partition in self.kept.items()})
+
+    def write(self, partition: int, value: bytes | None, headers: Headers) -> int:
+        kept = self.kept[partition]
+        offset = kept.end
+        kept.records.append(MemoryMessage((partition, offset), value, headers))
+        return offset
+
+    def retain(self, partition: int, first: int) -> None:
+        kept = self.kept[partition]
+        del kept.records[: max(0, first - kept.first)]
+        kept.first = max(kept.first, first)
+
+    def grow(self) -> None:
+        self.kept[len(self.kept)] = _Partition()
+
+    def recreate(self) -> None:
+        self.id = str(uuid.uuid4())
+        self.kept = {number: _Partition() for number in range(self.count)}
+
+    def require(self) -> None:
+        if self.is_away:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+class MemoryReader(Reader):
+    """As the consumer of librdkafka behaves: it reads on in a topic that was created anew, and says nothing."""
+
+    BATCH = 4
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self.next = {}
+        self.cluster = ""
+        self.topic_id = ""
+        self.errors = BrokerErrors()
+        self.refusals = {}
+        self.lost = set()
+
+    def partitions(self) -> list[int]:
+        self._log.require()
+        self.cluster, self.topic_id = "memory", self._log.id
+        return sorted(self._log.kept)
+
+    def watermarks(self, partition: int) -> tuple[int, int]:
+        self._log.require()
+        kept = self._log.kept[partition]
+        return kept.first, kept.end
+
+    def stand_at(self, offsets: dict[int, int]) -> None:
+        self.next |= offsets
+        self.lost -= offsets.keys()
+
+    def read(self, seconds: float) -> list[MemoryMessage]:  # type: ignore[override]
+        found: list[MemoryMessage] = []
+        if self._log.is_away:
+            return found
+        for number, offset in self.next.items():
+            kept = self._log.kept.get(number)
+            if kept is None or number in self.lost:
+                continue
+            if not kept.first <= offset <= kept.end:
+                self.lost.add(number)
+                continue
+            batch = kept.records[offset - kept.first :][: self.BATCH]
+            self.next[number] = offset + len(batch)
+            found += batch
+        return found
+
+    def skip_gaps(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class KafkaLog(Log):
+    """A topic of a real broker."""
+
+    def __init__(self, topics: KafkaTopics, partitions: int = 3) -> None:
+        self._topics = topics
+        self._count = partitions
+        self.name = f"{topics.prefix}-{uuid.uuid4().hex[:8]}"
+        topics.create(self.name, partitions=partitions)
+        self._readers: list[TopicReader] = []
+
+    def reader(self) -> TopicReader:
+        reader = TopicReader(self._topics.client, self.name)
+        self._readers.append(reader)
+        return reader
+
+    def ends(self) -> Ends:
+        reader = TopicReader(self._topics.client, self.name)
+        try:
+            offsets = {number: reader.watermarks(number)[1] for number in reader.partitions()}
+            return Ends(reader.cluster, reader.topic_id, offsets)
+        finally:
+            reader.close()
+
+    def write(self, partition: int, value: bytes | None, headers: Headers) -> int:
+        return self._topics.produce(self.name, value, headers=headers, partition=partition)[1]
+
+    def retain(self, partition: int, first: int) -> None:
+        [future] = self._topics.admin.delete_records([TopicPartition(self.name, partition, first)]).values()
+        future.result(15)
+
+    def grow(self) -> None:
+        self._count += 1
+        self._topics.admin.create_partitions([NewPartitions(self.name, self._count)])[self.name].result(15)
+        self._settle()
+
+    def recreate(self) -> None:
+        self._topics.admin.delete_topics([self.name])[self.name].result(15)
+        while not self._try_to_create():
+            pass
+        self._topics.forget_producer()
+        self._settle()
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def _try_to_create(self) -> bool:
+        """A topic that is being deleted is still there for a moment."""
+        try:
+            self._topics.create(self.name, partitions=self._count)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False
+            raise
+        return True
+
+    def _settle(self) -> None:
+        """Until the broker says of itself what its controller knows, and each partition has its leader."""
+        while True:
+            try:
+                if len(self.ends().offsets) == self._count:
+                    return
+            except KafkaException:
+                continue

@@ -1,0 +1,230 @@
+"""A triggerer's listener, the agents that answer it and the broker between them, driven by hand, without a clock."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from confluent_kafka import KafkaException
+
+from airflow_provider_langgraph.triggers import desk as desks
+from airflow_provider_langgraph.triggers.backfill import Need, Pass
+from airflow_provider_langgraph.triggers.desk import Command, Found, ReadBack, Register, ResultDesk, Unregister
+from airflow_provider_langgraph.triggers.seen import SeenResults
+from tests.support.logs import Ends, Log, MemoryLog
+from workflow_events.control import WorkflowQueryEvent
+
+MEMORY = 8 * 1024
+"""Bytes of results that a desk remembers: seven or so, so that it forgets all the time."""
+
+
+@dataclass
+class Request:
+    """One request, and what became of it.
+
+    :ivar ends: what its publisher noted.
+    :ivar answer: its one terminal result; None while the agent works.
+    :ivar waits: whether somebody waits for it.
+    :ivar left: whether somebody who waited has left; a reply may be on its way to him.
+    """
+
+    key: bytes
+    ends: Ends
+    answer: bytes | None = None
+    waits: bool = False
+    left: bool = False
+
+
+@dataclass
+class HandBackfill:
+    """A read back that goes on when it is told to."""
+
+    world: WaitingWorld
+    needs: dict[bytes, Need]
+    until: dict[int, int]
+    memory: SeenResults
+    commands: queue.SimpleQueue[Command | None]
+    joining: list[tuple[bytes, Need]] = field(default_factory=list)
+    passing: Pass | None = None
+    stopped: bool = False
+
+    def join_in(self, key: bytes, need: Need) -> None:
+        self.joining.append((key, need))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def step(self) -> None:
+        """One batch; at the end, or when the broker is away, it says so and is no more."""
+        try:
+            if self.passing is None:
+                self.passing = Pass(self.world.log.reader(), "results", self.until, self.memory)
+                self.passing.begin(self.needs)
+            found = {} if self.passing.done else self.passing.step()
+            joining, self.joining = self.joining, []
+            for key, need in joining:
+                record = self.passing.join(key, need)
+                if record is not None:
+                    found[key] = record
+        except KafkaException as error:
+            self._end(ReadBack(None, str(error)))
+            return
+        if found:
+            self.commands.put(Found(found))
+        if self.passing.done:
+            self._end(ReadBack(self.passing.result(), ""))
+
+    def _end(self, how: ReadBack) -> None:
+        if self.passing is not None:
+            self.passing.reader.close()
+        self.commands.put(how)
+        self.world.backfills.remove(self)
+
+
+class WaitingWorld:
+    """One results topic with everybody who uses it.
+
+    :ivar requests: all that were asked.
+    :ivar served: by request, what its waiter was given.
+    :ivar passes: read backs that were begun.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.now = 1_000.0
+        self.requests: list[Request] = []
+        self.served: dict[bytes, bytes | None] = {}
+        self.queries: list[WorkflowQueryEvent] = []
+        self.backfills: list[HandBackfill] = []
+        self.passes = 0
+        self.answered_queries: set[tuple[UUID, bytes]] = set()
+        self._numbers = 0
+        self._start()
+
+    # ---- the triggerer ----
+
+    def _start(self) -> None:
+        self.commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self.reader = self.log.reader()
+        self.reader.stand_at({number: self.reader.watermarks(number)[1] for number in self.reader.partitions()})
+        self.desk = ResultDesk(self.reader, "results", self._start_backfill, self._ask, lambda: self.now)
+        self.desk._seen._max_bytes = MEMORY
+
+    def restart(self) -> None:
+        """The triggerer is killed, and another one takes its triggers over."""
+        for backfill in list(self.backfills):
+            self.backfills.remove(backfill)
+        self.reader.close()
+        self._start()
+        for request in self.requests:
+            if request.waits:
+                self._register(request)
+
+    def _start_backfill(self, needs: dict[bytes, Need], until: dict[int, int], memory: SeenResults) -> HandBackfill:
+        backfill = HandBackfill(self, needs, until, memory, self.commands)
+        self.backfills.append(backfill)
+        self.passes += 1
+        return backfill
+
+    def step(self) -> None:
+        """The listener's thread goes round once."""
+        self._give(self.desk.obey(self.commands) or [])
+        self._give(self.desk.read())
+
+    def _give(self, replies: desks.Replies) -> None:
+        for key, record in replies:
+            [request] = [one for one in self.requests if one.key == key]
+            assert request.waits or request.left, "a reply for nobody"
+            assert record.value == request.answer, "a reply that is not its own"
+            request.waits = False
+            self.served[key] = record.value
+
+    def step_backfill(self) -> None:
+        """Its read back goes on, if there is one."""
+        for backfill in self.backfills[:1]:
+            backfill.step()
+
+    # ---- tasks ----
+
+    def publish(self) -> Request:
+        """A task notes the topic's ends, and asks."""
+        self._numbers += 1
+        request = Request(str(UUID(int=self._numbers)).encode(), self.log.ends())
+        self.requests.append(request)
+        return request
+
+    def wait(self, request: Request) -> None:
+        """Its trigger starts."""
+        request.waits, request.left = True, False
+        self._register(request)
+
+    def _register(self, request: Request) -> None:
+        ends = request.ends
+        self.commands.put(Register(request.key, ends.offsets, ends.cluster, ends.topic_id, "control"))
+
+    def wait_again(self, request: Request) -> None:
+        """A second copy of its trigger starts beside the first, and ends."""
+        self._register(request)
+        self.commands.put(Unregister(request.key))
+
+    def leave(self, request: Request) -> None:
+        """Its trigger is cancelled."""
+        request.waits, request.left = False, True
+        self.commands.put(Unregister(request.key))
+        self.step()
+
+    # ---- agents ----
+
+    def answer(self, request: Request, partition: int, size: int = 40) -> None:
+        """Its agent ends, or a worker publishes its stored result again."""
+        if request.answer is None:
+            request.answer = b"answer to " + request.key + b"." * size
+        self._write(partition, request.answer, [("correlation-id", request.key)])
+
+    def write_foreign(self, partition: int, number: int) -> None:
+        """Somebody else's reply."""
+        self._write(partition, b"foreign", [("correlation-id", f"foreign {number}".encode())])
+
+    def write_garbage(self, partition: int, kind: int) -> None:
+        """What is no reply at all."""
+        headers = [[], [("correlation-id", b"")], [("correlation-id", b"\xff\xfe")], [("other", b"x")]][kind % 4]
+        self._write(partition, None if kind % 3 == 0 else b"\x00{", headers)
+
+    def _write(self, partition: int, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        self.log.write(partition % len(self.log.ends().offsets), value, headers)
+
+    def _ask(self, topic: str, query: WorkflowQueryEvent) -> None:
+        assert topic == "control"
+        self.queries.append(query)
+
+    def answer_queries(self, lost: bool = False) -> None:
+        """The workers read the control topic; or they are all down, and skip later what was asked meanwhile."""
+        queries, self.queries = self.queries, []
+        for query in queries:
+            for number, asked in enumerate(query.correlation_ids):
+                key = str(asked).encode()
+                request = next(one for one in self.requests if one.key == key)
+                once = (query.query_id, key)
+                if not lost and request.answer is not None and once not in self.answered_queries:
+                    self.answered_queries.add(once)
+                    self.answer(request, number)
+
+    # ---- the end ----
+
+    def settle(self) -> None:
+        """Everything works again, and every agent ends: whoever waits has his reply."""
+        if isinstance(self.log, MemoryLog):
+            self.log.is_away = False
+        for request in self.requests:
+            if request.answer is None:
+                self.answer(request, len(request.key))
+        for _ in range(400):
+            if not any(request.waits for request in self.requests):
+                return
+            self.answer_queries()
+            self.step()
+            self.step_backfill()
+            self.now += 1.0
+        late = [request.key for request in self.requests if request.waits]
+        raise AssertionError(f"{len(late)} waiters have no reply: {late}, troubles: {self.desk.troubles}")
