@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,10 +11,19 @@ import pytest
 
 from devtools.broker import Broker
 from devtools.postgres import PostgresServer
+from tests.support.kafka import KafkaTopics
+from tests.support.results_desk import ResultsDesk
 
 if TYPE_CHECKING:  # they import LangGraph
     from tests.support.crash_bench import Case, CrashBench
     from tests.support.crash_windows import Benches
+
+
+@pytest.fixture
+def desk(kafka: KafkaTopics, monkeypatch: pytest.MonkeyPatch) -> ResultsDesk:
+    """Somebody who asks and answers on the results topic of this test's fleet."""
+    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": kafka.client}))
+    return ResultsDesk(kafka)
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,18 @@ import asyncio
 import json
 import logging
 import threading
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
-from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from airflow_provider_langgraph.triggers import backfill, poll
 from airflow_provider_langgraph.triggers.listener import shared_listener
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger, record_in
-from airflow_provider_langgraph.triggers.wait import wait_for_reply
-from tests.support.kafka import QUIET
+from tests.support.results_desk import is_answered, wait_for_result
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import decode_result, encode
 from workflow_events.errors import DecodeError
@@ -27,82 +23,6 @@ from workflow_events.errors import DecodeError
 pytestmark = pytest.mark.integration
 log = logging.getLogger(__name__)
 NOW = datetime.now(UTC).isoformat()
-
-
-async def wait_for_result(handle, log):
-    return decode_result(await wait_for_reply(handle, log))
-
-
-class Desk:
-    """Somebody who asks and answers on one results topic."""
-
-    def __init__(self, kafka):
-        self.topic = kafka.fleet.results
-        self.settings = KafkaHook().settings()
-        self._client = kafka.client | QUIET | {"partitioner": "murmur2_random", "linger.ms": 0}
-        self._producer = Producer(self._client)
-
-    def ask(self, correlation_id=None, *, seconds=15, **fields):
-        ends = KafkaHook().end_offsets(self.topic)
-        return RequestHandle(
-            **{
-                "correlation_id": correlation_id or uuid4(),
-                "workflow_id": "d",
-                "workflow_run_id": "r",
-                "kafka_config_id": "kafka_default",
-                "events_topic": "unused",
-                "results_topic": self.topic,
-                "cluster": ends.cluster,
-                "start_offsets": ends.offsets,
-                "deadline": datetime.now(UTC) + timedelta(seconds=seconds),
-            }
-            | fields
-        )
-
-    def answer(self, *handles, result=None, value=None, headers=None, partition=None):
-        if partition is not None:
-            self._producer = Producer(self._client)  # knows no partitions yet, so it asks for all there are now
-            while partition not in self._producer.list_topics(self.topic, timeout=10).topics[self.topic].partitions:
-                pass
-        for handle in handles:
-            message = encode(
-                WorkflowResultEvent(
-                    correlation_id=handle.correlation_id,
-                    workflow_id="d",
-                    workflow_run_id="r",
-                    status="success",
-                    result=result or {"for": str(handle.correlation_id)},
-                )
-            )
-            place = {} if partition is None else {"partition": partition}
-            self._producer.produce(
-                self.topic,
-                value=message.value if value is None else value,
-                key=message.key,
-                headers=message.headers if headers is None else headers,
-                **place,
-            )
-        assert self._producer.flush(10) == 0
-
-    @asynccontextmanager
-    async def listening(self):
-        """The shared listener, already standing at the topic's end: a reply to a request of its own has come."""
-        async with shared_listener(self.settings, self.topic) as listener:
-            first = self.ask()
-            reply = listener.wait(first)
-            self.answer(first)
-            await reply
-            yield listener
-
-
-@pytest.fixture
-def desk(kafka, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": kafka.client}))
-    return Desk(kafka)
-
-
-def is_answered(record, handle):
-    return decode_result(record).result == {"for": str(handle.correlation_id)}
 
 
 def kafka_threads():

@@ -1,0 +1,130 @@
+"""What an agent tells reaches its own task's log: with a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_langgraph.triggers import progress
+from airflow_provider_langgraph.triggers.progress import following
+from tests.support.results_desk import wait_for_result
+from workflow_events.codec import encode
+from workflow_events.control import WorkflowProgressEvent
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def tell(kafka):
+    """Writes progress of requests."""
+
+    def tell(*handles, node="plan", **fields):
+        for handle in handles:
+            message = WorkflowProgressEvent(
+                correlation_id=handle.correlation_id,
+                workflow_id="d",
+                workflow_run_id="r",
+                **{"kind": "node_started", "node": node} | fields,
+            )
+            kafka.produce(kafka.fleet.progress, encode(message))
+
+    return tell
+
+
+def follow(desk, handle, topic=None, since=None):
+    key = str(handle.correlation_id).encode()
+    return following(desk.settings, topic or handle.progress_topic, key, since or handle.asked_at)
+
+
+async def nodes(news, count):
+    """The nodes of the next messages."""
+    found = []
+    while len(found) < count:
+        await news.come()
+        found += [message.node for message in news.take()[0]]
+    return found
+
+
+async def test_each_hears_of_its_own_run(desk, tell):
+    one, two = desk.ask(), desk.ask()
+    async with follow(desk, one) as (listener, first), follow(desk, two) as (same, second):
+        assert listener is same
+        tell(one, node="a")
+        tell(two, node="b")
+        tell(desk.ask(), node="c")
+        tell(one, node="d")
+        assert await nodes(first, 2) == ["a", "d"]
+        assert await nodes(second, 1) == ["b"]
+
+
+async def test_what_was_told_before_anybody_listened_is_heard(desk, tell):
+    handle = desk.ask()
+    tell(handle, kind="accepted", node=None)
+    async with follow(desk, handle) as (listener, news):
+        assert await nodes(news, 1) == [None]
+        assert news.heard
+        assert listener.covers(handle.asked_at)
+        assert not listener.covers(handle.asked_at - timedelta(hours=1))
+
+
+async def test_who_comes_later_hears_the_latest(desk, tell):
+    one, two = desk.ask(), desk.ask()
+    async with follow(desk, one) as (_, first):
+        tell(two, node="early")
+        tell(two, node="late")
+        tell(one, node="mark")
+        await nodes(first, 1)
+        async with follow(desk, two) as (_, second):
+            assert "late" in await nodes(second, 1)
+
+
+async def test_a_topic_that_is_missing_costs_the_lines_alone(desk):
+    handle = desk.ask()
+    async with follow(desk, handle, topic="no-such-progress") as (listener, news):
+        while listener.trouble is None:
+            await asyncio.wait({news.come()}, timeout=0.05)
+        assert "does not exist" in listener.trouble
+        assert not listener.covers(handle.asked_at)
+        desk.answer(handle)
+        assert (await wait_for_result(handle, logging.getLogger())).correlation_id == handle.correlation_id
+
+
+async def test_garbage_is_passed_over(desk, tell, kafka):
+    handle = desk.ask()
+    async with follow(desk, handle) as (_, news):
+        key = [("correlation-id", str(handle.correlation_id).encode())]
+        kafka.produce(kafka.fleet.progress, b"\x00{", headers=key)
+        kafka.produce(kafka.fleet.progress, b"{}", headers=[("correlation-id", b"\xff")])
+        tell(handle, node="good")
+        assert await nodes(news, 1) == ["good"]
+
+
+async def test_a_flood_is_not_read_back_whole(desk, tell, monkeypatch):
+    monkeypatch.setattr(progress, "MOST_BEHIND", 2)
+    handle = desk.ask()
+    tell(*[handle] * 12)
+    async with follow(desk, handle) as (listener, news):
+        await nodes(news, 1)
+        assert not listener.covers(handle.asked_at)
+
+
+async def test_the_tasks_log_shows_it(desk, tell, caplog):
+    caplog.set_level(logging.INFO)
+    handle = desk.ask()
+    waiting = asyncio.create_task(wait_for_result(handle, logging.getLogger("this.task")))
+    tell(handle, node="plan", data={"thread_id": "t-1"})
+    while not any(record.getMessage().startswith("Agent: plan started on thread t-1") for record in caplog.records):
+        await asyncio.wait({waiting}, timeout=0.05)
+    desk.answer(handle)
+    await waiting
+
+
+async def test_the_consumer_ends_with_the_last_follower(desk, tell):
+    handle = desk.ask()
+    async with follow(desk, handle, since=datetime.now(UTC)) as (listener, _):
+        thread = listener._thread
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()

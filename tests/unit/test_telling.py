@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers import telling
+from airflow_provider_langgraph.triggers.progress import MOST_NEWS, News
+from airflow_provider_langgraph.triggers.telling import Teller
+from workflow_events.control import WorkflowProgressEvent
+
+NOW = datetime.now(UTC)
+HANDLE = RequestHandle(
+    uuid4(), "d", "r", "kafka_default", "asks", "answers", "c", {}, NOW + timedelta(hours=1), asked_at=NOW
+)
+
+
+def message(kind, **fields):
+    return WorkflowProgressEvent(
+        correlation_id=HANDLE.correlation_id, workflow_id="d", workflow_run_id="r", kind=kind, **fields
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(telling.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture
+async def desk(clock):
+    progress = SimpleNamespace(line_seconds=1.0, trouble=None, covers=lambda asked_at: True)
+    news = News()
+    return SimpleNamespace(
+        progress=progress, news=news, teller=Teller(HANDLE, logging.getLogger("task"), progress, news)
+    )
+
+
+async def test_news_are_told_once_a_second_at_most(desk, clock, lines):
+    desk.news.add(message("accepted", worker_id="w1"))
+    desk.teller.look(None)
+    desk.news.add(message("node_started", node="plan", data={"thread_id": "t-1"}))
+    desk.news.add(message("node_finished", node="plan", data={"status": "COMPLETED", "seconds": 1.5}))
+    desk.teller.look(None)
+    assert desk.teller.pause() == pytest.approx(1.0)
+    clock.now += 1
+    desk.teller.look(None)
+    assert lines() == [
+        "Agent: worker w1 took the request",
+        "Agent: plan started on thread t-1; plan finished in 1.5 s",
+    ]
+
+
+async def test_what_does_not_fit_is_counted(desk, lines):
+    for number in range(MOST_NEWS + 7):
+        desk.news.add(message("custom", node="plan", data={"n": number}))
+    desk.teller.look(None)
+    last = "; ".join(f'plan says {{"n": {number}}}' for number in range(MOST_NEWS + 2, MOST_NEWS + 7))
+    assert lines() == [f"Agent: ({MOST_NEWS + 2} more before) {last}"]
+
+
+async def test_a_graph_cannot_write_a_line_of_its_own(desk, lines):
+    desk.news.add(message("custom", node="plan\n[ERROR]", data="x\x1b[31m\r\ny" + "z" * 1000))
+    desk.teller.look(None)
+    (line,) = lines()
+    assert line.isprintable()
+    assert "\\n[ERROR]" in line
+    assert len(line) < 400
+
+
+async def test_a_failed_node_says_why(desk, lines):
+    desk.news.add(message("node_finished", node="plan", data={"status": "FAILED", "error": "ValueError: no"}))
+    desk.teller.look(None)
+    assert lines() == ["Agent: plan failed: ValueError: no"]
+
+
+async def test_nobody_has_taken_the_request(desk, clock, lines):
+    clock.now += telling.NO_WORKER_SECONDS
+    desk.teller.look(None)
+    first = lines()[0]
+    assert first.startswith("No worker seems to consume asks: none has said in 0:00:00 that it took request")
+    desk.teller.look(None)
+    assert sum(line.startswith("No worker") for line in lines()) == 1
+
+
+@pytest.mark.parametrize("how", ["heard", "not covered", "trouble"])
+async def test_that_is_said_only_if_it_can_be_known(desk, clock, lines, how):
+    if how == "heard":
+        desk.news.add(message("accepted"))
+    elif how == "trouble":
+        desk.progress.trouble = "the topic does not exist"
+    desk.progress.covers = lambda asked_at: how != "not covered"
+    clock.now += telling.NO_WORKER_SECONDS
+    desk.teller.look(None)
+    assert not any(line.startswith("No worker") for line in lines())
+    assert ("What the agent does cannot be shown: the topic does not exist" in lines()) == (how == "trouble")
+
+
+async def test_it_says_now_and_then_that_it_waits(desk, clock, lines):
+    desk.news.add(message("node_started", node="plan"))
+    for _ in range(4 * 3600):
+        clock.now += 1
+        desk.teller.look(None)
+    still = [line for line in lines() if line.startswith("Still waiting")]
+    assert len(still) == 4 + 7
+    assert still[0].startswith(f"Still waiting for request {HANDLE.correlation_id} (thread of its own) after 0:0")
+    assert still[0].endswith("last heard: plan started")
+
+
+async def test_trouble_is_told_when_it_comes_and_when_it_goes(desk, lines):
+    for trouble in None, "no broker", "no broker", None:
+        desk.teller.look(trouble)
+    assert lines() == ["Waiting on: no broker", "Waiting on: answers can be read again"]

@@ -1,0 +1,218 @@
+"""Who ended a trigger, and whether its agent has to end too. Airflow's side is played; with real ones: tests/system."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers import cancel, connections
+from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
+
+HANDLE = RequestHandle(uuid4(), "d", "r", "kafka_default", "e", "r", "c", {0: 1}, datetime.now(UTC))
+
+
+class TriggerRunner:
+    """What runs triggers, under the name by which it is known."""
+
+    def __init__(self):
+        self.stopped = asyncio.Event()
+
+    async def arun(self):
+        await self.stopped.wait()
+
+
+class Supervisor:
+    """Answers for the state of tasks."""
+
+    def __init__(self):
+        self.answers = []
+        self.asked = []
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def asend(self, question):
+        self.asked.append(question)
+        await self.released.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(task_states=answer)
+
+
+@pytest.fixture
+def supervisor(monkeypatch):
+    supervisor = Supervisor()
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Requests whose cancel was handed over."""
+    sent = []
+    monkeypatch.setattr(cancel, "send_cancel", lambda handle, settings, reason: sent.append(handle.correlation_id))
+    monkeypatch.setattr(connections, "latest_settings", lambda _: {"bootstrap.servers": "b"})
+    return sent
+
+
+@pytest.fixture
+async def runner():
+    runner = TriggerRunner()
+    task = asyncio.create_task(runner.arun())
+    await asyncio.sleep(0)
+    cancel.note_runner(None)
+    yield runner
+    runner.stopped.set()
+    await task
+
+
+def instance(map_index=-1):
+    return SimpleNamespace(dag_id="dag", run_id="run", task_id="agent", map_index=map_index)
+
+
+async def settled():
+    """Until all that was started has ended."""
+    while cancel._under_way:
+        await asyncio.wait(set(cancel._under_way))
+
+
+@pytest.mark.usefixtures("runner")
+class TestKill:
+    @pytest.mark.parametrize("state", ["failed", "success", "scheduled", "queued", "running", "skipped", None])
+    async def test_a_task_that_is_not_deferred_any_more_was_killed(self, supervisor, sent, state):
+        supervisor.answers = [{"run": {"agent": state}}]
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+    async def test_one_that_is_gone_was_too(self, supervisor, sent):
+        supervisor.answers = [{}]
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+    async def test_one_that_is_still_deferred_was_taken_over(self, supervisor, sent):
+        supervisor.answers = [{"run": {"agent": "deferred"}}]
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == []
+
+    async def test_a_mapped_one_is_asked_for_by_its_own_name(self, supervisor, sent):
+        supervisor.answers = [{"run": {"agent": "deferred", "agent_3": "failed"}}]
+        cancel.cancel_unless_deferred(HANDLE, instance(3))
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+        assert supervisor.asked[0].map_index == 3
+
+    async def test_an_error_is_no_answer(self, supervisor, sent, monkeypatch):
+        supervisor.answers = [RuntimeError("the server is away"), {"run": {"agent": "failed"}}]
+        monkeypatch.setattr(cancel.asyncio, "sleep", lambda _: asyncio.wait([asyncio.create_task(settled_once())]))
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+    async def test_no_answer_ends_no_agent(self, supervisor, sent, monkeypatch):
+        monkeypatch.setattr(cancel, "GUARD_SECONDS", 0.05)
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        supervisor.released.clear()
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        while any(task.get_coro().__name__ == "_cancel" for task in cancel._under_way):
+            await asyncio.wait(set(cancel._under_way), return_when=asyncio.FIRST_COMPLETED)
+        assert sent == []
+        supervisor.released.set()  # a question is never given up midway
+        await settled()
+
+    async def test_on_kill_returns_at_once(self, supervisor, sent):
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        supervisor.released.clear()
+        trigger = WorkflowResultTrigger(handle=HANDLE.to_dict(), not_before=HANDLE.deadline.isoformat())
+        trigger.task_instance = instance()
+        await trigger.on_kill()
+        assert sent == []
+        supervisor.released.set()
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+    async def test_after_a_standstill_an_answer_counts_more(self, supervisor, sent, monkeypatch):
+        supervisor.answers = [{"run": {"agent": "success"}}]
+        monkeypatch.setitem(cancel._woke_at, asyncio.get_running_loop(), asyncio.get_running_loop().time())
+        answered = []
+
+        async def is_answered(handle, settings):
+            return answered
+
+        monkeypatch.setattr(cancel, "_is_answered", is_answered)
+        answered.append("it is")
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == []
+        answered.clear()
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+
+async def settled_once():
+    """Some turns of the loop, in the place of a pause."""
+
+
+class TestOlderAirflow:
+    """Without ``on_kill`` a trigger finds out in its CancelledError."""
+
+    @pytest.fixture
+    def ended(self, monkeypatch):
+        """Runs a trigger that waits, cancels it, and tells whether that passed for a kill."""
+        monkeypatch.setattr(cancel, "TELLS_OF_KILLS", False)
+        told = []
+        monkeypatch.setattr(cancel, "cancel_unless_deferred", lambda handle, ti: told.append(handle.correlation_id))
+
+        async def ended(end):
+            trigger = WorkflowResultTrigger(handle=HANDLE.to_dict(), not_before=HANDLE.deadline.isoformat())
+            inner = asyncio.get_running_loop().create_future()
+            begun = asyncio.Event()
+
+            async def waits(handle):
+                begun.set()
+                return await inner
+
+            trigger._reply = waits
+            task = asyncio.create_task(anext(trigger.run()))
+            await begun.wait()
+            await end(task, inner)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return told
+
+        return ended
+
+    async def test_the_runner_has_cancelled_it(self, runner, ended):
+        async def end(task, inner):
+            task.cancel()
+
+        assert await ended(end) == [HANDLE.correlation_id]
+
+    async def test_the_triggerer_stops(self, runner, ended):
+        async def end(task, inner):
+            runner.stopped.set()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+
+        assert await ended(end) == []
+
+    async def test_what_it_waits_for_was_cancelled(self, runner, ended):
+        async def end(task, inner):
+            inner.cancel()
+
+        assert await ended(end) == []
+
+    async def test_there_is_no_runner(self, ended):
+        async def end(task, inner):
+            task.cancel()
+
+        assert await ended(end) == []
