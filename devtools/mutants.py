@@ -35,12 +35,13 @@ _FAILED = re.compile(r"^FAILED (.+?)(?: - |$)", re.MULTILINE)
 _IMPORTED = """\
 from pathlib import Path
 
+import airflow_provider_langgraph
 import langgraph_worker
 import workflow_events
 
 
 def test_the_copy_is_what_is_imported():
-    for package in (langgraph_worker, workflow_events):
+    for package in (airflow_provider_langgraph, langgraph_worker, workflow_events):
         assert Path(package.__file__).resolve().is_relative_to(Path(__file__).resolve().parent)
 """
 

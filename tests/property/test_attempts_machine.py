@@ -21,9 +21,10 @@ from hypothesis.stateful import initialize, rule
 
 from tests.support.airflow_model import Asked, Task, Try
 from tests.support.machine_database import MachineDatabase
+from tests.support.machines import time_limit
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GraphRun
-from tests.support.store_machine import StoreMachine, index, pick, run_machine, time_limit, when
+from tests.support.store_machine import StoreMachine, index, pick, run_machine, when
 from workflow_events.results import ResultStatus
 
 MOST_TASKS = 4

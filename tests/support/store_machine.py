@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
-import random
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.support.machine_database import MachineDatabase
+from tests.support.machines import run
 from tests.support.store_world import World
 from tests.support.world_end import come_to_an_end
 
-_CI_SEED = 1  # whoever merges something is not to meet what a longer hunt would find
 _STEPS = 40
 _T = TypeVar("_T")
 
@@ -79,28 +76,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.accept(self.client(client), batch)
 
 
-def time_limit(seconds: float) -> float:
-    """A test's, in seconds: that of CI, or of however many examples are asked for."""
-    return max(seconds, int(os.environ.get("STATE_MACHINE_EXAMPLES", 0)) * 2.0)
-
-
 def run_machine(machine: type[StoreMachine], database: MachineDatabase, *, examples: int) -> None:
-    """Run a machine on a database, which is closed then. The seed is printed; CI's is always the same."""
-    default = _CI_SEED if os.environ.get("CI") else random.getrandbits(32)
-    chosen = int(os.environ.get("STATE_MACHINE_SEED", default))
-    sys.stdout.write(f"{machine.__name__}: STATE_MACHINE_SEED={chosen}\n")
-    bound = type(machine.__name__, (machine,), {"database": database})
-    count = int(os.environ.get("STATE_MACHINE_EXAMPLES", examples))
+    """Run a machine on a database, which is closed then."""
     try:
-        run_state_machine_as_test(
-            seed(chosen)(bound),
-            settings=settings(
-                max_examples=count,
-                stateful_step_count=_STEPS,
-                deadline=None,
-                print_blob=True,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-            ),
-        )
+        run(type(machine.__name__, (machine,), {"database": database}), examples=examples, steps=_STEPS)
     finally:
         database.close()
