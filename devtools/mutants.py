@@ -167,7 +167,8 @@ class Copy:
 
     def _environment(self) -> Mapping[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
-        return inherited | {"PYTHONPATH": str(self.tree)}
+        # As in CI, state machines draw the same examples each time: a mutant is caught by them or it is not.
+        return inherited | {"PYTHONPATH": str(self.tree), "CI": "true"}
 
     @contextmanager
     def broken_by(self, mutant: Mutant) -> Iterator[None]:

@@ -247,7 +247,7 @@ class ResultDesk:
         if self._backfill is None:
             self._until = dict(self._seen.complete_from)
             self._is_backfill_stale = False
-            memory = SeenResults(self._seen.room, now=self._now)
+            memory = SeenResults(max_bytes=self._seen.room, now=self._now)
             self._backfill = self._start_backfill(needs, self._until, memory)
         else:
             for key, need in needs.items():

@@ -7,6 +7,7 @@ read back's and of everybody else's can be drawn. ``STATE_MACHINE_EXAMPLES`` run
 
 from __future__ import annotations
 
+import itertools
 import sys
 import uuid
 
@@ -14,20 +15,20 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from airflow_provider_langgraph.triggers import backfill, desk
 from devtools.kafka import prefixed_fleet
 from tests.support.kafka import KafkaTopics
 from tests.support.logs import KafkaLog, MemoryLog
 from tests.support.machines import run, time_limit
-from tests.support.waiting_world import WaitingWorld
+from tests.support.waiting_world import WaitingWorld, make_small
 
 MOST_REQUESTS = 30
 
 index = st.integers(0, 1_000)
 partitions = st.integers(0, 5)
 
-FAULTS = ("retention", "grow", "recreate", "broker", "noise")
-"""Each example has some of them: what one of them mends, another one would have shown."""
+FAULTS = ("retention", "recreate", "restart", "broker", "noise", "grow")
+MIXES = [mix for count in (1, 2, 3) for mix in itertools.combinations(FAULTS, count)]
+"""Each example has some faults, and not all: what one of them mends, another one would have shown."""
 
 
 def may(fault):
@@ -39,7 +40,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.faults = frozenset()
+        self.faults = ()
         self.world = WaitingWorld(self.new_log())
 
     def new_log(self):
@@ -49,13 +50,13 @@ class WaitingMachine(RuleBasedStateMachine):
         found = [request for request in self.world.requests if wanted(request)]
         return found[number % len(found)] if found else None
 
-    @initialize(faults=st.frozensets(st.sampled_from(FAULTS), max_size=2))
+    @initialize(faults=st.sampled_from(MIXES))
     def choose(self, faults):
         self.faults = faults
 
     # ---- tasks ----
 
-    @rule(count=st.integers(1, 6), waits=st.booleans())
+    @rule(count=st.integers(1, 6), waits=st.sampled_from([True, True, False]))
     def publish(self, count, waits):
         if self._is_away():
             return
@@ -89,6 +90,9 @@ class WaitingMachine(RuleBasedStateMachine):
 
     @rule(numbers=st.lists(index, min_size=1, max_size=6), partition=partitions, size=st.sampled_from([10, 10, 3_000]))
     def answer(self, numbers, partition, size):
+        self.answer_some(numbers, partition, size)
+
+    def answer_some(self, numbers, partition, size):
         for number in numbers:
             request = self._pick(number, lambda one: one.answer is None)
             if request:
@@ -101,7 +105,7 @@ class WaitingMachine(RuleBasedStateMachine):
             self.world.answer(request, partition)
 
     @may("noise")
-    @rule(partition=partitions, count=st.integers(1, 12))
+    @rule(partition=partitions, count=st.sampled_from([1, 3, 12, 30]))
     def foreign(self, partition, count):
         for number in range(count):
             self.world.write_foreign(partition + number, number)
@@ -118,12 +122,13 @@ class WaitingMachine(RuleBasedStateMachine):
     # ---- the topic ----
 
     @may("retention")
-    @rule(partition=partitions, kept=st.integers(0, 4))
-    def retention(self, partition, kept):
-        ends = self.world.log.ends().offsets
-        number = partition % len(ends)
-        if ends[number] > kept:
-            self.world.log.retain(number, ends[number] - kept)
+    @rule(numbers=st.lists(index, min_size=1, max_size=3), kept=st.sampled_from([0, 0, 1, 3]))
+    def retention(self, numbers, kept):
+        """It may come before anybody has read what was just written."""
+        self.answer_some(numbers, 0, 10)
+        for number, end in self.world.log.ends().offsets.items():
+            if end > kept:
+                self.world.log.retain(number, end - kept)
 
     @precondition(lambda self: "grow" in self.faults and len(self.world.log.ends().offsets) < 6)
     @rule()
@@ -131,9 +136,13 @@ class WaitingMachine(RuleBasedStateMachine):
         self.world.log.grow()
 
     @may("recreate")
-    @rule()
-    def recreate(self):
+    @rule(numbers=st.lists(index, min_size=1, max_size=3), fill=st.sampled_from([0, 0, 9]))
+    def recreate(self, numbers, fill):
+        """The new topic may have grown past the old one's end before anybody looks."""
         self.world.log.recreate()
+        self.answer_some(numbers, 0, 10)
+        for number in range(fill * len(self.world.log.ends().offsets)):
+            self.world.write_foreign(number, number)
 
     @precondition(lambda self: "broker" in self.faults and isinstance(self.world.log, MemoryLog))
     @rule(away=st.booleans())
@@ -142,7 +151,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
     # ---- the triggerer ----
 
-    @rule(times=st.integers(1, 4))
+    @rule(times=st.integers(1, 6))
     def step(self, times):
         for _ in range(times):
             self.world.step()
@@ -156,6 +165,7 @@ class WaitingMachine(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now += seconds
 
+    @may("restart")
     @rule()
     def restart(self):
         if not self._is_away():
@@ -172,11 +182,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Bounds that are met all the time."""
-    monkeypatch.setattr(backfill, "MOST_RECORDS", 25)
-    monkeypatch.setattr(desk, "MOST_RECORDS", 25)
-    for module in (backfill, desk):  # thousands of lines a second, of which nobody reads one
-        monkeypatch.setattr(module.log, "disabled", True)
+    make_small(monkeypatch)
 
 
 @pytest.mark.timeout(time_limit(60))

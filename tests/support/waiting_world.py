@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import queue
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
+import pytest
 from confluent_kafka import KafkaException
 
+from airflow_provider_langgraph.triggers import backfill
 from airflow_provider_langgraph.triggers import desk as desks
 from airflow_provider_langgraph.triggers.backfill import Need, Pass
 from airflow_provider_langgraph.triggers.desk import Command, Found, ReadBack, Register, ResultDesk, Unregister
@@ -17,6 +20,15 @@ from workflow_events.control import WorkflowQueryEvent
 
 MEMORY = 8 * 1024
 """Bytes of results that a desk remembers: seven or so, so that it forgets all the time."""
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that are met all the time. Nor does anybody read thousands of lines a second."""
+    monkeypatch.setattr(backfill, "MOST_RECORDS", 25)
+    monkeypatch.setattr(desks, "MOST_RECORDS", 25)
+    monkeypatch.setattr(desks, "SeenResults", partial(SeenResults, max_bytes=MEMORY))
+    for module in (backfill, desks):
+        monkeypatch.setattr(module.log, "disabled", True)
 
 
 @dataclass
@@ -109,12 +121,10 @@ class WaitingWorld:
         self.reader = self.log.reader()
         self.reader.stand_at({number: self.reader.watermarks(number)[1] for number in self.reader.partitions()})
         self.desk = ResultDesk(self.reader, "results", self._start_backfill, self._ask, lambda: self.now)
-        self.desk._seen._max_bytes = MEMORY
 
     def restart(self) -> None:
         """The triggerer is killed, and another one takes its triggers over."""
-        for backfill in list(self.backfills):
-            self.backfills.remove(backfill)
+        self.backfills.clear()
         self.reader.close()
         self._start()
         for request in self.requests:
@@ -128,7 +138,8 @@ class WaitingWorld:
         return backfill
 
     def step(self) -> None:
-        """The listener's thread goes round once."""
+        """The listener's thread goes round once; reading takes it a moment."""
+        self.now += desks.POLL_SECONDS
         self._give(self.desk.obey(self.commands) or [])
         self._give(self.desk.read())
 
@@ -142,8 +153,8 @@ class WaitingWorld:
 
     def step_backfill(self) -> None:
         """Its read back goes on, if there is one."""
-        for backfill in self.backfills[:1]:
-            backfill.step()
+        for running in self.backfills[:1]:
+            running.step()
 
     # ---- tasks ----
 

@@ -49,3 +49,27 @@ def test_whatever_it_claims_to_remember_it_does(sizes, max_bytes):
         if offset >= seen.complete_from[partition]:
             assert seen.get(key) is not None
     assert sum(size_of(seen.get(key)) for key in {key for key, *_ in written} if seen.get(key)) <= max_bytes
+
+
+@given(st.data())
+def test_what_was_read_back_is_joined_only_where_it_touches(data):
+    """A read back up to ``end``, while the memory itself begins later by now or does not."""
+    records = st.lists(st.integers(0, 9), max_size=12)
+    past, seen = SeenResults(), SeenResults(max_bytes=data.draw(st.sampled_from([4 * OVERHEAD, 10**6])))
+    log = {partition: data.draw(records) for partition in range(2)}
+    starts = {partition: data.draw(st.integers(0, len(log[partition]))) for partition in log}
+    ends = {partition: data.draw(st.integers(starts[partition], len(log[partition]))) for partition in log}
+    begins = {partition: data.draw(st.integers(0, len(log[partition]))) for partition in log}
+    past.complete_from, seen.complete_from = dict(starts), dict(begins)
+    for partition, keys in log.items():
+        for offset, key in enumerate(keys):
+            if starts[partition] <= offset < ends[partition]:
+                past.add(str(key).encode(), record(partition, offset))
+            if begins[partition] <= offset:
+                seen.add(str(key).encode(), record(partition, offset))
+
+    seen.put_before(past, ends)
+
+    for partition, keys in log.items():
+        for offset in range(seen.complete_from[partition], len(keys)):
+            assert seen.get(str(keys[offset]).encode()) is not None

@@ -1,0 +1,82 @@
+"""Orders of events that the state machine (tests/property/test_waiting_machine.py) seldom finds by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_langgraph.triggers import desk
+from tests.support.logs import MemoryLog
+from tests.support.waiting_world import WaitingWorld, make_small
+
+
+@pytest.fixture
+def world(monkeypatch):
+    make_small(monkeypatch)
+    return WaitingWorld(MemoryLog(partitions=1))
+
+
+def step(world, times):
+    for _ in range(times):
+        world.step()
+
+
+def test_a_read_back_of_a_deleted_topic_says_nothing_of_the_new_one(world):
+    old = world.publish()
+    for number in range(20):
+        world.write_foreign(0, number)
+    world.restart()
+    world.wait(old)
+    step(world, 3)
+    assert world.backfills  # and it has not read yet
+    world.log.recreate()
+    early = world.publish()
+    world.answer(early, 0, 3_000)
+    for _ in range(4):  # large, so that the answer to the early one is forgotten
+        world.answer(world.publish(), 0, 3_000)
+    world.now += desk.HOUSEKEEPING_SECONDS
+    step(world, 5)
+    while world.backfills:
+        world.step_backfill()
+    step(world, 2)
+    world.wait(early)
+    world.settle()
+
+
+def test_a_read_back_that_fails_is_tried_again(world):
+    request = world.publish()
+    world.answer(request, 0)
+    world.restart()
+    world.wait(request)
+    step(world, 3)
+    world.log.is_away = True
+    world.step_backfill()
+    step(world, 1)
+    assert "reading results back failed" in world.desk.troubles["backfill"]
+    world.settle()
+    assert world.passes == 2
+    assert world.desk.troubles == {}
+
+
+def test_a_crowd_that_comes_in_batches_costs_one_pass(world):
+    crowd = [world.publish() for _ in range(6)]
+    for request in crowd:
+        world.answer(request, 0)
+    world.restart()
+    for request in crowd:
+        world.wait(request)
+        step(world, 3)
+        world.step_backfill()
+    world.settle()
+    assert world.passes == 1
+
+
+def test_what_answers_a_wait_is_not_kept_for_it_twice(world):
+    request = world.publish()
+    world.wait(request)
+    step(world, 3)
+    world.answer(request, 0)
+    world.answer(request, 0)
+    step(world, 3)
+    assert list(world.served) == [request.key]
+    world.wait(request)  # its trigger starts again
+    world.settle()
