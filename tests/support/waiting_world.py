@@ -60,6 +60,8 @@ class HandBackfill:
     joining: list[tuple[bytes, Need]] = field(default_factory=list)
     passing: Pass | None = None
     stopped: bool = False
+    at: dict[int, int] = field(default_factory=dict)
+    idle: int = 0
 
     def join_in(self, key: bytes, need: Need) -> None:
         self.joining.append((key, need))
@@ -84,7 +86,11 @@ class HandBackfill:
             return
         if found:
             self.commands.put(Found(found))
-        if self.passing.done:
+        self.idle = 0 if self.passing.reader.next != self.at else self.idle + 1
+        self.at = dict(self.passing.reader.next)
+        if self.idle > 5 and not self.passing.done:
+            self._end(ReadBack(None, "no record for a while"))
+        elif self.passing.done:
             self._end(ReadBack(self.passing.result(), ""))
 
     def _end(self, how: ReadBack) -> None:

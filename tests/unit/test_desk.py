@@ -27,7 +27,8 @@ def test_a_read_back_of_a_deleted_topic_says_nothing_of_the_new_one(world):
     world.restart()
     world.wait(old)
     step(world, 3)
-    assert world.backfills  # and it has not read yet
+    world.step_backfill()
+    assert world.backfills  # and it has read a part
     world.log.recreate()
     early = world.publish()
     world.answer(early, 0, 3_000)
