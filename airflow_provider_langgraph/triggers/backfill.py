@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import Reader, keyed
+from airflow_provider_langgraph.triggers.topic_reader import Reader, addressed, record_of
 from workflow_events.codec import Record
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class Pass:
     """Reads a topic once, from the earliest place where a waiter's reply may lie, up to ``until``.
 
     :param reader: a reader of its own, standing nowhere.
-    :param topic: for the log.
     :param until: by partition, where it ends.
     :param memory: remembers what it reads, so that who comes later needs no pass of his own.
     """
@@ -95,7 +94,7 @@ class Pass:
         if any(start < remembered.get(number, self._ends[number]) for number, start in self._span(need).items()):
             self._unserved.add(key)
             return None
-        found = self.memory.get(key)
+        found = self.memory.get(key, self.topic, self.reader.cluster)
         if found is None:
             self._keys.add(key)
         return found
@@ -107,14 +106,15 @@ class Pass:
         for message in batch:
             if (message.offset() or 0) >= self._ends.get(message.partition() or 0, 0):
                 continue
-            pair = keyed(message, self.reader.cluster)
+            pair = addressed(message)
             if pair is None:
                 continue
-            key, record = pair
-            self.memory.add(key, record)
+            key, pairs = pair
+            self.memory.add(key, message.partition() or 0, message.offset() or 0, message.value(), pairs)
             if key in self._keys:
                 self._keys.discard(key)
-                found[key] = record
+                found[key] = record_of(message, pairs, self.reader.cluster)
+        self.memory.trim()
         if not batch:
             self._go_on_where_something_is_left()
             self.reader.skip_gaps()

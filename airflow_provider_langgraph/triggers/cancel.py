@@ -11,8 +11,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger
-
 from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
 from workflow_events.control import WorkflowCancelledEvent
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 log = logging.getLogger(__name__)
-
-TELLS_OF_KILLS = hasattr(BaseTrigger, "on_kill")
-"""Whether this Airflow has ``on_kill`` (3.3 and newer); without it a trigger has to find out."""
 
 GUARD_SECONDS = 60.0
 """How long the answer to "is the task still deferred?" is waited for. The first question that a triggerer asks in its
@@ -58,7 +53,7 @@ def note_runner(task_instance: Any) -> None:
 
 
 def is_cancelled_from_outside() -> bool:
-    """In ``except CancelledError``: whether the runner, which goes on, ended this trigger. For Airflow before 3.3."""
+    """In ``except CancelledError``: whether the runner, which goes on, ended this trigger."""
     task = asyncio.current_task()
     # What a trigger awaits may be cancelled as well, when the triggerer stops; then nobody has cancelled the trigger.
     return task is not None and task.cancelling() > 0 and _is_running()

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_langgraph.triggers.control_sender import Settings
+
 FRESH_SECONDS = 30.0
 
 
@@ -62,6 +64,6 @@ def _failed(task: asyncio.Task[dict[str, Any]]) -> bool:
 async def _resolve(key: _Key) -> dict[str, Any]:
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
-    settings = await KafkaHook(key[1]).asettings()
+    settings = Settings(await KafkaHook(key[1]).asettings())
     _known[key] = settings
     return settings

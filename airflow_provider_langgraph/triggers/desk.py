@@ -16,7 +16,7 @@ from typing import Protocol
 from airflow_provider_langgraph.triggers.backfill import MOST_RECORDS, Need, Passed
 from airflow_provider_langgraph.triggers.inquiry import Inquiries
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, keyed
+from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, addressed, record_of
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
 
@@ -159,13 +159,16 @@ class ResultDesk:
     def read(self) -> Replies:
         """Read a batch, and look after the topic when it is time."""
         replies: Replies = []
-        cluster = self._reader.cluster
+        remember, waiters = self._seen.add, self._waiters
         for message in self._reader.read(POLL_SECONDS):
-            pair = keyed(message, cluster)
-            if pair is not None:
-                self._seen.add(*pair)
-                if pair[0] in self._waiters:
-                    self._reply(*pair, replies)
+            pair = addressed(message)
+            if pair is None:
+                continue
+            key, found = pair
+            remember(key, message.partition() or 0, message.offset() or 0, message.value(), found)
+            if key in waiters:
+                self._reply(key, record_of(message, found, self._reader.cluster), replies)
+        self._seen.trim()
         now = self._now()
         if self._reader.lost or now >= self._keep_house_at:
             self._keep_house()
@@ -225,7 +228,7 @@ class ResultDesk:
         needs: dict[bytes, Need] = {}
         late, self._late = self._late, {}
         for key in late:
-            record = self._seen.get(key)
+            record = self._seen.get(key, self._topic, self._reader.cluster)
             if record is not None:
                 self._reply(key, record, replies)
                 continue
@@ -303,10 +306,9 @@ class ResultDesk:
         self._seen.put_before(passed.memory, self._until)
 
     def _keep_house(self) -> None:
-        """Forget old results, read partitions that were added, and notice a topic that is another one by now."""
+        """Read partitions that were added, and notice a topic that is another one by now."""
         from confluent_kafka import KafkaException
 
-        self._seen.trim()
         reader = self._reader
         try:
             present = reader.partitions()

@@ -129,9 +129,8 @@ class ResultListener:
 _listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ResultListener] = {}
 
 
-@asynccontextmanager
-async def shared_listener(settings: dict[str, Any], topic: str) -> AsyncIterator[ResultListener]:
-    """The process's listener for a topic over a connection; started with its first user, closed with its last.
+def join_listener(settings: dict[str, Any], topic: str) -> ResultListener:
+    """The process's listener for a topic over a connection, started with its first user.
 
     :param settings: librdkafka settings of the connection.
     """
@@ -140,11 +139,23 @@ async def shared_listener(settings: dict[str, Any], topic: str) -> AsyncIterator
     if listener is None or listener.failed:
         listener = _listeners[key] = ResultListener(settings, topic)
     listener.users += 1
+    return listener
+
+
+def leave_listener(listener: ResultListener) -> None:
+    """Use it no more; it is closed with its last user."""
+    listener.users -= 1
+    if listener.users == 0:
+        for key in [key for key, kept in _listeners.items() if kept is listener]:
+            del _listeners[key]
+        listener.close()
+
+
+@asynccontextmanager
+async def shared_listener(settings: dict[str, Any], topic: str) -> AsyncIterator[ResultListener]:
+    """:func:`join_listener` for a while."""
+    listener = join_listener(settings, topic)
     try:
         yield listener
     finally:
-        listener.users -= 1
-        if listener.users == 0:
-            if _listeners.get(key) is listener:
-                del _listeners[key]
-            listener.close()
+        leave_listener(listener)

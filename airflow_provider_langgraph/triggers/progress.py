@@ -10,13 +10,12 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_langgraph.triggers.control_sender import key_of_settings
-from airflow_provider_langgraph.triggers.topic_reader import TopicReader, keyed
+from airflow_provider_langgraph.triggers.topic_reader import TopicReader, addressed, record_of
 from workflow_events.codec import Record, decode_progress
 from workflow_events.control import WorkflowProgressEvent
 from workflow_events.errors import DecodeError
@@ -46,47 +45,38 @@ AT_ONCE = 50
 class News:
     """What one request's run has told. Belongs to the event loop.
 
+    :param ring: called when there is something new.
     :ivar messages: what the waiter has not looked at yet.
     :ivar dropped: how many more there were.
     :ivar heard: whether anything was told at all.
     """
 
-    __slots__ = ("_wake", "dropped", "heard", "messages")
+    __slots__ = ("_ring", "dropped", "heard", "messages")
 
-    def __init__(self) -> None:
-        self.messages: deque[WorkflowProgressEvent] = deque()
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self.messages: list[WorkflowProgressEvent] = []
         self.dropped = 0
         self.heard = False
-        self._wake: asyncio.Future[None] | None = None
+        self._ring = ring
 
     def add(self, message: WorkflowProgressEvent) -> None:
         """There is something new."""
         self.heard = True
         self.messages.append(message)
         if len(self.messages) > MOST_NEWS:
-            self.messages.popleft()
+            del self.messages[0]
             self.dropped += 1
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def come(self) -> asyncio.Future[None]:
-        """A future that is done when there is something to look at."""
-        if self._wake is None or self._wake.done():
-            self._wake = asyncio.get_running_loop().create_future()
-            if self.messages:
-                self._wake.set_result(None)
-        return self._wake
+        self._ring()
 
     def take(self) -> tuple[list[WorkflowProgressEvent], int]:
         """All that is new, and how many messages were dropped before it."""
-        taken = list(self.messages), self.dropped
-        self.messages.clear()
-        self.dropped = 0
+        taken = self.messages, self.dropped
+        self.messages, self.dropped = [], 0
         return taken
 
 
 class ProgressListener:
-    """Hands each message to who follows its request. Belongs to one event loop; use :func:`following`."""
+    """Hands each message to who follows its request. Belongs to one event loop; use :func:`join_progress`."""
 
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime) -> None:
         self._loop = asyncio.get_running_loop()
@@ -111,9 +101,12 @@ class ProgressListener:
         """How often a follower may write a line: each passes through Airflow's supervisor, one after the other."""
         return max(1.0, len(self._followers) / 50)
 
-    def follow(self, key: bytes) -> News:
-        """Hear of one request from now on, and the latest of what it told before."""
-        news = News()
+    def follow(self, key: bytes, ring: Callable[[], None]) -> News:
+        """Hear of one request from now on, and the latest of what it told before.
+
+        :param ring: as for :class:`News`.
+        """
+        news = News(ring)
         self._followers.setdefault(key, []).append(news)
         self._thread.follow(key)
         return news
@@ -253,10 +246,11 @@ class ProgressThread(threading.Thread):
             for key in new:
                 found += [] if key not in self._latest else _decoded(key, self._latest[key])
             for message in batch:
-                pair = keyed(message, "")
+                pair = addressed(message)
                 if pair is None:
                     continue
-                key, record = pair
+                key = pair[0]
+                record = record_of(message, pair[1], "")
                 if len(record.value or b"") <= LARGEST_REMEMBERED:
                     self._latest[key] = record
                     self._latest.move_to_end(key)
@@ -295,25 +289,23 @@ def _decoded(key: bytes, record: Record) -> list[tuple[bytes, WorkflowProgressEv
 _listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ProgressListener] = {}
 
 
-@asynccontextmanager
-async def following(
-    settings: dict[str, Any], topic: str, key: bytes, since: datetime
-) -> AsyncIterator[tuple[ProgressListener, News]]:
-    """The news of one request, from the process's listener for a progress topic over a connection.
+def join_progress(settings: dict[str, Any], topic: str, since: datetime) -> ProgressListener:
+    """The process's listener for a progress topic over a connection, started with its first user.
 
-    :param since: when the request was asked.
+    :param since: when the request was asked that is to be followed.
     """
-    place = (asyncio.get_running_loop(), topic, key_of_settings(settings))
-    listener = _listeners.get(place)
+    key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
+    listener = _listeners.get(key)
     if listener is None:
-        listener = _listeners[place] = ProgressListener(settings, topic, since)
+        listener = _listeners[key] = ProgressListener(settings, topic, since)
     listener.users += 1
-    news = listener.follow(key)
-    try:
-        yield listener, news
-    finally:
-        listener.leave(key, news)
-        listener.users -= 1
-        if listener.users == 0:
-            _listeners.pop(place, None)
-            listener.close()
+    return listener
+
+
+def leave_progress(listener: ProgressListener) -> None:
+    """Use it no more; it is closed with its last user."""
+    listener.users -= 1
+    if listener.users == 0:
+        for key in [key for key, kept in _listeners.items() if kept is listener]:
+            del _listeners[key]
+        listener.close()

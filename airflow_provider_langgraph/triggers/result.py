@@ -61,6 +61,7 @@ class WorkflowResultTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
         self.not_before = not_before
+        self._is_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and the arguments that build this trigger again."""
@@ -85,17 +86,20 @@ class WorkflowResultTrigger(BaseTrigger):
             early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
             await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
         except asyncio.CancelledError:
-            if not cancel.TELLS_OF_KILLS and cancel.is_cancelled_from_outside():
-                cancel.cancel_unless_deferred(handle, self.task_instance)
+            if cancel.is_cancelled_from_outside():
+                await self.on_kill()
             raise
         yield TriggerEvent(reply)
 
     async def on_kill(self) -> None:
-        """Called by Airflow (3.3 and newer) when the task was killed, cleared or marked while it waited.
+        """Called when the task was killed, cleared or marked while it waited, or so it seems; returns at once.
 
-        Called by mistake, too, when another triggerer has taken this trigger over: then nothing is cancelled.
+        By :meth:`run` itself, which hears of it in every version; and by Airflow, from 3.3 on, which may leave it out
+        where many triggers end at once. By mistake, too, when another triggerer has taken over: that cancels nothing.
         """
-        cancel.cancel_unless_deferred(self._handle(), self.task_instance)
+        if not self._is_ended:
+            self._is_ended = True
+            cancel.cancel_unless_deferred(self._handle(), self.task_instance)
 
     def _handle(self) -> RequestHandle:
         """The handle; what a task deferred by an older version does not name is the configured one."""

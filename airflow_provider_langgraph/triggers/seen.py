@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from workflow_events.codec import Record
 
@@ -13,23 +13,26 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_AGE = 600.0
 
 OVERHEAD = 1024
-"""Bytes that a record costs beside its body, key and headers: measured with replies of 336 bytes."""
+"""Bytes that a record costs beside its body and headers: measured with replies of 336 bytes."""
+
+Pairs = Sequence[tuple[str, bytes | str | None]]
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A result, and by partition the highest offset where a repeat of it lies."""
+class _Seen(NamedTuple):
+    """A result. Nothing but atoms: what a full memory holds is no work for Python's garbage collector."""
 
     since: float
     size: int
-    record: Record
-    repeats: dict[int, int] | None = None
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | str | None], ...]
 
 
 class SeenResults:
     """Records by correlation id, oldest forgotten first, and exactly which offsets are still remembered.
 
-    Belongs to one thread.
+    Belongs to one thread. What is added may exceed the bounds until :meth:`trim` is called.
 
     :param max_bytes: memory used at most, in bytes.
     :param max_age: seconds that a body is kept at most.
@@ -41,7 +44,9 @@ class SeenResults:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._now = now
-        self._records: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._time = now()
+        self._records: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._repeats: dict[bytes, dict[int, int]] = {}
         self._bytes = 0
         self.complete_from: dict[int, int] = {}
         """By partition: every result at or after this offset, and before the live position, is remembered."""
@@ -54,35 +59,35 @@ class SeenResults:
         """Bytes that are free, and never less than an eighth of all."""
         return max(self._max_bytes - self._bytes, self._max_bytes // 8)
 
-    def add(self, key: bytes, record: Record) -> None:
+    def add(self, key: bytes, partition: int, offset: int, value: bytes | None, headers: Pairs) -> None:
         """Remember a result. The first of a correlation id stands: later ones are repeats."""
-        entry = self._records.get(key)
-        if entry is not None:
+        if key in self._records:
             # Forgetting it will be forgetting its repeats as well.
-            entry.repeats = {**(entry.repeats or {}), record.partition: record.offset}
+            self._repeats.setdefault(key, {})[partition] = offset
             return
-        size = size_of(record)
-        self._records[key] = _Entry(self._now(), size, record)
+        size = size_of(value, headers)
+        self._records[key] = _Seen(self._time, size, partition, offset, value, tuple(headers))
         self._bytes += size
-        if self._bytes > self._max_bytes:
-            self.trim()
 
-    def get(self, key: bytes) -> Record | None:
+    def get(self, key: bytes, topic: str = "", cluster: str = "") -> Record | None:
         """The remembered result of a correlation id."""
-        entry = self._records.get(key)
-        return entry.record if entry else None
+        seen = self._records.get(key)
+        if seen is None:
+            return None
+        return Record(topic, seen.partition, seen.offset, seen.value, seen.headers, cluster=cluster)
 
     def trim(self) -> None:
         """Forget what is too old or too much, and move :attr:`complete_from` past it."""
-        oldest = self._now() - self._max_age
+        self._time = self._now()
+        oldest = self._time - self._max_age
         while self._records:
-            key, entry = next(iter(self._records.items()))
-            if entry.since >= oldest and self._bytes <= self._max_bytes:
+            key, seen = next(iter(self._records.items()))
+            if seen.since >= oldest and self._bytes <= self._max_bytes:
                 return
             del self._records[key]
-            self._bytes -= entry.size
-            self._forget(entry.record.partition, entry.record.offset)
-            for partition, offset in (entry.repeats or {}).items():
+            self._bytes -= seen.size
+            self._forget(seen.partition, seen.offset)
+            for partition, offset in self._repeats.pop(key, {}).items():
                 self._forget(partition, offset)
 
     def put_before(self, past: SeenResults, ends: Mapping[int, int]) -> None:
@@ -92,23 +97,23 @@ class SeenResults:
             between them are unknown, and nothing is gained.
         """
         joined = {number for number, end in ends.items() if self.complete_from.get(number, 0) <= end}
-        for key, entry in reversed(past._records.items()):
-            if joined.isdisjoint({entry.record.partition, *(entry.repeats or ())}):
+        for key, seen in reversed(past._records.items()):
+            repeats = past._repeats.get(key, {})
+            if joined.isdisjoint({seen.partition, *repeats}):
                 continue
             newer = self._records.pop(key, None)
             if newer is not None:
                 self._bytes -= newer.size
-                entry.repeats = {
-                    **(entry.repeats or {}),
-                    newer.record.partition: newer.record.offset,
-                    **(newer.repeats or {}),
-                }
-            self._records[key] = entry
+                repeats = {**repeats, newer.partition: newer.offset, **self._repeats.pop(key, {})}
+            if repeats:
+                self._repeats[key] = repeats
+            self._records[key] = seen
             self._records.move_to_end(key, last=False)
-            self._bytes += entry.size
+            self._bytes += seen.size
         for number in joined & past.complete_from.keys():
             self.complete_from[number] = min(self.complete_from.get(number, 0), past.complete_from[number])
         past._records.clear()
+        past._repeats.clear()
         past._bytes = 0
         self.trim()
 
@@ -117,9 +122,9 @@ class SeenResults:
             self.complete_from[partition] = offset + 1
 
 
-def size_of(record: Record) -> int:
+def size_of(value: bytes | None, headers: Pairs) -> int:
     """Bytes of memory that a record is counted with."""
-    size = OVERHEAD + len(record.value or b"") + len(record.key or b"")
-    for name, value in record.headers or ():
-        size += len(name) + len(value or b"")
+    size = OVERHEAD + len(value or b"")
+    for _, told in headers:
+        size += len(told or b"")
     return size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import chain, count
 from typing import Any
 
 from airflow_provider_langgraph.handle import RequestHandle
@@ -29,6 +28,20 @@ class Teller:
     :param trouble: why results cannot be read just now.
     """
 
+    __slots__ = (
+        "_asked_at",
+        "_began",
+        "_handle",
+        "_last",
+        "_line_at",
+        "_log",
+        "_news",
+        "_no_worker_at",
+        "_progress",
+        "_still_at",
+        "_trouble",
+    )
+
     def __init__(self, handle: RequestHandle, log: Any, progress: ProgressListener, news: News) -> None:
         self._handle = handle
         self._log = log
@@ -37,11 +50,9 @@ class Teller:
         self._began = time.monotonic()
         self._asked_at = handle.asked_at or datetime.now(UTC)
         self._line_at = 0.0
-        self._still = chain(STILL_SECONDS, count(2 * STILL_SECONDS[-1], STILL_SECONDS[-1]))
-        self._still_at = self._began + next(self._still)
+        self._still_at = self._began + STILL_SECONDS[0]
         self._no_worker_at = self._began + NO_WORKER_SECONDS
         self._trouble: str | None = None
-        self._progress_trouble: str | None = None
         self._last = ""
 
     def pause(self) -> float:
@@ -95,8 +106,9 @@ class Teller:
             self._no_worker_at = now + STILL_SECONDS[-1]
 
     def _tell_still(self, now: float) -> None:
-        while self._still_at <= now:
-            self._still_at = self._began + next(self._still)
+        waited = now - self._began
+        later = [after for after in STILL_SECONDS if after > waited]
+        self._still_at = self._began + (later[0] if later else STILL_SECONDS[-1] * (waited // STILL_SECONDS[-1] + 1))
         self._log.info(
             "Still waiting for request %s (thread %s) after %s, until %s at the latest%s",
             self._handle.correlation_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors, explain, with_errors
 from airflow_provider_langgraph.hooks.settings import listener_settings
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+Headers = Sequence[tuple[str, bytes | str | None]]
 
 BATCH = 1000
 CALL_SECONDS = 2.0
@@ -122,7 +124,7 @@ class TopicReader(Reader):
         records = []
         for message in (first, *self._consumer.consume(BATCH - 1, 0)):
             if message.error() is None:
-                self.next[cast("int", message.partition())] = cast("int", message.offset()) + 1
+                self.next[message.partition() or 0] = (message.offset() or 0) + 1
                 records.append(message)
             else:
                 self._note_error(message)
@@ -205,25 +207,20 @@ class Ends:
         return partition in self._known and offset > self._known[partition]
 
 
-def correlation_id_in(found: Sequence[tuple[str, bytes | str | None]]) -> bytes | None:
-    """The correlation id in a message's headers, undecoded; None when it has none."""
-    for name, value in reversed(found):
+def addressed(message: Message) -> tuple[bytes, Headers] | None:
+    """A message's correlation id, undecoded, and its headers; None if it has none that can be read."""
+    try:
+        found: Any = message.headers()
+    except (SystemError, UnicodeDecodeError):  # a header's name is not UTF-8, which none of ours is
+        return None
+    for name, value in reversed(found or ()):
         if name == headers.CORRELATION_ID:
-            return value if isinstance(value, bytes) else None
+            return (value, found) if isinstance(value, bytes) else None
     return None
 
 
-def keyed(message: Message, cluster: str) -> tuple[bytes, Record] | None:
-    """A message as the codec reads it, under its correlation id; None if it has none that can be read."""
-    try:
-        # The client types headers for producing, where a dict would do as well.
-        found = cast("list[tuple[str, bytes | str | None]]", message.headers() or [])
-    except (SystemError, UnicodeDecodeError):  # a header's name is not UTF-8, which none of ours is
-        return None
-    key = correlation_id_in(found)
-    if key is None:
-        return None
-    record = Record(
+def record_of(message: Message, found: Headers, cluster: str) -> Record:
+    """A message as the codec reads it."""
+    return Record(
         message.topic() or "", message.partition() or 0, message.offset() or 0, message.value(), found, cluster=cluster
     )
-    return key, record

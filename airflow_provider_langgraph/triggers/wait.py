@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +11,9 @@ from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers.connections import connection_settings, latest_settings
 from airflow_provider_langgraph.triggers.control_sender import key_of_settings
-from airflow_provider_langgraph.triggers.listener import ResultListener, shared_listener
+from airflow_provider_langgraph.triggers.listener import join_listener, leave_listener
 from airflow_provider_langgraph.triggers.poll import ListenerLost
-from airflow_provider_langgraph.triggers.progress import News, following
+from airflow_provider_langgraph.triggers.progress import join_progress, leave_progress
 from airflow_provider_langgraph.triggers.telling import Teller
 from workflow_events.codec import Record
 
@@ -58,44 +57,63 @@ async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
 
 
 async def _wait_with(settings: dict[str, Any], handle: RequestHandle, ends: datetime, log: Any) -> Record:
-    async with AsyncExitStack() as stack:
-        listener = await stack.enter_async_context(shared_listener(settings, handle.results_topic))
-        reply = listener.wait(handle)
-        stack.callback(reply.cancel)
-        key = str(handle.correlation_id).encode()
-        since = handle.asked_at or datetime.now(UTC)
-        progress, news = await stack.enter_async_context(following(settings, handle.progress_topic, key, since))
-        await _watch(
-            listener, reply, news, Teller(handle, log, progress, news), ends, handle, key_of_settings(settings)
-        )
+    # Written out: each waiter pays for every object in here, and there may be ten thousand.
+    listener = join_listener(settings, handle.results_topic)
+    progress = join_progress(settings, handle.progress_topic, handle.asked_at or datetime.now(UTC))
+    key = str(handle.correlation_id).encode()
+    bell = _Bell()
+    reply = listener.wait(handle)
+    reply.add_done_callback(bell.ring)
+    news = progress.follow(key, bell.ring)
+    teller = Teller(handle, log, progress, news)
+    try:
+        while not reply.done():
+            left = _left(ends)
+            if left <= 0:
+                raise NoReplyError(listener.trouble or "")
+            await bell.wait(min(left, LOOK_SECONDS, teller.pause()))
+            if not reply.done():
+                teller.look(listener.trouble)
+                _require_unchanged(settings, handle.kafka_config_id, listener.trouble)
         return reply.result()
+    finally:
+        reply.cancel()
+        progress.leave(key, news)
+        leave_progress(progress)
+        leave_listener(listener)
 
 
-async def _watch(
-    listener: ResultListener,
-    reply: asyncio.Future[Record],
-    news: News,
-    teller: Teller,
-    ends: datetime,
-    handle: RequestHandle,
-    connected_by: str,
-) -> None:
-    while not reply.done():
-        left = _left(ends)
-        if left <= 0:
-            raise NoReplyError(listener.trouble or "")
-        pause = min(left, LOOK_SECONDS, teller.pause())
-        # News that may not be written yet would wake it again and again.
-        wake: set[asyncio.Future[Any]] = {reply} if news.messages else {reply, news.come()}
-        await asyncio.wait(wake, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        if reply.done():
-            return
-        teller.look(listener.trouble)
-        if listener.trouble is not None:
-            # Credentials that were renewed have to be used: the old ones may never work again.
-            settings = latest_settings(handle.kafka_config_id)
-            if settings is not None and key_of_settings(settings) != connected_by:
-                raise _ConnectionChanged
+class _Bell:
+    """Wakes one waiter."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    def ring(self, _: Any = None) -> None:
+        """Wake him, if he sleeps."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep until it rings, and no longer than this."""
+        loop = asyncio.get_running_loop()
+        self._future = loop.create_future()
+        timer = loop.call_later(seconds, self.ring)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+            self._future = None
+
+
+def _require_unchanged(settings: dict[str, Any], kafka_config_id: str, trouble: str | None) -> None:
+    """Credentials that were renewed have to be used: the old ones may never work again."""
+    if trouble is not None:
+        now = latest_settings(kafka_config_id)
+        if now is not None and key_of_settings(now) != key_of_settings(settings):
+            raise _ConnectionChanged
 
 
 async def _settings(kafka_config_id: str, ends: datetime, log: Any) -> dict[str, Any]:

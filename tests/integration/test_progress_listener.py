@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_langgraph.triggers import progress
-from airflow_provider_langgraph.triggers.progress import following
+from airflow_provider_langgraph.triggers.progress import join_progress, leave_progress
 from tests.support.results_desk import wait_for_result
 from workflow_events.codec import encode
 from workflow_events.control import WorkflowProgressEvent
@@ -34,17 +35,37 @@ def tell(kafka):
     return tell
 
 
-def follow(desk, handle, topic=None, since=None):
+@asynccontextmanager
+async def follow(desk, handle, topic=None, since=None):
     key = str(handle.correlation_id).encode()
-    return following(desk.settings, topic or handle.progress_topic, key, since or handle.asked_at)
+    listener = join_progress(desk.settings, topic or handle.progress_topic, since or handle.asked_at)
+    came = asyncio.Event()
+    news = listener.follow(key, came.set)
+    try:
+        yield listener, News(news, came)
+    finally:
+        listener.leave(key, news)
+        leave_progress(listener)
+
+
+class News:
+    """What comes, and when."""
+
+    def __init__(self, news, came):
+        self.news = news
+        self.came = came
+
+    async def take(self):
+        await self.came.wait()
+        self.came.clear()
+        return self.news.take()[0]
 
 
 async def nodes(news, count):
     """The nodes of the next messages."""
     found = []
     while len(found) < count:
-        await news.come()
-        found += [message.node for message in news.take()[0]]
+        found += [message.node for message in await news.take()]
     return found
 
 
@@ -65,7 +86,7 @@ async def test_what_was_told_before_anybody_listened_is_heard(desk, tell):
     tell(handle, kind="accepted", node=None)
     async with follow(desk, handle) as (listener, news):
         assert await nodes(news, 1) == [None]
-        assert news.heard
+        assert news.news.heard
         assert listener.covers(handle.asked_at)
         assert not listener.covers(handle.asked_at - timedelta(hours=1))
 
@@ -85,7 +106,7 @@ async def test_a_topic_that_is_missing_costs_the_lines_alone(desk):
     handle = desk.ask()
     async with follow(desk, handle, topic="no-such-progress") as (listener, news):
         while listener.trouble is None:
-            await asyncio.wait({news.come()}, timeout=0.05)
+            await asyncio.wait({asyncio.create_task(news.came.wait())}, timeout=0.05)
         assert "does not exist" in listener.trouble
         assert not listener.covers(handle.asked_at)
         desk.answer(handle)

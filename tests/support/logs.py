@@ -195,7 +195,7 @@ class KafkaLog(Log):
     def ends(self) -> Ends:
         reader = TopicReader(self._topics.client, self.name)
         try:
-            offsets = {number: reader.watermarks(number)[1] for number in reader.partitions()}
+            offsets = at_the_end(reader)
             return Ends(reader.cluster, reader.topic_id, offsets)
         finally:
             reader.close()
@@ -235,9 +235,15 @@ class KafkaLog(Log):
 
     def _settle(self) -> None:
         """Until the broker says of itself what its controller knows, and each partition has its leader."""
-        while True:
-            try:
-                if len(self.ends().offsets) == self._count:
-                    return
-            except KafkaException:
-                continue
+        while len(self.ends().offsets) != self._count:
+            pass
+
+
+def at_the_end(reader: Reader) -> dict[int, int]:
+    """The end of every partition. A broker may be busy for longer than a listener waits for one answer."""
+    while True:
+        try:
+            return {number: reader.watermarks(number)[1] for number in reader.partitions()}
+        except KafkaException as error:
+            if not isinstance(reader, TopicReader):
+                raise AssertionError("nobody can begin while the broker is away") from error

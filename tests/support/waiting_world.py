@@ -15,7 +15,7 @@ from airflow_provider_langgraph.triggers import desk as desks
 from airflow_provider_langgraph.triggers.backfill import Need, Pass
 from airflow_provider_langgraph.triggers.desk import Command, Found, ReadBack, Register, ResultDesk, Unregister
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from tests.support.logs import Ends, Log, MemoryLog
+from tests.support.logs import Ends, Log, MemoryLog, at_the_end
 from workflow_events.control import WorkflowQueryEvent
 
 MEMORY = 8 * 1024
@@ -125,7 +125,7 @@ class WaitingWorld:
     def _start(self) -> None:
         self.commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self.reader = self.log.reader()
-        self.reader.stand_at({number: self.reader.watermarks(number)[1] for number in self.reader.partitions()})
+        self.reader.stand_at(at_the_end(self.reader))
         self.desk = ResultDesk(self.reader, "results", self._start_backfill, self._ask, lambda: self.now)
 
     def restart(self) -> None:

@@ -4,17 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_langgraph.triggers.seen import OVERHEAD, SeenResults, size_of
-from workflow_events.codec import Record
 
 
 def record(partition, offset, size=1):
-    return Record("r", partition, offset, b"x" * size)
+    return partition, offset, b"x" * size, []
 
 
 def test_the_first_of_a_correlation_id_stands():
     seen = SeenResults()
-    seen.add(b"a", record(0, 1))
-    seen.add(b"a", record(0, 9))
+    seen.add(b"a", *record(0, 1))
+    seen.add(b"a", *record(0, 9))
     assert seen.get(b"a").offset == 1
     assert seen.get(b"b") is None
 
@@ -23,7 +22,7 @@ def test_age_forgets_and_says_so():
     clock = [0.0]
     seen = SeenResults(max_age=10, now=lambda: clock[0])
     seen.complete_from = {0: 5, 1: 0}
-    seen.add(b"a", record(0, 7))
+    seen.add(b"a", *record(0, 7))
     clock[0] = 11
     seen.trim()
     assert seen.get(b"a") is None
@@ -42,13 +41,15 @@ def test_whatever_it_claims_to_remember_it_does(sizes, max_bytes):
     for partition, size, number in sizes:
         key = str(number).encode()  # the same now and then: results are repeated
         written.append((key, partition, offsets[partition]))
-        seen.add(key, record(partition, offsets[partition], size))
+        seen.add(key, *record(partition, offsets[partition], size))
+        seen.trim()
         offsets[partition] += 1
 
     for key, partition, offset in written:
         if offset >= seen.complete_from[partition]:
             assert seen.get(key) is not None
-    assert sum(size_of(seen.get(key)) for key in {key for key, *_ in written} if seen.get(key)) <= max_bytes
+    kept = [found for key in {key for key, *_ in written} if (found := seen.get(key))]
+    assert sum(size_of(found.value, found.headers) for found in kept) <= max_bytes
 
 
 @given(st.data())
@@ -64,9 +65,11 @@ def test_what_was_read_back_is_joined_only_where_it_touches(data):
     for partition, keys in log.items():
         for offset, key in enumerate(keys):
             if starts[partition] <= offset < ends[partition]:
-                past.add(str(key).encode(), record(partition, offset))
+                past.add(str(key).encode(), *record(partition, offset))
             if begins[partition] <= offset:
-                seen.add(str(key).encode(), record(partition, offset))
+                seen.add(str(key).encode(), *record(partition, offset))
+
+    seen.trim()
 
     seen.put_before(past, ends)
 

@@ -41,7 +41,7 @@ def lines(caplog):
 @pytest.fixture
 async def desk(clock):
     progress = SimpleNamespace(line_seconds=1.0, trouble=None, covers=lambda asked_at: True)
-    news = News()
+    news = News(lambda: None)
     return SimpleNamespace(
         progress=progress, news=news, teller=Teller(HANDLE, logging.getLogger("task"), progress, news)
     )
