@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from devtools.errors import AirflowError
 DONE = frozenset({"success", "failed"})
 """The states in which a DAG run rests."""
 
+_PAGE = 100  # the most that Airflow gives at once
+
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
@@ -21,6 +24,7 @@ class TaskInstance:
     :param id: Airflow's uuid7, new on each retry and clear.
     :param state: "deferred", "success", …; None before it is scheduled.
     :param map_index: -1 for a task that is not mapped.
+    :param triggerer: id of the triggerer that waits for it; None when none does.
     """
 
     id: str
@@ -28,6 +32,7 @@ class TaskInstance:
     state: str | None
     try_number: int
     map_index: int
+    triggerer: int | None
 
 
 class AirflowApi:
@@ -77,11 +82,29 @@ class AirflowApi:
         """Let the scheduler run the DAG."""
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a DAG run and return its id."""
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        run_id: str = self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
-        return run_id
+    def add_connection(self, connection_id: str, conn_type: str, extra: Mapping[str, Any]) -> None:
+        """Put a connection into Airflow's database."""
+        body = {"connection_id": connection_id, "conn_type": conn_type, "extra": json.dumps(dict(extra))}
+        self._call("POST", "/connections", json=body)
+
+    def triggerers(self) -> dict[str, int]:
+        """The triggerers that are alive: user name to the newest one's id."""
+        jobs = self._call("GET", "/jobs", params={"job_type": "TriggererJob", "is_alive": True, "limit": _PAGE})["jobs"]
+        return {job["unixname"]: job["id"] for job in sorted(jobs, key=lambda job: int(job["id"]))}
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Start a DAG run and return its id: the given one, or one that Airflow makes."""
+        body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": run_id}
+        started: str = self._call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return started
+
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a DAG run "success", "failed" or "queued", as a person does in the UI."""
+        self._call("PATCH", _run(dag_id, run_id), json={"state": state})
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a DAG run and its task instances. Airflow refuses it while the run is running."""
+        self._call("DELETE", _run(dag_id, run_id))
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """The state of a DAG run: "queued", "running", or one of :data:`DONE`."""
@@ -90,9 +113,19 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """All task instances of a DAG run, mapped ones one by one."""
-        rows = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
-        names = ("id", "task_id", "state", "try_number", "map_index")
-        return [TaskInstance(**{name: row[name] for name in names}) for row in rows]
+        found: list[TaskInstance] = []
+        while True:
+            page = {"limit": _PAGE, "offset": len(found), "order_by": "id"}
+            rows = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances", params=page)["task_instances"]
+            found += map(_task_instance, rows)
+            if len(rows) < _PAGE:
+                return found
+
+    def count(self, dag_id: str, run_id: str, task_id: str, state: str) -> int:
+        """How many of a mapped task's instances are in the state."""
+        which = {"task_id": task_id, "state": state, "limit": 1}
+        answer = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances", params=which)
+        return int(answer["total_entries"])
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
         """One task instance.
@@ -146,7 +179,13 @@ class AirflowApi:
             raise AirflowError(
                 f"Airflow answers {answer.status_code} to {method} {path}: {answer.text[:500]}", answer.status_code
             )
-        return answer.json()
+        return answer.json() if answer.content else None
+
+
+def _task_instance(row: Mapping[str, Any]) -> TaskInstance:
+    names = ("id", "task_id", "state", "try_number", "map_index")
+    trigger = row["trigger"] or {}
+    return TaskInstance(**{name: row[name] for name in names}, triggerer=trigger.get("triggerer_id"))
 
 
 def _run(dag_id: str, run_id: str) -> str:
