@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import psutil
+
 from devtools.airflow_api import DONE, AirflowApi, TaskInstance
 from devtools.errors import AirflowError
 from devtools.processes import Child, free_port, stop_all, wait_until
@@ -36,8 +38,9 @@ class AirflowStack:
     :param python: the interpreter whose Airflow to run.
     :param port: of the API server; None for a free one.
     :param triggerers: how many; more than one needs ``database``, SQLite is not made for it.
-    :param database: SQLAlchemy URL of the metadata database; None for SQLite in the home.
+    :param database: URL of an empty PostgreSQL database for the metadata; None for SQLite in the home.
     :param env: further environment variables, over all others.
+    :ivar triggerers: the names of the triggerers in :attr:`children`.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class AirflowStack:
         self._folder = tempfile.TemporaryDirectory(prefix="devtools-airflow-", ignore_cleanup_errors=True)
         self.home = Path(self._folder.name)
         self._python = python or Path(sys.executable)
-        self._triggerers = triggerers
+        self.triggerers = tuple(f"triggerer-{number}" for number in range(1, triggerers + 1))
         port = port or free_port()
         self.api = AirflowApi(f"http://127.0.0.1:{port}")
         self._environment = {
@@ -91,8 +94,8 @@ class AirflowStack:
         self.launch("api-server")
         self.launch("scheduler", "--skip-serve-logs")
         self.launch("dag-processor")
-        for number in range(1, self._triggerers + 1):
-            self.launch("triggerer", "--skip-serve-logs", name=f"triggerer-{number}")
+        for name in self.triggerers:
+            self.launch_triggerer(name)
         wait_until("Airflow to be healthy", self._is_healthy, timeout=HEALTHY_SECONDS, show=self.children.values())
 
     def launch(self, command: str, *options: str, name: str | None = None) -> Child:
@@ -104,15 +107,37 @@ class AirflowStack:
         self.children[name] = self._child(f"airflow {name}", command, *options)
         return self.children[name]
 
+    def launch_triggerer(self, name: str) -> Child:
+        """Start one of :attr:`triggerers`, also anew. It is not waited for."""
+        return self.launch("triggerer", "--skip-serve-logs", name=name)
+
     def kill(self, name: str) -> None:
         """SIGKILL a component and all it started. It is not missed any more; :meth:`launch` brings it back."""
         self.children.pop(name).kill()
 
-    def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+    def terminate(self, name: str) -> None:
+        """Stop a component in an orderly way, as a deployment does; :meth:`launch` brings it back."""
+        self.children.pop(name).stop()
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP a component and all it started, as on a machine that is suspended."""
+        for process in self._family(name):
+            process.suspend()
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT what :meth:`freeze` stopped."""
+        for process in self._family(name):
+            process.resume()
+
+    def wait_for_triggerer(self, name: str) -> int:
+        """Wait until a triggerer is at work, and return the id by which Airflow knows it."""
+        return self._wait(f"the {name} to be at work", lambda: self.api.triggerers().get(name), timeout=60)
+
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Wait until the DAG is parsed, unpause it, start a run, and return the run's id."""
         self._wait(f"Airflow to parse the DAG {dag_id}", lambda: self.api.has_dag(dag_id), timeout=60)
         self.api.unpause(dag_id)
-        return self.api.trigger(dag_id, conf)
+        return self.api.trigger(dag_id, conf, run_id)
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120.0) -> str:
         """Wait until a DAG run ended, and return how: "success" or "failed"."""
@@ -122,6 +147,21 @@ class AirflowStack:
             return state if state in DONE else None
 
         return self._wait(f"the DAG run {run_id} to end", ended, timeout=timeout)
+
+    def wait_for_count(
+        self, dag_id: str, run_id: str, task_id: str, state: str, count: int, *, timeout: float = 120.0
+    ) -> None:
+        """Wait until so many of a mapped task's instances are in the state.
+
+        :raises AirflowError: at once when one of them failed, unless that is what is waited for.
+        """
+
+        def reached() -> bool:
+            if state != "failed" and self.api.count(dag_id, run_id, task_id, "failed"):
+                raise AirflowError(f"a task failed that was to be {state}. {self._failure(dag_id, run_id, task_id)}")
+            return self.api.count(dag_id, run_id, task_id, state) == count
+
+        self._wait(f"{count} instances of task {task_id} of {dag_id} to be {state}", reached, timeout=timeout)
 
     def wait_for_task(
         self, dag_id: str, run_id: str, task_id: str, *states: str, map_index: int = -1, timeout: float = 60.0
@@ -167,7 +207,23 @@ class AirflowStack:
     def _child(self, name: str, *arguments: str, ends: bool = False) -> Child:
         command = [str(self._python), "-m", "airflow", *arguments]
         log = self.home / f"{name.replace(' ', '-')}.log"
-        return Child(name, command, log=log, env=self._environment, cwd=self.home, ends=ends)
+        # Airflow notes the user's name with each component: so its API tells which process is which triggerer.
+        environment = {**self._environment, "LOGNAME": name.removeprefix("airflow ")}
+        return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends)
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        parent = psutil.Process(self.children[name].pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def _failure(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """The log of one failed instance."""
+        failed = [
+            task
+            for task in self.api.task_instances(dag_id, run_id)
+            if (task.task_id, task.state) == (task_id, "failed")
+        ]
+        logs = [self.api.logs(dag_id, run_id, task_id, one.try_number, one.map_index) for one in failed[:1]]
+        return f"{len(failed)} have failed; the log of the first:\n{''.join(logs)}"
 
     def _is_healthy(self) -> bool:
         health = self.api.health()
@@ -190,6 +246,7 @@ def _fleet_settings(fleet: Fleet) -> dict[str, str]:
         "AIRFLOW__LANGGRAPH__EVENTS_TOPIC": fleet.events,
         "AIRFLOW__LANGGRAPH__RESULTS_TOPIC": fleet.results,
         "AIRFLOW__LANGGRAPH__CONTROL_TOPIC": fleet.control,
+        "AIRFLOW__LANGGRAPH__PROGRESS_TOPIC": fleet.progress,
     }
 
 
@@ -207,7 +264,7 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
+        **_database_settings(home, database),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         # How late a supervisor may notice that its task has ended; a task is not resumed before.
@@ -220,3 +277,11 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+
+
+def _database_settings(home: Path, database: str | None) -> dict[str, str]:
+    if database is None:
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db"}
+    # Airflow would take asyncpg for its asynchronous half; psycopg is both.
+    url = database.replace("postgresql://", "postgresql+psycopg://", 1)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}

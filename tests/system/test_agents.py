@@ -108,9 +108,11 @@ def test_clearing_a_finished_task_asks_again(airflow, run, folder):
 def test_a_reply_that_comes_while_no_triggerer_runs_is_not_missed(airflow, run, folder):
     run_id = run("deferred")
     airflow.wait_for_task("deferred", run_id, "agent", "deferred")
-    airflow.kill("triggerer-1")
+    for triggerer in airflow.triggerers:
+        airflow.kill(triggerer)
     folder.open_gate()
-    airflow.launch("triggerer", "--skip-serve-logs", name="triggerer-1")
+    for triggerer in airflow.triggerers:
+        airflow.launch_triggerer(triggerer)
 
     assert airflow.wait_for_run("deferred", run_id) == "success"
     assert folder.ledger == ["deferred:first", "deferred:second"]
