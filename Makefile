@@ -9,9 +9,11 @@ UV_VERSION := 0.13.8
 # Certificates of the system, as pip uses them: needed behind a company's proxy.
 export UV_SYSTEM_CERTS := true
 PYTEST_ARGS ?=
+# Much of the whole suite is waiting, so it runs in several processes. A part of it starts sooner in one.
+PROCESSES ?= 2
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(VENV)/.installed  ## make .venv from locks/dev.txt
 
@@ -23,11 +25,12 @@ $(VENV)/.installed: locks/dev.txt pyproject.toml
 	$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
-lock:  ## resolve locks/*.txt anew from pyproject.toml (needs .venv's uv)
+lock:  ## resolve all of locks/ anew from pyproject.toml (needs .venv)
 	for side in airflow worker dev; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command "make lock" --extra $$side --no-emit-package airflow-provider-langgraph \
 	    $(if $(UPGRADE),--upgrade) --constraints locks/pins.txt pyproject.toml --output-file locks/$$side.txt || exit 1; done
+	$(BIN)/python -m devtools.compat $(if $(UPGRADE),--upgrade)
 
 demo: env  ## an agent's answer through a real Airflow and a Kafka broker, then clean up
 	@$(BIN)/python -m devtools.demo
@@ -36,13 +39,19 @@ dev: env  ## the same, left running until Ctrl-C
 	@$(BIN)/python -m devtools.demo --keep
 
 test: env  ## the whole test suite; chooses a broker and prints which
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),--numprocesses=$(PROCESSES))
+
+test-compat: env  ## waiting, cancelling and packaging with Airflow 3.1, 3.2, 3.3, and with the lowest versions
+	COMPAT="$(or $(VERSIONS),all)" timeout --signal=INT --kill-after=60 50m $(BIN)/python -m pytest tests/compat $(PYTEST_ARGS)
 
 crashes: env  ## kill a worker in every window, on every store
 	CRASH_WINDOWS=all $(BIN)/python -m pytest tests/integration -k crash_windows $(PYTEST_ARGS)
 
 machines: env  ## a long hunt by the state machines of the run store
 	STATE_MACHINE_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property -k machine -s $(PYTEST_ARGS)
+
+nights: env  ## triggerers killed, frozen and restarted while 200 tasks wait
+	NIGHT_TASKS=$(or $(TASKS),200) $(BIN)/python -m pytest tests/system/test_crowd.py tests/system/test_steering.py -s $(PYTEST_ARGS)
 
 chaos: env  ## workers, broker and database under fire, for up to 30 minutes
 	timeout --signal=INT --kill-after=60 30m $(BIN)/python -m tests.chaos $(CHAOS)
@@ -63,8 +72,11 @@ check: env  ## everything a reviewer would run: format, lint, types, import cont
 bench-runs: env  ## runs per second beside the stock savers; needs an idle machine
 	$(BIN)/python -m benchmarks.runs
 
+bench-waiting: env  ## what 1 to 10,000 waiting tasks cost, beside the official trigger; needs an idle machine
+	$(BIN)/python -m benchmarks.waiting
+
 fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: help env lock demo dev test chaos fuzz crashes machines mutants check bench-runs fmt
+.PHONY: help env lock demo dev test test-compat nights chaos fuzz crashes machines mutants check bench-runs bench-waiting fmt

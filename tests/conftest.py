@@ -1,4 +1,7 @@
-"""The real parts that tests share: one Kafka broker, PostgreSQL, Airflow and worker a run, each only if a test asks."""
+"""The real parts that tests share: one Kafka broker, PostgreSQL, Airflow and worker a run, each only if a test asks.
+
+In a run by several processes (:mod:`tests.support.parallel`) each of them has its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +32,7 @@ from devtools.kafka import choose, prefixed_fleet, real_kafka_required  # noqa: 
 from devtools.postgres import PostgresServer, choose_postgres, postgres_required  # noqa: E402
 from devtools.worker import Worker  # noqa: E402
 from tests.support.kafka import KafkaTopics  # noqa: E402
+from tests.support.parallel import ByFile, put_longest_first  # noqa: E402
 from workflow_events import Fleet  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,13 +41,28 @@ SYSTEM = Path(__file__).parent / "system"
 _BROKER = pytest.StashKey[Broker]()
 _POSTGRES = pytest.StashKey[PostgresServer]()
 _NO_POSTGRES = pytest.StashKey[str]()
+_SERVERS = pytest.StashKey[list[str]]()
+"""What was started, in words."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing is started yet."""
+    config.stash[_SERVERS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give a test marked ``system`` its 300 s, unless it names a limit of its own."""
     for item in items:
         if item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))
+    if hasattr(config, "workerinput"):
+        put_longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Of several processes, each gets whole files."""
+    return ByFile(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -53,9 +73,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         if "broker" in asked:
             _start_broker(session.config)
-        if "postgres_server" in asked or any(_on_postgres(item) for item in session.items):
+        if asked & {"postgres_server", "airflow"} or any(_on_postgres(item) for item in session.items):
             _start_postgres(session.config)
     except DevtoolsError as error:
+        session.shouldstop = str(error)  # of several processes, the first one hears this
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
@@ -70,7 +91,7 @@ def _start_broker(config: pytest.Config) -> None:
     config.add_cleanup(broker.close)
     broker.start()
     config.stash[_BROKER] = broker
-    config.get_terminal_writer().line(f"Kafka: {broker.description}")
+    _announce(config, f"Kafka: {broker.description}")
 
 
 def _start_postgres(config: pytest.Config) -> None:
@@ -84,15 +105,30 @@ def _start_postgres(config: pytest.Config) -> None:
     config.add_cleanup(server.close)
     server.open()
     config.stash[_POSTGRES] = server
-    config.get_terminal_writer().line(f"PostgreSQL: {server.description}")
+    _announce(config, f"PostgreSQL: {server.description}")
+
+
+def _announce(config: pytest.Config, server: str) -> None:
+    config.stash[_SERVERS].append(server)
+    config.get_terminal_writer().line(server)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """As one of several processes: tell the first one what was started."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = session.config.stash[_SERVERS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """As the first of several processes: hear it. One that crashed has no output."""
+    node.config.stash[_SERVERS] += getattr(node, "workeroutput", {}).get("servers", [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say it again where it is seen: at the end."""
-    if _BROKER in config.stash:
-        terminalreporter.write_line(f"Kafka: {config.stash[_BROKER].description}")
-    if _POSTGRES in config.stash:
-        terminalreporter.write_line(f"PostgreSQL: {config.stash[_POSTGRES].description}")
+    for server in sorted(config.stash[_SERVERS]):
+        terminalreporter.write_line(server)
 
 
 def pytest_unconfigure() -> None:
@@ -142,26 +178,46 @@ def sasl(broker: Broker) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def system_fleet(broker: Broker) -> Iterator[Fleet]:
+def system_topics(broker: Broker) -> Iterator[KafkaTopics]:
     """The topics that the session's ``airflow`` and ``worker`` share."""
     prefix = f"system{uuid.uuid4().hex[:8]}"
     topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
     topics.create_fleet()
-    yield topics.fleet
+    yield topics
     topics.close()
 
 
 @pytest.fixture(scope="session")
-def airflow(broker: Broker, system_fleet: Fleet) -> Iterator[AirflowStack]:
-    """A real Airflow with the DAGs of tests/system/dags and example_dags. Only for tests marked ``system``."""
-    with AirflowStack([SYSTEM / "dags", ROOT / "example_dags"], kafka=broker.client, fleet=system_fleet) as stack:
+def system_fleet(system_topics: KafkaTopics) -> Fleet:
+    """Their names."""
+    return system_topics.fleet
+
+
+@pytest.fixture(scope="session")
+def airflow(request: pytest.FixtureRequest, broker: Broker, system_fleet: Fleet) -> Iterator[AirflowStack]:
+    """A real Airflow with the DAGs of tests/system/dags and example_dags. Only for tests marked ``system``.
+
+    It has two triggerers, if there is a PostgreSQL: on SQLite one. Whoever stops one brings it back.
+    """
+    server = request.config.stash.get(_POSTGRES, None)
+    database = server.create_database("airflow") if server else None
+    with AirflowStack(
+        [SYSTEM / "dags", ROOT / "example_dags"],
+        kafka=broker.client,
+        fleet=system_fleet,
+        triggerers=2 if server else 1,
+        database=database,
+        env={"AIRFLOW__CORE__PARALLELISM": "6"} if server else {},
+    ) as stack:
         yield stack
+    if server and database:
+        server.drop_database(database)
 
 
 @pytest.fixture(scope="session")
 def worker(broker: Broker, system_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker with the graphs of tests/system/graphs. Only for tests marked ``system``."""
     graphs = SYSTEM / "graphs" / "langgraph.json"
-    env = {"LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS": "1"}
+    env = {"LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS": "1", "LANGGRAPH_WORKER_CONCURRENCY": "256"}
     with Worker(broker, graphs, tmp_path_factory.mktemp("worker"), fleet=system_fleet, env=env) as worker:
         yield worker

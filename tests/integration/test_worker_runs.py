@@ -18,7 +18,7 @@ from workflow_events import ResultStatus
 from workflow_events.headers import value_of
 from workflow_events.identity import record_id
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -15,7 +15,7 @@ from devtools.processes import wait_until
 from tests.support.worker import SECONDS, Desk, desk_of
 from workflow_events import ResultStatus
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

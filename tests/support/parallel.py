@@ -9,8 +9,11 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST_FIRST = ("chaos", "system", "property", "packaging", "integration", "fuzz", "contract", "unit")
+LONGEST_FIRST = ("chaos", "system", "compat", "property", "packaging", "integration", "fuzz", "contract", "unit")
 """Folders of tests/, in the order in which their files are given out: what is short fills the gap at the end."""
+
+SHARES_AN_AIRFLOW = ("tests/system", "tests/compat")
+"""Folders whose files are run by one process, but for the demo's, which starts all it needs."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -23,8 +26,7 @@ class ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder, _, name = file.rpartition("/")
-        shares_an_airflow = folder == "tests/system" and not name.startswith("test_demo")
-        return folder if shares_an_airflow else file
+        return folder if folder in SHARES_AN_AIRFLOW and not name.startswith("test_demo") else file
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
