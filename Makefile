@@ -47,7 +47,7 @@ test-compat: env  ## waiting, cancelling and packaging with Airflow 3.1, 3.2, 3.
 crashes: env  ## kill a worker in every window, on every store
 	CRASH_WINDOWS=all $(BIN)/python -m pytest tests/integration -k crash_windows $(PYTEST_ARGS)
 
-machines: env  ## a long hunt by the state machines of the run store
+machines: env  ## a long hunt by the state machines of run store and listener
 	STATE_MACHINE_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/property -k machine -s $(PYTEST_ARGS)
 
 nights: env  ## triggerers killed, frozen and restarted while 200 tasks wait
