@@ -6,11 +6,14 @@ So every client is given a :class:`BrokerErrors`, and a failed call is explained
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
+
+log = logging.getLogger(__name__)
 
 _REMEDIES = {
     "_AUTHENTICATION": "the broker refused the login: check security.protocol, sasl.mechanism, sasl.username and "
@@ -80,6 +83,10 @@ def with_errors(settings: dict[str, Any]) -> tuple[dict[str, Any], BrokerErrors]
     def heard(error: KafkaError) -> None:
         errors(error)
         if callable(own):
-            own(error)
+            try:
+                own(error)
+            except Exception:
+                # It would come out of whatever call serves the client, and end the thread that makes it.
+                log.exception("The connection's own error_cb failed")
 
     return settings | {"error_cb": heard}, errors

@@ -90,6 +90,11 @@ class KafkaHook(BaseHook):
         super().__init__(**kwargs)
         self.kafka_config_id = kafka_config_id
         self.timeout = timeout
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """Wait for no delivery report any more, in this call and later ones. Safe in a signal handler."""
+        self._is_abandoned = True
 
     def settings(self) -> dict[str, Any]:
         """The librdkafka settings of the connection, checked, with token callbacks of the cloud providers.
@@ -313,7 +318,7 @@ class KafkaHook(BaseHook):
     def _await_report(self, producer: Any, reports: list[Any], errors: BrokerErrors) -> None:
         # librdkafka keeps trying a refused login until the message times out; nobody gains by waiting that long.
         waited = 0.0
-        while not reports and waited < self.timeout + 1 and not errors.refused:
+        while not reports and waited < self.timeout + 1 and not errors.refused and not self._is_abandoned:
             producer.flush(0.25)
             waited += 0.25
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import RunCancelled
@@ -33,7 +34,8 @@ class BlockingWait:
         """End the wait. Safe in a signal handler: nothing is done here but to wake the loop."""
         self._killed.set()
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            with suppress(RuntimeError):  # the loop is closed: the wait is over
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def _wait(self, log: Any) -> Record:
         from airflow_provider_langgraph.triggers.wait import wait_for_reply

@@ -15,6 +15,7 @@ from airflow_provider_langgraph.deadline import GRACE, as_timedelta, deadline, s
 from airflow_provider_langgraph.exceptions import (
     KafkaError,
     KafkaSettingsError,
+    PublishError,
     RunCancelled,
     RunTimedOut,
     SettingsError,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 CANCEL_SECONDS = 4.0
 """How long a task tries to tell the workers that it has given up: five seconds after SIGTERM comes SIGKILL."""
+
+CANNOT_WAIT = "its reply cannot be waited for"
 
 # States that somebody has given to a task that is running. Unfinished ones are Airflow's own affair.
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "restarting"})
@@ -123,6 +126,7 @@ class LangGraphTriggerOperator(BaseOperator):
         self.on_retry = one_of("on_retry", on_retry, ("resume", "restart"))
         self.on_clear = one_of("on_clear", on_clear, ("restart", "resume"))
         self._blocking: BlockingWait | None = None
+        self._hook: KafkaHook | None = None
         self._killed = False
 
     def execute(self, context: Context) -> Any:
@@ -149,6 +153,9 @@ class LangGraphTriggerOperator(BaseOperator):
             if self._killed:
                 self._cancel(handle.correlation_id, KILLED)
             raise
+        except KafkaError:
+            self._cancel(handle.correlation_id, CANNOT_WAIT)
+            raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""
@@ -159,9 +166,10 @@ class LangGraphTriggerOperator(BaseOperator):
             case "silence":
                 raise self._silence(request, event.get("error", ""))
             case "refused":
+                self._cancel(request, CANNOT_WAIT)
                 raise KafkaSettingsError(event["error"])
             case _:
-                self._cancel(request, "its reply cannot be waited for")
+                self._cancel(request, CANNOT_WAIT)
                 raise WaitError(event["error"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -181,6 +189,8 @@ class LangGraphTriggerOperator(BaseOperator):
     def on_kill(self) -> None:
         """Called by Airflow when the task's process is told to end; :meth:`execute` goes on meanwhile."""
         self._killed = True
+        if self._hook is not None:
+            self._hook.abandon()
         if self._blocking is not None:
             self._blocking.kill()
 
@@ -189,17 +199,20 @@ class LangGraphTriggerOperator(BaseOperator):
 
         :raises RunCancelled: it was; the run is cancelled.
         """
-        ti = context["ti"]
-        map_index = -1 if ti.map_index is None else ti.map_index
-        state: Any = None
-        try:
-            found = ti.get_task_states(ti.dag_id, map_index=map_index, task_ids=[ti.task_id], run_ids=[ti.run_id])
-            state = found.get(ti.run_id, {}).get(ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}")
-        except Exception as error:  # noqa: BLE001 - then it is told by on_kill alone
-            self.log.debug("Cannot ask for the task's state: %s", error)
-        if self._killed or str(getattr(state, "value", state)) in _ENDED:
+        if self._killed or self._state(context["ti"]) in _ENDED:
             self._cancel(handle.correlation_id, KILLED)
             raise RunCancelled(f"the task was killed before it waited for request {handle.correlation_id}")
+
+    def _state(self, ti: Any) -> str | None:
+        """The state that Airflow has for this task by now; None if it does not say."""
+        map_index = -1 if ti.map_index is None else ti.map_index
+        try:
+            found = ti.get_task_states(ti.dag_id, map_index=map_index, task_ids=[ti.task_id], run_ids=[ti.run_id])
+        except Exception as error:  # noqa: BLE001 - then on_kill alone tells of a kill
+            self.log.debug("Cannot ask for the task's state: %s", error)
+            return None
+        state = found.get(ti.run_id, {}).get(ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}")
+        return None if state is None else str(getattr(state, "value", state))
 
     def _cancel(self, request: UUID, reason: str) -> None:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook
@@ -221,7 +234,7 @@ class LangGraphTriggerOperator(BaseOperator):
     def _publish(self, context: Context) -> RequestHandle:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
-        hook = KafkaHook(self.kafka_config_id)
+        hook = self._hook = KafkaHook(self.kafka_config_id)
         events = configured_topic("events", self.events_topic)
         results = configured_topic("results", self.results_topic)
         event = self._event(context)
@@ -232,7 +245,12 @@ class LangGraphTriggerOperator(BaseOperator):
             hook.publish(event, events)
         except (MessageTooLargeError, EncodeError) as error:
             raise SettingsError(f"input: {error}") from error
-        self._announce(hook, event)
+        except PublishError:
+            if self._killed and event.event_id is not None:  # the broker may have it all the same
+                self._cancel(event.event_id, KILLED)
+            raise
+        if not self._killed:
+            self._announce(hook, event)
         self.log.info(
             "Asked graph %s as request %s until %s (task %s, thread %s)",
             event.graph or "(the default)",

@@ -102,8 +102,7 @@ class Pass:
     def step(self) -> dict[bytes, Record]:
         """Read one batch, and return the replies in it that are waited for."""
         found: dict[bytes, Record] = {}
-        batch = self.reader.read(READ_SECONDS)
-        for message in batch:
+        for message in self.reader.read(READ_SECONDS):
             if (message.offset() or 0) >= self._ends.get(message.partition() or 0, 0):
                 continue
             pair = addressed(message)
@@ -115,11 +114,15 @@ class Pass:
                 self._keys.discard(key)
                 found[key] = record_of(message, pairs, self.reader.cluster)
         self.memory.trim()
-        if not batch:
-            self._go_on_where_something_is_left()
-            self.reader.skip_gaps()
+        self._go_on_where_something_is_left()
+        self.reader.skip_gaps()
         self._end_if_read()
         return found
+
+    @property
+    def unread(self) -> dict[int, int]:
+        """Where it stands in the partitions that it has not read to their end."""
+        return {number: at for number, at in self.reader.next.items() if at < self._ends.get(number, 0)}
 
     def result(self) -> Passed:
         """How it went; asked for once it is done."""
@@ -148,6 +151,8 @@ class Pass:
         if self.reader.lost:
             moved = {number: self.reader.watermarks(number)[0] for number in sorted(self.reader.lost)}
             self._gone |= self._keys
+            self._lows |= moved
+            self.memory.complete_from |= moved
             self.reader.stand_at(moved)
 
     def _end_if_read(self) -> None:
@@ -221,14 +226,14 @@ class Backfill(threading.Thread):
         reading.begin(self._needs)
         self._needs = {}
         heard = time.monotonic()
-        at = dict(reader.next)
+        at = reading.unread
         while not reading.done and not self._stop_asked.is_set():
             found = reading.step()
             found |= self._take_in(reading)
             if found:
                 self._found(found)
-            if reader.next != at:
-                at, heard = dict(reader.next), time.monotonic()
+            if reading.unread != at:
+                at, heard = reading.unread, time.monotonic()
             elif time.monotonic() - heard > STALLED_SECONDS:
                 raise TimeoutError(f"no record for {STALLED_SECONDS:.0f} s: {reader.errors.explain()}")
         return reading.result()

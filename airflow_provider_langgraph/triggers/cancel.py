@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GUARD_SECONDS = 60.0
+GUARD_SECONDS = 600.0
 """How long the answer to "is the task still deferred?" is waited for. The first question that a triggerer asks in its
-life takes 5 to 7 s."""
+life takes 5 to 7 s, and a crowd that is killed at once waits in line: Airflow answers one after the other."""
 
 STANDSTILL_SECONDS = 10.0
 SUSPICIOUS_SECONDS = 60.0
@@ -78,7 +78,7 @@ def send_cancel(handle: RequestHandle, settings: dict[str, Any], reason: str) ->
 
 
 async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
-    from airflow_provider_langgraph.triggers.connections import connection_settings, latest_settings
+    from airflow_provider_langgraph.triggers.connections import settings_for_a_cancel
 
     request = handle.correlation_id
     try:
@@ -89,7 +89,7 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
     if state == "deferred":
         log.info("Request %s lives on: its task is still deferred, so another triggerer waits for it", request)
         return
-    settings = latest_settings(handle.kafka_config_id) or await connection_settings(handle.kafka_config_id)
+    settings = await settings_for_a_cancel(handle.kafka_config_id)
     if _has_stood_still() and await _is_answered(handle, settings):
         log.info("Request %s is not cancelled: it was answered while this triggerer stood still", request)
         return
@@ -153,7 +153,10 @@ async def _ask(task_instance: Any) -> str | None:
     question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
     answer = await task_runner.SUPERVISOR_COMMS.asend(question)
     key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-    state = getattr(answer, "task_states", {}).get(ti.run_id, {}).get(key)
+    states = getattr(answer, "task_states", None)
+    if states is None:
+        raise RuntimeError(f"Airflow answers {type(answer).__name__}")
+    state = states.get(ti.run_id, {}).get(key)
     return None if state is None else str(getattr(state, "value", state))
 
 
@@ -176,4 +179,5 @@ def _start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
 def _ended(task: asyncio.Task[Any]) -> None:
     _under_way.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        log.debug("A question or a cancel failed", exc_info=task.exception())
+        level = logging.ERROR if _name(task) == _cancel.__qualname__ else logging.DEBUG
+        log.log(level, "A question about a task, or its cancel, failed: %s", task.exception())

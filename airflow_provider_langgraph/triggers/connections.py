@@ -40,6 +40,21 @@ def latest_settings(kafka_config_id: str) -> dict[str, Any] | None:
     return _known.get((asyncio.get_running_loop(), kafka_config_id))
 
 
+async def settings_for_a_cancel(kafka_config_id: str, seconds: float = 10.0) -> dict[str, Any]:
+    """Fresh settings, since a client that begins anew needs credentials of today; old ones if there are none in time.
+
+    :raises TimeoutError: there never were any.
+    """
+    task = _lookup(kafka_config_id)
+    await asyncio.wait({task}, timeout=seconds)
+    if task.done() and not _failed(task):
+        return task.result()
+    known = _known.get((asyncio.get_running_loop(), kafka_config_id))
+    if known is None:
+        raise TimeoutError(f"Airflow connection {kafka_config_id!r} cannot be read")
+    return known
+
+
 def _lookup(kafka_config_id: str) -> asyncio.Task[dict[str, Any]]:
     """The look-up that is under way or fresh.
 
@@ -53,6 +68,7 @@ def _lookup(kafka_config_id: str) -> asyncio.Task[dict[str, Any]]:
     if lookup is None or is_old or _failed(lookup.task):
         # A context of its own: its log lines are no waiter's.
         task = loop.create_task(_resolve(key), context=contextvars.Context())
+        task.add_done_callback(_failed)  # looked at: who asked may have gone
         lookup = _lookups[key] = _Lookup(task, time.monotonic())
     return lookup.task
 

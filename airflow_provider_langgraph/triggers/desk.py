@@ -135,6 +135,7 @@ class ResultDesk:
         self._members: dict[bytes, None] = {}
         self._pause = FIRST_PAUSE
         self._serve_at = 0.0
+        self._pass_at = 0.0
         self._keep_house_at = now() + HOUSEKEEPING_SECONDS
         self._inquiries = Inquiries()
         self.troubles: dict[str, str] = {}
@@ -154,6 +155,9 @@ class ResultDesk:
             self._note(command, replies)
         if self._late and self._now() >= self._serve_at:
             self._serve_late(replies)
+        if not self._late and self._backfill is None:  # whom it concerned has left
+            self._note_trouble("backfill", None)
+            self._note_trouble("ends", None)
         return replies
 
     def read(self) -> Replies:
@@ -226,6 +230,7 @@ class ResultDesk:
         self._reader.skip_gaps()
         ends = Ends(self._reader)
         needs: dict[bytes, Need] = {}
+        gone: dict[str, list[bytes]] = {}
         late, self._late = self._late, {}
         for key in late:
             record = self._seen.get(key, self._topic, self._reader.cluster)
@@ -238,14 +243,23 @@ class ResultDesk:
                 self._late[key] = None
             elif need:
                 needs[key] = need
-            else:
-                self._wait_ahead(key, waiter)
+            else:  # all that is there was searched: the reply is still to come, or it is gone
+                waiter.unread = None
+                if waiter.gone:
+                    waiter.gone = False
+                    gone.setdefault(waiter.control_topic, []).append(key)
+        for topic, keys in gone.items():
+            self._inquiries.add(keys, topic)
         self._note_trouble("ends", ends.trouble)
         self._serve_at = self._now() + LONGEST_PAUSE if ends.trouble else float("inf")  # until somebody comes
         if needs:
             self._have_read_back(needs)
 
     def _have_read_back(self, needs: dict[bytes, Need]) -> None:
+        if self._backfill is None and self._now() < self._pass_at:
+            self._late |= dict.fromkeys(needs)
+            self._serve_at = self._pass_at
+            return
         self._members |= dict.fromkeys(needs)
         if self._backfill is None:
             self._until = dict(self._seen.complete_from)
@@ -264,18 +278,11 @@ class ResultDesk:
         for partition, complete in self._seen.complete_from.items():
             start = waiter.unread.get(partition, 0)
             if start > self._reader.next[partition] and ends.lies_past(partition, start):
-                start = 0  # the topic was created anew since, by a broker whose topics have no id
+                start = 0  # the topic was created anew since, by a broker whose topics have no id; or its log was cut
                 waiter.gone = True
             if start < complete:
                 unseen[partition] = start
         return unseen
-
-    def _wait_ahead(self, key: bytes, waiter: _Waiter) -> None:
-        """All that is there was searched: the reply is still to come, or it is gone."""
-        waiter.unread = None
-        if waiter.gone:
-            waiter.gone = False
-            self._inquiries.add([key], waiter.control_topic)
 
     def _finish_backfill(self, passed: Passed | None, error: str) -> None:
         self._backfill = None
@@ -290,7 +297,7 @@ class ResultDesk:
                 extra={"action": "backfill_failed"},
             )
             self._note_trouble("backfill", f"reading {self._topic} back failed: {error}")
-            self._serve_at = self._now() + self._pause
+            self._serve_at = self._pass_at = self._now() + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             return
         self._note_trouble("backfill", None)
@@ -328,12 +335,15 @@ class ResultDesk:
             return
         reader.errors.forget()
         self._note_trouble("read", next(iter(reader.refusals.values()), None))
+        if reader.refusals:  # a quiet partition does not say by itself that it may be read again
+            reader.stand_at({number: reader.next[number] for number in reader.refusals if number in reader.next})
 
     def _go_on_where_something_is_left(self) -> None:
         """Retention has overtaken us. What lay between is unknown to everybody who waits."""
         if not self._reader.lost:
             return
-        moved = {number: self._reader.watermarks(number)[0] for number in sorted(self._reader.lost)}
+        marks = {number: self._reader.watermarks(number) for number in sorted(self._reader.lost)}
+        moved = {number: low if high - low <= MOST_RECORDS else high for number, (low, high) in marks.items()}
         log.warning("%s: results are gone; reading on from %s", self._topic, moved, extra={"action": "offset_gone"})
         self._reader.stand_at(moved)
         self._seen.complete_from |= moved

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.25
-RETRY_SECONDS = 30.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
 HOUSEKEEPING_SECONDS = 10.0
 
 MOST_BEHIND = 20_000
@@ -183,7 +184,9 @@ class ProgressThread(threading.Thread):
 
     def run(self) -> None:
         """Read until stopped. Whatever goes wrong is told, and tried again later."""
+        pause = FIRST_PAUSE
         while not self._stopped.is_set():
+            began = time.monotonic()
             try:
                 self._read()
             except Exception as error:  # noqa: BLE001 - lines in a log are not worth a crash
@@ -193,7 +196,8 @@ class ProgressThread(threading.Thread):
             # What is told from here on is missed: nobody may conclude anything from not having heard of a worker.
             self.covered_since = None
             self._since = datetime.now(UTC)
-            self._stopped.wait(RETRY_SECONDS)
+            pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+            self._stopped.wait(pause)
 
     def _read(self) -> None:
         from confluent_kafka import KafkaException
@@ -239,25 +243,22 @@ class ProgressThread(threading.Thread):
                 look_at = now + HOUSEKEEPING_SECONDS
 
     def _wanted(self, batch: Iterable[Message]) -> list[tuple[bytes, WorkflowProgressEvent]]:
-        found = []
-        with self._lock:
+        with self._lock:  # the event loop waits for it, so nothing is done under it
             new, self._new = self._new, set()
-            followed = self._followed
-            for key in new:
-                found += [] if key not in self._latest else _decoded(key, self._latest[key])
-            for message in batch:
-                pair = addressed(message)
-                if pair is None:
-                    continue
-                key = pair[0]
-                record = record_of(message, pair[1], "")
-                if len(record.value or b"") <= LARGEST_REMEMBERED:
-                    self._latest[key] = record
-                    self._latest.move_to_end(key)
-                if key in followed:
-                    found += _decoded(key, record)
-            while len(self._latest) > MOST_REMEMBERED:
-                self._latest.popitem(last=False)
+        found = [one for key in new if key in self._latest for one in _decoded(key, self._latest[key])]
+        for message in batch:
+            pair = addressed(message)
+            if pair is None:
+                continue
+            key = pair[0]
+            record = record_of(message, pair[1], "")
+            if len(record.value or b"") <= LARGEST_REMEMBERED:
+                self._latest[key] = record
+                self._latest.move_to_end(key)
+            if key in self._followed:
+                found += _decoded(key, record)
+        while len(self._latest) > MOST_REMEMBERED:
+            self._latest.popitem(last=False)
         return found
 
     def _keep_house(self, reader: TopicReader) -> None:

@@ -54,10 +54,10 @@ class WorkflowResultTrigger(BaseTrigger):
 
     :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.handle.RequestHandle.to_dict>`.
     :param not_before: the instant, as ISO 8601, before which no event is fired: see
-        :func:`airflow_provider_langgraph.deadline.settled`.
+        :func:`airflow_provider_langgraph.deadline.settled`. Empty: at once.
     """
 
-    def __init__(self, handle: dict[str, Any], not_before: str) -> None:
+    def __init__(self, handle: dict[str, Any], not_before: str = "") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
         self.not_before = not_before
@@ -83,8 +83,9 @@ class WorkflowResultTrigger(BaseTrigger):
         )
         try:
             reply = await self._reply(handle)
-            early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
-            await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
+            if self.not_before:
+                early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
+                await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())
         except asyncio.CancelledError:
             if cancel.is_cancelled_from_outside():
                 await self.on_kill()

@@ -114,6 +114,8 @@ class TopicReader(Reader):
 
         self.next |= offsets
         self.lost -= offsets.keys()
+        for number in offsets:
+            self.refusals.pop(number, None)
         self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in self.next.items()])
 
     def read(self, seconds: float) -> list[Message]:
@@ -174,14 +176,16 @@ class TopicReader(Reader):
             raise
 
     def _note_error(self, message: Message) -> None:
-        error = message.error()
-        if error is not None and error.name() == "_AUTO_OFFSET_RESET":
-            self.lost.add(message.partition() or 0)
-        elif error is not None:
-            why = explain(error)
-            if self.refusals.get(message.partition() or 0) != why:
-                log.warning("%s[%s]: %s", self.topic, message.partition(), why, extra={"action": "read_error"})
-            self.refusals[message.partition() or 0] = why
+        error, partition = message.error(), message.partition()
+        if error is None or partition is None or partition < 0:
+            return  # of the group, which is not used, or of the connection, which error_cb hears of
+        if error.name() == "_AUTO_OFFSET_RESET":
+            self.lost.add(partition)
+            return
+        why = explain(error)
+        if self.refusals.get(partition) != why:
+            log.warning("%s[%d]: %s", self.topic, partition, why, extra={"action": "read_error"})
+        self.refusals[partition] = why
 
 
 class Ends:

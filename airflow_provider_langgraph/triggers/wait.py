@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,21 +53,25 @@ async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
             if _left(ends) <= 0:
                 raise NoReplyError(str(error)) from error
             log.warning("Waiting on: %s; trying again in %.0f s", error, pause)
-            await asyncio.sleep(min(pause, _left(ends)))
+            await asyncio.sleep(min(pause * random.uniform(0.5, 1.5), _left(ends)))  # not all in one turn
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def _wait_with(settings: dict[str, Any], handle: RequestHandle, ends: datetime, log: Any) -> Record:
     # Written out: each waiter pays for every object in here, and there may be ten thousand.
     listener = join_listener(settings, handle.results_topic)
-    progress = join_progress(settings, handle.progress_topic, handle.asked_at or datetime.now(UTC))
+    try:
+        progress = join_progress(settings, handle.progress_topic, handle.asked_at or datetime.now(UTC))
+    except BaseException:
+        leave_listener(listener)
+        raise
     key = str(handle.correlation_id).encode()
     bell = _Bell()
     reply = listener.wait(handle)
-    reply.add_done_callback(bell.ring)
     news = progress.follow(key, bell.ring)
-    teller = Teller(handle, log, progress, news)
     try:
+        reply.add_done_callback(bell.ring)
+        teller = Teller(handle, log, progress, news)
         while not reply.done():
             left = _left(ends)
             if left <= 0:

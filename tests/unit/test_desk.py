@@ -81,3 +81,56 @@ def test_what_answers_a_wait_is_not_kept_for_it_twice(world):
     assert list(world.served) == [request.key]
     world.wait(request)  # its trigger starts again
     world.settle()
+
+
+def test_what_retention_removes_under_a_read_back_is_not_taken_for_read(world):
+    first, late = world.publish(), world.publish()
+    for number in range(6):
+        world.write_foreign(0, number)
+    world.answer(late, 0)
+    for number in range(6):
+        world.write_foreign(0, number)
+    world.restart()
+    world.wait(first)
+    step(world, 3)
+    world.step_backfill()  # has read a part, from the start
+    world.log.retain(0, 10)
+    while world.backfills:
+        world.step_backfill()
+        world.step()
+    world.wait(late)  # whose answer lay in the hole
+    world.settle()
+
+
+def test_a_read_back_ends_where_one_partition_flows_and_another_is_gone(monkeypatch):
+    make_small(monkeypatch)
+    world = WaitingWorld(MemoryLog(partitions=2))
+    request = world.publish()
+    for _ in range(6):
+        world.write_foreign(0, 0)
+        world.write_foreign(1, 1)
+    world.restart()
+    world.wait(request)
+    step(world, 3)
+    world.step_backfill()
+    world.log.retain(0, 6)
+    for _ in range(20):
+        world.write_foreign(1, 1)
+        world.step_backfill()
+    assert not world.backfills
+    world.settle()
+
+
+def test_a_crowd_whose_replies_are_gone_asks_once(world):
+    crowd = [world.publish() for _ in range(8)]
+    for request in crowd:
+        world.answer(request, 0)
+    world.log.retain(0, 8)
+    world.restart()
+    for request in crowd:
+        world.wait(request)
+    while not world.queries:
+        world.step()
+        world.step_backfill()
+    assert [len(query.correlation_ids) for query in world.queries] == [8]
+    world.settle()

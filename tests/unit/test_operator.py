@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,14 @@ from airflow_provider_langgraph.exceptions import (
     FinalRunRejected,
     KafkaError,
     KafkaSettingsError,
+    PublishError,
     RunCancelled,
     RunFailed,
     RunTimedOut,
     SettingsError,
     WaitError,
 )
+from airflow_provider_langgraph.operators.blocking import BlockingWait
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.triggers.result import reply_of
 from workflow_events import WorkflowResultEvent
@@ -49,6 +52,9 @@ class Hook:
 
     def announce(self, attempt, topic):
         self.calls.append((topic, attempt.try_number))
+
+    def abandon(self):
+        pass
 
     def cancel(self, request, topic, *, reason):
         self.require_topics(topic)
@@ -357,3 +363,33 @@ class TestGivingUp:
         event = fired("success") | {"result": "{}"}
         with pytest.raises(WaitError, match=r"results\[0\]@7"):
             operator().execute_complete(context(), event)
+
+    def test_a_kill_while_the_broker_is_slow_to_acknowledge(self, hook):
+        killed = operator()
+
+        def slow(event, topic):
+            killed.on_kill()
+            raise PublishError("given up")
+
+        hook.publish = slow
+        with pytest.raises(PublishError):
+            killed.execute(context())
+        assert hook.calls == [("workflow-control", REQUEST)]
+
+    @pytest.mark.parametrize("error", [WaitError, KafkaSettingsError])
+    def test_a_blocking_wait_that_fails(self, hook, error, monkeypatch):
+        def fail(self, log):
+            raise error("no")
+
+        monkeypatch.setattr("airflow_provider_langgraph.operators.blocking.BlockingWait.reply", fail)
+        with pytest.raises(error):
+            operator(deferrable=False).execute(context())
+        assert hook.calls == [("workflow-events", 1), ("workflow-control", REQUEST)]
+
+
+def test_a_kill_after_the_wait_is_over_is_no_error():
+    wait = BlockingWait(None)
+    wait._loop = asyncio.new_event_loop()
+    wait._task = SimpleNamespace(cancel=lambda: None)
+    wait._loop.close()
+    wait.kill()

@@ -56,7 +56,11 @@ def sent(monkeypatch):
     """Requests whose cancel was handed over."""
     sent = []
     monkeypatch.setattr(cancel, "send_cancel", lambda handle, settings, reason: sent.append(handle.correlation_id))
-    monkeypatch.setattr(connections, "latest_settings", lambda _: {"bootstrap.servers": "b"})
+
+    async def settings(kafka_config_id):
+        return {"bootstrap.servers": "b"}
+
+    monkeypatch.setattr(connections, "settings_for_a_cancel", settings)
     return sent
 
 
