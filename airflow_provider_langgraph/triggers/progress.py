@@ -215,14 +215,11 @@ class ProgressThread(threading.Thread):
 
     def _stand(self, reader: TopicReader) -> None:
         """Begin where the first follower's request was asked, or as near as can be afforded."""
-        partitions = reader.partitions()
-        starts = reader.offsets_at(self._since, partitions)
-        is_all = True
-        for number in partitions:
-            high = reader.watermarks(number)[1]
-            first = starts.get(number, high)
-            is_all = is_all and high - first <= MOST_BEHIND
-            starts[number] = max(first, high - MOST_BEHIND)
+        # The ends first: what is written meanwhile is then found by its time.
+        ends = {number: reader.watermarks(number)[1] for number in reader.partitions()}
+        starts = ends | reader.offsets_at(self._since, list(ends))
+        is_all = all(ends[number] - first <= MOST_BEHIND for number, first in starts.items())
+        starts = {number: max(first, ends[number] - MOST_BEHIND) for number, first in starts.items()}
         self._since = self._since if is_all else datetime.now(UTC)
         reader.stand_at(starts)
         self.covered_since = self._since

@@ -185,6 +185,7 @@ def test_garbage_as_large_as_the_topic_takes_is_dead_lettered_without_its_bulk(d
     producer.flush(10)
     [(error, message)] = reports
     assert error is None
+    desk.logged(f"{desk.kafka.fleet.events}[{message.partition()}]@{message.offset()}")
     letter = dead_letter(desk, message.partition(), message.offset())
     assert letter.value() is None
     assert value_of(letter.headers(), "mine") is None

@@ -13,16 +13,18 @@ from airflow_provider_langgraph.triggers.progress import MOST_NEWS, News
 from airflow_provider_langgraph.triggers.telling import Teller
 from workflow_events.control import WorkflowProgressEvent
 
-NOW = datetime.now(UTC)
-HANDLE = RequestHandle(
-    uuid4(), "d", "r", "kafka_default", "asks", "answers", "c", {}, NOW + timedelta(hours=1), asked_at=NOW
-)
+REQUEST = uuid4()
+
+
+def handle():
+    """Of a request that was asked just now."""
+    now = datetime.now(UTC)
+    deadline = now + timedelta(hours=1)
+    return RequestHandle(REQUEST, "d", "r", "kafka_default", "asks", "answers", "c", {}, deadline, asked_at=now)
 
 
 def message(kind, **fields):
-    return WorkflowProgressEvent(
-        correlation_id=HANDLE.correlation_id, workflow_id="d", workflow_run_id="r", kind=kind, **fields
-    )
+    return WorkflowProgressEvent(correlation_id=REQUEST, workflow_id="d", workflow_run_id="r", kind=kind, **fields)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ async def desk(clock):
     progress = SimpleNamespace(line_seconds=1.0, trouble=None, covers=lambda asked_at: True)
     news = News(lambda: None)
     return SimpleNamespace(
-        progress=progress, news=news, teller=Teller(HANDLE, logging.getLogger("task"), progress, news)
+        progress=progress, news=news, teller=Teller(handle(), logging.getLogger("task"), progress, news)
     )
 
 
@@ -114,7 +116,7 @@ async def test_it_says_now_and_then_that_it_waits(desk, clock, lines):
         desk.teller.look(None)
     still = [line for line in lines() if line.startswith("Still waiting")]
     assert len(still) == 4 + 7
-    assert still[0].startswith(f"Still waiting for request {HANDLE.correlation_id} (thread of its own) after 0:0")
+    assert still[0].startswith(f"Still waiting for request {REQUEST} (thread of its own) after 0:0")
     assert still[0].endswith("last heard: plan started")
 
 
