@@ -69,12 +69,10 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
     """For the consumer of the events topic.
 
     It reads little ahead, and of each partition a little at a time: what is read waits in one queue for all partitions,
-    where the flood of one is not to stand before the others. Each resume() throws away what was read and must not wait
-    for more: the default pause of a second made two events a second of a worker with two slots.
+    where the flood of one is not to stand before the others.
     """
     little = {
         "queued.min.messages": 10,
-        "fetch.queue.backoff.ms": 10,
         "max.partition.fetch.bytes": 65_536,
         "queued.max.messages.kbytes": 16_384,
     }

@@ -31,6 +31,7 @@ _POLL_PAUSED = 0.02  # paused, the next command is most likely "go on"
 _LARGEST_BATCH = 500
 _LARGEST_BYTES = 8_000_000  # of bodies, which take many times as much when they are read
 _COMMIT_RETRY = 1.0
+_PATIENCE = 1.0  # seconds without room before the partitions are paused
 _LAST_COMMIT = 5.0  # seconds a closing consumer waits for its commits
 
 # The group is rebalancing. What another member gets is no longer owed, and it meets requests that the store knows
@@ -69,6 +70,7 @@ class EventConsumer(Events):
         self._allowed = 0
         self._delivered = 0
         self._paused = False
+        self._full_since: float | None = None
         self._epochs: dict[int, int] = {}
         self._epoch = 0
         self._owed: dict[int, int] = {}
@@ -131,6 +133,9 @@ class EventConsumer(Events):
     def _turn(self) -> None:
         self._serve_commands()
         self._commit_owed()
+        if self._is_full_for_a_moment():
+            time.sleep(_POLL_PAUSED)
+            return
         self._pause_or_resume()
         message = self._consumer.poll(_POLL_PAUSED if self._paused else _POLL)
         if message is None:
@@ -165,6 +170,20 @@ class EventConsumer(Events):
             epoch = batch.epochs.get(record.partition)  # None: taken away before the batch was handed over
             if epoch is not None and self._epochs.get(record.partition) == epoch:
                 self._owed[record.partition] = record.offset + 1
+
+    def _is_full_for_a_moment(self) -> bool:
+        """Whether there is no room, and there may be in a moment.
+
+        A pause throws away what was read of every partition, and it takes a second until the first of it is back: a
+        worker with two slots and quick runs took two events a second, of whichever partition answered first. Meanwhile
+        the group hears from the client's own thread.
+        """
+        now = time.monotonic()
+        if self._delivered < self._allowed:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
+        return self._full_since is not None and now - self._full_since < _PATIENCE
 
     def _pause_or_resume(self) -> None:
         paused = self._delivered >= self._allowed

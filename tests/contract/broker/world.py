@@ -17,7 +17,7 @@ OnRecords = Callable[[Sequence[Record], bool], Awaitable[None]]
 
 CLUSTER = "c"
 GROUP = "group"
-SHORT = 1.0  # seconds that a send of an impatient producer may take
+SHORT = 3.0  # seconds that a send of an impatient producer may take
 
 
 class World(Protocol):
