@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_langgraph.triggers.control_sender import Settings
+from airflow_provider_langgraph.triggers.shared import Settings
 
 FRESH_SECONDS = 30.0
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_langgraph.hooks.broker_errors import with_errors
+from airflow_provider_langgraph.triggers.shared import key_of_settings
 from workflow_events.codec import ControlMessage, Encoded, encode
 
 if TYPE_CHECKING:
@@ -144,21 +143,7 @@ def control_sender(settings: dict[str, Any]) -> ControlSender:
     :param settings: librdkafka settings of the connection.
     """
     with _guard:
-        return _senders.setdefault(key_of_settings(settings), ControlSender(settings))
-
-
-class Settings(dict[str, Any]):
-    """The librdkafka settings of a connection, shared by many, which know their key."""
-
-    @cached_property
-    def key(self) -> str:
-        """As :func:`key_of_settings` says."""
-        return key_of_settings(dict(self))
-
-
-def key_of_settings(settings: dict[str, Any]) -> str:
-    """Settings that are equal have equal keys; callbacks do not count."""
-    if isinstance(settings, Settings):
-        return settings.key
-    plain = {name: value for name, value in settings.items() if not callable(value)}
-    return json.dumps(plain, sort_keys=True, default=str)
+        key = key_of_settings(settings)
+        if key not in _senders:
+            _senders[key] = ControlSender(settings)
+        return _senders[key]

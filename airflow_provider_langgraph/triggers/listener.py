@@ -11,9 +11,10 @@ from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
-from airflow_provider_langgraph.triggers.control_sender import control_sender, key_of_settings
+from airflow_provider_langgraph.triggers.control_sender import control_sender
 from airflow_provider_langgraph.triggers.desk import Register, Unregister
 from airflow_provider_langgraph.triggers.poll import Outcome, PollThread
+from airflow_provider_langgraph.triggers.shared import Shared
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
 from workflow_events.topics import Fleet
@@ -126,29 +127,20 @@ class ResultListener:
                     future.set_exception(type(error)(str(error)))
 
 
-_listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ResultListener] = {}
+_shared: Shared[ResultListener] = Shared()
 
 
 def join_listener(settings: dict[str, Any], topic: str) -> ResultListener:
-    """The process's listener for a topic over a connection, started with its first user.
+    """The process's listener for a topic over a connection; :func:`leave_listener` when done.
 
     :param settings: librdkafka settings of the connection.
     """
-    key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
-    listener = _listeners.get(key)
-    if listener is None or listener.failed:
-        listener = _listeners[key] = ResultListener(settings, topic)
-    listener.users += 1
-    return listener
+    return _shared.join(settings, topic, lambda: ResultListener(settings, topic))
 
 
 def leave_listener(listener: ResultListener) -> None:
     """Use it no more; it is closed with its last user."""
-    listener.users -= 1
-    if listener.users == 0:
-        for key in [key for key, kept in _listeners.items() if kept is listener]:
-            del _listeners[key]
-        listener.close()
+    _shared.leave(listener)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_langgraph.triggers.control_sender import key_of_settings
+from airflow_provider_langgraph.triggers.shared import Shared
 from airflow_provider_langgraph.triggers.topic_reader import TopicReader, addressed, record_of
 from workflow_events.codec import Record, decode_progress
 from workflow_events.control import WorkflowProgressEvent
@@ -78,6 +78,8 @@ class News:
 
 class ProgressListener:
     """Hands each message to who follows its request. Belongs to one event loop; use :func:`join_progress`."""
+
+    failed = False  # it tries again for ever
 
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime) -> None:
         self._loop = asyncio.get_running_loop()
@@ -284,26 +286,17 @@ def _decoded(key: bytes, record: Record) -> list[tuple[bytes, WorkflowProgressEv
         return []
 
 
-_listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], ProgressListener] = {}
+_shared: Shared[ProgressListener] = Shared()
 
 
 def join_progress(settings: dict[str, Any], topic: str, since: datetime) -> ProgressListener:
-    """The process's listener for a progress topic over a connection, started with its first user.
+    """The process's listener for a progress topic over a connection; :func:`leave_progress` when done.
 
     :param since: when the request was asked that is to be followed.
     """
-    key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
-    listener = _listeners.get(key)
-    if listener is None:
-        listener = _listeners[key] = ProgressListener(settings, topic, since)
-    listener.users += 1
-    return listener
+    return _shared.join(settings, topic, lambda: ProgressListener(settings, topic, since))
 
 
 def leave_progress(listener: ProgressListener) -> None:
     """Use it no more; it is closed with its last user."""
-    listener.users -= 1
-    if listener.users == 0:
-        for key in [key for key, kept in _listeners.items() if kept is listener]:
-            del _listeners[key]
-        listener.close()
+    _shared.leave(listener)

@@ -70,10 +70,9 @@ class TopicReader(Reader):
     """Reads a topic of Kafka, without a group.
 
     :param settings: librdkafka settings of the connection.
-    :param further: settings of this reader's own.
     """
 
-    def __init__(self, settings: dict[str, Any], topic: str, **further: Any) -> None:
+    def __init__(self, settings: dict[str, Any], topic: str) -> None:
         from confluent_kafka import Consumer
 
         self.topic = topic
@@ -84,7 +83,7 @@ class TopicReader(Reader):
         self.lost = set()
         self.refusals = {}
         self._settings = settings | {"error_cb": configured["error_cb"]}
-        self._consumer = Consumer(configured | further, logger=log)
+        self._consumer = Consumer(configured, logger=log)
         self._admin: AdminClient | None = None
 
     def close(self) -> None:

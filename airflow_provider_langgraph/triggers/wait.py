@@ -11,10 +11,10 @@ from airflow_provider_langgraph.deadline import GRACE, LEAST_WAIT
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers.connections import connection_settings, latest_settings
-from airflow_provider_langgraph.triggers.control_sender import key_of_settings
 from airflow_provider_langgraph.triggers.listener import join_listener, leave_listener
 from airflow_provider_langgraph.triggers.poll import ListenerLost
 from airflow_provider_langgraph.triggers.progress import join_progress, leave_progress
+from airflow_provider_langgraph.triggers.shared import key_of_settings
 from airflow_provider_langgraph.triggers.telling import Teller
 from workflow_events.codec import Record
 
