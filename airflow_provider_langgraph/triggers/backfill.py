@@ -29,15 +29,13 @@ Need = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """How a pass went.
+    """How a pass went. Waiters that it does not name came too late for it: another one has to look for their replies.
 
-    :param unserved: waiters that came too late for it; another pass has to look for their replies.
     :param gone: waiters whose replies it has not found, and that may have lain where nothing is left, or too far back.
     :param missing: the others whose replies it has not found: they are still to come.
     :param memory: what it read, for those who come yet.
     """
 
-    unserved: set[bytes]
     gone: set[bytes]
     missing: set[bytes]
     memory: SeenResults
@@ -63,7 +61,6 @@ class Pass:
     _keys: set[bytes] = field(default_factory=set)
     _gone: set[bytes] = field(default_factory=set)
     _too_long: set[bytes] = field(default_factory=set)
-    _unserved: set[bytes] = field(default_factory=set)
 
     def begin(self, needs: Mapping[bytes, Need]) -> None:
         """Find out what is there, and stand where the first of it lies.
@@ -92,7 +89,6 @@ class Pass:
             return None
         remembered = self.memory.complete_from
         if any(start < remembered.get(number, self._ends[number]) for number, start in self._span(need).items()):
-            self._unserved.add(key)
             return None
         found = self.memory.get(key, self.topic, self.reader.cluster)
         if found is None:
@@ -127,7 +123,7 @@ class Pass:
     def result(self) -> Passed:
         """How it went; asked for once it is done."""
         lost = self._gone & self._keys if self._is_whole else self._keys
-        return Passed(self._unserved, lost | self._too_long, self._keys - lost, self.memory)
+        return Passed(lost | self._too_long, self._keys - lost, self.memory)
 
     def _span(self, need: Need) -> dict[int, int]:
         """What there is of what a waiter needs: by partition, its first offset."""

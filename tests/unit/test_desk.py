@@ -134,3 +134,19 @@ def test_a_crowd_whose_replies_are_gone_asks_once(world):
         world.step_backfill()
     assert [len(query.correlation_ids) for query in world.queries] == [8]
     world.settle()
+
+
+def test_who_joins_too_late_is_read_back_for_once_more(world):
+    early = world.publish()
+    world.answer(early, 0)
+    later = world.publish()
+    for number in range(6):
+        world.write_foreign(0, number)
+    world.restart()
+    world.wait(later)
+    step(world, 3)
+    world.step_backfill()  # from where the later one asked
+    world.wait(early)
+    step(world, 3)
+    world.settle()
+    assert world.passes == 2
