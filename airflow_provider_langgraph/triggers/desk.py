@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from airflow_provider_langgraph.triggers.backfill import MOST_RECORDS, Need, Passed
+from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
 from airflow_provider_langgraph.triggers.inquiry import Inquiries
 from airflow_provider_langgraph.triggers.seen import SeenResults
 from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, addressed, record_of
@@ -28,52 +29,6 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 
 Replies = list[tuple[bytes, Record]]
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """A waiter has come.
-
-    :param key: the correlation id as it stands in the header.
-    :param start: where its reply can lie at the earliest, by partition; a missing partition means from its start.
-    :param cluster, topic_id: the Kafka cluster and the topic that ``start`` is about; empty where unknown.
-    :param control_topic: where the workers can be asked to publish the reply again.
-    """
-
-    key: bytes
-    start: Mapping[int, int]
-    cluster: str = ""
-    topic_id: str = ""
-    control_topic: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unregister:
-    """A waiter has left."""
-
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A read back has found replies."""
-
-    replies: dict[bytes, Record]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBack:
-    """A read back has ended.
-
-    :param passed: None if it could not read everything.
-    :param error: why.
-    """
-
-    passed: Passed | None
-    error: str
-
-
-Command = Register | Unregister | Found | ReadBack
 
 
 class RunningBackfill(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.triggers.commands import Register, Unregister
 from airflow_provider_langgraph.triggers.control_sender import control_sender
-from airflow_provider_langgraph.triggers.desk import Register, Unregister
 from airflow_provider_langgraph.triggers.poll import Outcome, PollThread
 from airflow_provider_langgraph.triggers.shared import Shared
 from workflow_events.codec import Record
@@ -36,7 +36,7 @@ class ResultListener:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._waiters: dict[bytes, list[asyncio.Future[Record]]] = {}
-        self._replies: deque[tuple[bytes, Record]] = deque()
+        self._ends: deque[tuple[bytes, Record | WaitError]] = deque()
         self._failed: WaitError | None = None
         self._thread = PollThread(settings, topic, self._deliver, self._ask)
         self._thread.start()
@@ -102,29 +102,31 @@ class ResultListener:
             self._thread.stop()
 
     def _settle(self, outcome: Outcome) -> None:
-        if not self._replies and outcome.replies:
-            self._loop.call_soon(self._wake)
-        self._replies.extend(outcome.replies)
+        self._end(outcome.replies)
         if outcome.fatal is not None:
             self._fail(outcome.fatal)
 
-    def _wake(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._replies))):
-            key, record = self._replies.popleft()
-            for future in self._waiters.pop(key, ()):
-                if not future.done():
-                    future.set_result(record)
-        if self._replies:
-            self._loop.call_soon(self._wake)
-
     def _fail(self, error: WaitError) -> None:
         self._failed = error
-        waiters, self._waiters = self._waiters, {}
-        for futures in waiters.values():
-            for future in futures:
-                if not future.done():
-                    # An exception object per waiter: each gets a traceback of its own.
-                    future.set_exception(type(error)(str(error)))
+        self._end([(key, error) for key in self._waiters])
+
+    def _end(self, ends: Sequence[tuple[bytes, Record | WaitError]]) -> None:
+        if ends and not self._ends:
+            self._loop.call_soon(self._wake)
+        self._ends.extend(ends)
+
+    def _wake(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._ends))):
+            key, end = self._ends.popleft()
+            for future in self._waiters.pop(key, ()):
+                if future.done():
+                    continue
+                if isinstance(end, WaitError):
+                    future.set_exception(type(end)(str(end)))  # one for each: it gets a traceback of its own
+                else:
+                    future.set_result(end)
+        if self._ends:
+            self._loop.call_soon(self._wake)
 
 
 _shared: Shared[ResultListener] = Shared()

@@ -16,17 +16,8 @@ from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.triggers.backfill import Backfill, Need
-from airflow_provider_langgraph.triggers.desk import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    Command,
-    Found,
-    ReadBack,
-    Register,
-    Replies,
-    ResultDesk,
-    Unregister,
-)
+from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
+from airflow_provider_langgraph.triggers.desk import FIRST_PAUSE, LONGEST_PAUSE, Replies, ResultDesk
 from airflow_provider_langgraph.triggers.seen import SeenResults
 from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader
 from workflow_events.control import WorkflowQueryEvent

@@ -13,7 +13,8 @@ from confluent_kafka import KafkaException
 from airflow_provider_langgraph.triggers import backfill
 from airflow_provider_langgraph.triggers import desk as desks
 from airflow_provider_langgraph.triggers.backfill import Need, Pass
-from airflow_provider_langgraph.triggers.desk import Command, Found, ReadBack, Register, ResultDesk, Unregister
+from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
+from airflow_provider_langgraph.triggers.desk import ResultDesk
 from airflow_provider_langgraph.triggers.seen import SeenResults
 from tests.support.logs import Ends, Log, MemoryLog, at_the_end
 from workflow_events.control import WorkflowQueryEvent
