@@ -13,6 +13,7 @@ import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from langgraph_worker import faults
+from langgraph_worker.clocks import Clocks
 from langgraph_worker.deadletters import DeadLetters
 from langgraph_worker.faults import Fault
 from langgraph_worker.kafka.port import Batch
@@ -233,6 +234,7 @@ class Intake:
         self._progress = progress
         self._commit = commit
         self._on_accepted = on_accepted
+        self._clocks = Clocks()
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         self.taken = 0
         """Records taken since the start, whatever became of them."""
@@ -284,6 +286,7 @@ class Intake:
             request = requests.get(found.correlation_id)
             if request is None:
                 continue
+            self._clocks.look(request.event)
             if found.decision in _WILL_RUN:
                 self._progress.accepted(request.event, found)
             logger.info(

@@ -17,6 +17,9 @@ NO_WORKER_SECONDS = 60.0
 STILL_SECONDS = (60.0, 300.0, 900.0, 1800.0)
 """When the log says that it still waits; after the last of them, once in as long."""
 
+MOST_AHEAD = timedelta(seconds=5)
+"""A worker's message that seems to come from further in the future shows that one of both clocks is wrong."""
+
 MOST_PARTS = 5
 LONGEST_PART = 300
 
@@ -32,6 +35,7 @@ class Teller:
         "_asked_at",
         "_began",
         "_handle",
+        "_is_clock_told",
         "_last",
         "_line_at",
         "_log",
@@ -54,6 +58,7 @@ class Teller:
         self._no_worker_at = self._began + NO_WORKER_SECONDS
         self._trouble: str | None = None
         self._last = ""
+        self._is_clock_told = False
 
     def pause(self) -> float:
         """Seconds until it has something to look after, unless there are news before."""
@@ -81,6 +86,7 @@ class Teller:
     def _tell_news(self, now: float) -> None:
         self._line_at = now + self._progress.line_seconds
         messages, dropped = self._news.take()
+        self._compare_clocks(messages[-1])
         parts = [words for words in map(_words, messages) if words]
         if not parts:
             return
@@ -88,6 +94,17 @@ class Teller:
         more = dropped + max(0, len(parts) - MOST_PARTS)
         told = "; ".join(parts[-MOST_PARTS:])
         self._log.info("Agent: %s%s", f"({more} more before) " if more else "", told)
+
+    def _compare_clocks(self, message: WorkflowProgressEvent) -> None:
+        ahead = message.timestamp - datetime.now(UTC)
+        if ahead > MOST_AHEAD and not self._is_clock_told:
+            self._is_clock_told = True
+            self._log.warning(
+                "The clock of worker %s is at least %.0f s ahead of this triggerer's. Both judge the deadline: let "
+                "both hosts' clocks be set by NTP",
+                _plain(message.worker_id or "?"),
+                ahead.total_seconds(),
+            )
 
     def _tell_no_worker(self, now: float) -> None:
         self._no_worker_at = float("inf")

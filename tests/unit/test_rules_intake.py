@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from langgraph_worker.errors import StoreError
 from langgraph_worker.intake import Intake, Rules
 from langgraph_worker.kafka.port import Batch
 from langgraph_worker.progress import Progress
-from langgraph_worker.store.port import Refusal, Request
+from langgraph_worker.store.port import Accepted, Decision, Refusal, Request
 from tests.unit.test_worker_intake import PLAIN
 from workflow_events.codec import Record
 
@@ -85,6 +86,18 @@ async def test_a_store_that_is_away_is_asked_again_before_anything_is_committed(
     log = Log(store=[StoreError("away")])
     await take(log, record(json.dumps(PLAIN).encode()))
     assert log.done == ["accepted", "committed"]
+
+
+async def test_an_event_from_the_future_is_taken_and_told(caplog):
+    class Takes(Log):
+        async def accept(self, entries: Any) -> list[Any]:
+            return [Accepted(entry.event.event_id, Decision.FRESH) for entry in entries]
+
+    ahead = (datetime.now(UTC) + timedelta(minutes=2)).isoformat()
+    log = Takes()
+    await take(log, record(json.dumps(PLAIN | {"timestamp": ahead}).encode()))
+    assert log.done == ["committed"]
+    assert "ahead of this host's" in caplog.text
 
 
 async def test_a_store_that_fails_for_good_commits_nothing():

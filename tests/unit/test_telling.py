@@ -124,3 +124,20 @@ async def test_trouble_is_told_when_it_comes_and_when_it_goes(desk, lines):
     for trouble in None, "no broker", "no broker", None:
         desk.teller.look(trouble)
     assert lines() == ["Waiting on: no broker", "Waiting on: answers can be read again"]
+
+
+async def test_a_worker_whose_clock_is_ahead_is_named_once(desk, clock, lines):
+    ahead = datetime.now(UTC) + timedelta(seconds=90)
+    for _ in range(2):
+        desk.news.add(message("node_started", node="plan", worker_id="w1", timestamp=ahead))
+        desk.teller.look(None)
+        clock.now += 1
+    [line] = [line for line in lines() if "clock" in line]
+    assert line.startswith("The clock of worker w1 is at least ")
+
+
+async def test_clocks_that_differ_a_little_are_no_news(desk, lines):
+    late = datetime.now(UTC) + timedelta(seconds=4)
+    desk.news.add(message("node_started", node="plan", worker_id="w1", timestamp=late))
+    desk.teller.look(None)
+    assert not any("clock" in line for line in lines())
