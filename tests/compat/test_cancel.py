@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from devtools.airflow import AirflowStack
 from devtools.processes import wait_until
 from tests.system.witnesses import request_of
 
@@ -109,21 +110,11 @@ def test_killing_a_blocking_task_stops_its_agent(airflow, run, folder, wire):
     assert airflow.wait_for_run("blocked", run_id) == "failed"
 
 
-def test_stopping_the_triggerers_in_an_orderly_way_cancels_nothing(airflow, pair, folder, wire, holders):
+@pytest.mark.parametrize("end", [AirflowStack.terminate, AirflowStack.kill])
+def test_triggerers_that_end_cancel_nothing(airflow, pair, folder, wire, holders, end):
     before = wait_until("both to be in a triggerer", holders, timeout=60, interval=0.25)
     for name in airflow.triggerers:
-        airflow.terminate(name)
-    for name in airflow.triggerers:
-        airflow.launch_triggerer(name)
-
-    wait_until("both to be in other triggerers", lambda: (holders() or before).isdisjoint(before), timeout=60)
-    lives_on(airflow, folder, wire, pair)
-
-
-def test_losing_the_triggerers_cancels_nothing(airflow, pair, folder, wire, holders):
-    before = wait_until("both to be in a triggerer", holders, timeout=60, interval=0.25)
-    for name in airflow.triggerers:
-        airflow.kill(name)
+        end(airflow, name)
     for name in airflow.triggerers:
         airflow.launch_triggerer(name)
 

@@ -121,10 +121,11 @@ def _log_with(crowd: Crowd, map_index: int, line: str) -> str | None:
     return log if line in log else None
 
 
-def test_a_deployment_of_a_triggerer_cancels_nothing(crowd, airflow):
+@pytest.mark.parametrize("end", [AirflowStack.terminate, AirflowStack.kill])
+def test_the_tasks_of_a_triggerer_that_ends_are_taken_over(crowd, airflow, end):
     name = crowd.busiest()
     old = airflow.wait_for_triggerer(name)
-    airflow.terminate(name)
+    end(airflow, name)
     crowd.let_some_end()
     crowd.wait_for_takeover(old)
     airflow.launch_triggerer(name)
@@ -137,17 +138,6 @@ def _both_are_sound(crowd: Crowd, name: str, old: int) -> None:
     alive = crowd.airflow.api.triggerers
     wait_until(f"a new {name}", lambda: alive().get(name, old) != old, timeout=60)
     assert set(crowd.holders()) <= set(crowd.airflow.triggerers)
-
-
-def test_a_killed_triggerers_tasks_are_taken_over(crowd, airflow):
-    name = crowd.busiest()
-    old = airflow.wait_for_triggerer(name)
-    airflow.kill(name)
-    crowd.let_some_end()
-    crowd.wait_for_takeover(old)
-    airflow.launch_triggerer(name)
-    crowd.wait_for_success()
-    _both_are_sound(crowd, name, old)
 
 
 def test_a_triggerer_that_wakes_up_after_a_takeover_cancels_nothing(crowd, airflow):
