@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Connection
     from confluent_kafka import KafkaError as ClientError
+    from confluent_kafka import Message
     from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]
 
 # confluent-kafka is imported where it is used: a DAG file that imports the operator must not load it.
@@ -155,7 +156,7 @@ class KafkaHook(BaseHook):
         settings, errors = with_errors(producer_settings(self.settings()))
         limit = int(settings.get("message.max.bytes", codec.DEFAULT_MAX_BYTES))
         encoded = codec.encode(message, max_bytes=limit)
-        reports: list[tuple[ClientError | None, Delivered]] = []
+        reports: list[tuple[ClientError | None, Delivered | None]] = []
         try:
             # The report is what counts, so librdkafka gives up when we do, not minutes later.
             producer = Producer(settings | {"message.timeout.ms": int(self.timeout * 1000)}, logger=log)
@@ -165,18 +166,16 @@ class KafkaHook(BaseHook):
                 key=encoded.key,
                 headers=list(encoded.headers),
                 on_delivery=lambda error, report: reports.append(
-                    (error, Delivered(report.topic() or topic, report.partition() or 0, report.offset() or 0))
+                    (error, _delivered(report) if error is None else None)
                 ),
             )
             self._await_report(producer, reports, errors)
-        except KafkaException as error:
+        except KafkaException as error:  # fatal ones, too, come from whatever call serves the client
             raise self._publish_error(what, topic, errors.explain(error.args[0])) from error
-        if not reports:
-            raise self._publish_error(what, topic, errors.explain())
-        failed, delivered = reports[0]
+        failed, delivered = reports[0] if reports else (None, None)
         if failed is not None and failed.name() == "MSG_SIZE_TOO_LARGE":
             raise MessageRefusedError(self._cannot(f"publish {what} to {topic}", explain(failed)))
-        if failed is not None:
+        if delivered is None:
             raise self._publish_error(what, topic, errors.explain(failed))
         return delivered
 
@@ -327,3 +326,7 @@ class KafkaHook(BaseHook):
 
     def _cannot(self, what: str, why: str) -> str:
         return f"Kafka connection {self.kafka_config_id!r}: cannot {what}: {why}"
+
+
+def _delivered(report: Message) -> Delivered:
+    return Delivered(report.topic() or "", report.partition() or 0, report.offset() or 0)

@@ -50,6 +50,7 @@ class ControlSender:
         self._lock = threading.Lock()
         self._letters: queue.SimpleQueue[_Letter] = queue.SimpleQueue()
         self._resting: list[tuple[float, _Letter]] = []
+        self._sent: dict[int, _Letter] = {}  # which the client has and has not reported
         self._under_way = 0
         self._thread: threading.Thread | None = None
 
@@ -78,10 +79,22 @@ class ControlSender:
                     self._produce(producer, letter)
                 except Exception as error:  # noqa: BLE001 - this thread is the last hope of what it carries
                     self._again(letter, str(error))
-            if producer is not None:
-                producer.poll(0)
+            if producer is not None and not self._hear(producer):
+                producer = None
             if self._under_way:
                 idle_since = time.monotonic()
+
+    def _hear(self, producer: Producer) -> bool:
+        """Take in the client's reports; False if it will send nothing any more."""
+        from confluent_kafka import KafkaException
+
+        try:
+            producer.poll(0)
+        except KafkaException as error:  # a fatal one; others are told to error_cb
+            for letter in list(self._sent.values()):
+                self._again(letter, self._errors.explain(error.args[0]))
+            return False
+        return True
 
     def _due(self) -> list[_Letter]:
         """What is to be sent now; waits a moment for it."""
@@ -104,12 +117,14 @@ class ControlSender:
 
     def _produce(self, producer: Producer, letter: _Letter) -> None:
         def reported(error: KafkaError | None, _: Message) -> None:
+            if id(letter) not in self._sent:  # given up before, with its client
+                return
             if error is not None:
                 self._again(letter, self._errors.explain(error))
                 return
             self._errors.forget()
             log.info("Sent %s", letter.what, extra={"action": "control_sent"})
-            self._finished()
+            self._finished(letter)
 
         encoded = letter.encoded
         producer.produce(
@@ -119,16 +134,19 @@ class ControlSender:
             headers=list(encoded.headers),
             on_delivery=reported,
         )
+        self._sent[id(letter)] = letter
 
     def _again(self, letter: _Letter, why: str) -> None:
+        self._sent.pop(id(letter), None)
         if time.monotonic() >= letter.expires:
             log.error("%s could not be sent: %s", letter.what, why, extra={"action": "control_lost"})
-            self._finished()
+            self._finished(letter)
             return
         log.warning("%s could not be sent yet: %s", letter.what, why, extra={"action": "control_late"})
         self._resting.append((time.monotonic() + PAUSE, letter))
 
-    def _finished(self) -> None:
+    def _finished(self, letter: _Letter) -> None:
+        self._sent.pop(id(letter), None)
         with self._lock:
             self._under_way -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -31,4 +32,5 @@ class KafkaNotices(Notices):
         return True
 
     def close(self, timeout: float) -> None:
-        self._client.flush(timeout)
+        with suppress(KafkaException):
+            self._client.flush(timeout)

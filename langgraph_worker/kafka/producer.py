@@ -49,7 +49,7 @@ class AckProducer(Producer):
         self._stop = threading.Event()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         try:
-            self._producer = Client(dict(config) | {"error_cb": self._on_error})
+            self._producer = Client(dict(config) | {"error_cb": self._log_trouble})
         except KafkaException as error:
             raise refused_settings(error) from None
         self._thread = threading.Thread(target=self._poll, name="producer", daemon=True)
@@ -83,22 +83,29 @@ class AckProducer(Producer):
         )
 
     def close(self, timeout: float) -> None:
-        self._producer.flush(timeout)
+        try:
+            self._producer.flush(timeout)
+        except KafkaException as error:
+            self._log_trouble(error.args[0])
         self._stop.set()
         self._thread.join()
 
-    # ---- the polling thread; delivery reports and errors are called from its poll() or close()'s flush() ----
+    # ---- the polling thread; delivery reports are called from its poll() or close()'s flush() ----
 
     def _poll(self) -> None:
         while not self._stop.is_set():
-            self._producer.poll(_POLL)
+            try:
+                self._producer.poll(_POLL)
+            except KafkaException as error:
+                # A fatal error is raised here, and not told to error_cb. Reports of what was under way still come.
+                self._give_up(error.args[0])
             self._report()
         self._report()
 
-    def _on_error(self, error: KafkaError) -> None:
+    def _give_up(self, error: KafkaError) -> None:
         self._log_trouble(error)
-        if error.fatal():
-            self._loop.call_soon_threadsafe(self._fail, BrokerError(explain(error, self._servers)))
+        self._loop.call_soon_threadsafe(self._fail, BrokerError(explain(error, self._servers)))
+        self._stop.wait(_POLL)
 
     def _fail(self, error: BrokerError) -> None:
         if not self.failed.done():
