@@ -20,6 +20,8 @@ _REMEDIES = {
     "sasl.password in the connection's extra",
     "_SSL": "the TLS handshake failed: check security.protocol and the ssl.* settings in the connection's extra",
     "_RESOLVE": "the broker's name cannot be resolved: check bootstrap.servers in the connection's extra",
+    "_INVALID_ARG": "correct the setting that it names in the connection's extra; a file has to be there on each host "
+    "that uses the connection",
     "_ALL_BROKERS_DOWN": "no broker can be reached: check bootstrap.servers in the connection's extra, and the network",
     "_TRANSPORT": "no broker can be reached: check bootstrap.servers in the connection's extra, and the network",
     "TOPIC_AUTHORIZATION_FAILED": "the user may not use this topic: grant it the ACLs that the documentation lists",

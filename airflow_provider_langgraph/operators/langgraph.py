@@ -132,10 +132,11 @@ class LangGraphTriggerOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Publish the request; then return, defer, or wait."""
         handle = self._publish(context)
+        if self.deferrable or not self.wait_for_completion:
+            self._require_wanted(context, handle)
         if not self.wait_for_completion:
             return handle.to_dict()
         if self.deferrable:
-            self._require_wanted(context, handle)
             now = datetime.now(UTC)
             self.defer(
                 trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=settled(now).isoformat()),
@@ -241,6 +242,8 @@ class LangGraphTriggerOperator(BaseOperator):
         hook.require_topics(events)
         # Before the request is out: the reply cannot lie before these, however fast the agent is.
         ends = hook.end_offsets(results)
+        if self._killed:
+            raise RunCancelled("the task was killed before it asked")
         try:
             hook.publish(event, events)
         except (MessageTooLargeError, EncodeError) as error:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
 from workflow_events.control import WorkflowCancelledEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 GUARD_SECONDS = 600.0
 """How long the answer to "is the task still deferred?" is waited for. The first question that a triggerer asks in its
@@ -78,9 +81,10 @@ def send_cancel(handle: RequestHandle, settings: dict[str, Any], reason: str) ->
 
 
 async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
-    from airflow_provider_langgraph.triggers.connections import settings_for_a_cancel
+    from airflow_provider_langgraph.triggers.connections import fresh_settings
 
     request = handle.correlation_id
+    began = asyncio.get_running_loop().time()
     try:
         state = await _state_of(task_instance)
     except TimeoutError:
@@ -89,8 +93,12 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
     if state == "deferred":
         log.info("Request %s lives on: its task is still deferred, so another triggerer waits for it", request)
         return
-    settings = await settings_for_a_cancel(handle.kafka_config_id)
-    if _has_stood_still() and await _is_answered(handle, settings):
+    try:
+        settings = await _patiently(partial(fresh_settings, handle.kafka_config_id), f"cancel request {request}")
+    except TimeoutError:
+        log.error("Request %s is not cancelled: connection %r cannot be read", request, handle.kafka_config_id)
+        return
+    if _has_stood_still(began) and await _is_answered(handle, settings):
         log.info("Request %s is not cancelled: it was answered while this triggerer stood still", request)
         return
     log.info("Cancelling request %s: %s (state %s)", request, KILLED, state)
@@ -106,9 +114,10 @@ async def _watch_for_standstills(loop: asyncio.AbstractEventLoop) -> None:
             _woke_at[loop] = loop.time()
 
 
-def _has_stood_still() -> bool:
-    loop = asyncio.get_running_loop()
-    return loop.time() - _woke_at.get(loop, -SUSPICIOUS_SECONDS) < SUSPICIOUS_SECONDS
+def _has_stood_still(began: float) -> bool:
+    """Whether this process woke up shortly before that moment of the loop's clock, or after it."""
+    woke_at = _woke_at.get(asyncio.get_running_loop())
+    return woke_at is not None and began - woke_at < SUSPICIOUS_SECONDS
 
 
 async def _is_answered(handle: RequestHandle, settings: dict[str, Any]) -> bool:
@@ -128,19 +137,27 @@ async def _state_of(task_instance: Any) -> str | None:
     """
     if task_instance is None:
         return None
+    return await _patiently(partial(_ask, task_instance), f"ask for the state of {task_instance.task_id}")
+
+
+async def _patiently(ask: Callable[[], Coroutine[Any, Any, _T]], what: str) -> _T:
+    """Ask until there is an answer.
+
+    :raises TimeoutError: there was none.
+    """
     loop = asyncio.get_running_loop()
     ends = loop.time() + GUARD_SECONDS
     while (left := ends - loop.time()) > 0:
         # Never given up midway: before Airflow 3.2.2 that would cost the next question its answer.
-        question = _start(_ask(task_instance))
+        question = _start(ask())
         await asyncio.wait({question}, timeout=left)
         if not question.done():
             break
         try:
-            state: str | None = question.result()
-            return state
+            answer: _T = question.result()
+            return answer
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer counts, so ask again
-            log.warning("Cannot ask for the state of %s: %s", task_instance.task_id, error)
+            log.warning("Cannot %s yet: %s", what, error)
         await asyncio.sleep(1)
     raise TimeoutError
 

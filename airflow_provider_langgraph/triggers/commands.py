@@ -11,7 +11,7 @@ from workflow_events.codec import Record
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A waiter has come.
+    """A waiter has come, perhaps beside others that wait for the same.
 
     :param key: the correlation id as it stands in the header.
     :param start: where its reply can lie at the earliest, by partition; a missing partition means from its start.
@@ -28,7 +28,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Unregister:
-    """A waiter has left."""
+    """Nobody waits for this any more."""
 
     key: bytes
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_langgraph.triggers.shared import Settings
 
 FRESH_SECONDS = 30.0
+ANSWER_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -40,22 +43,24 @@ def latest_settings(kafka_config_id: str) -> dict[str, Any] | None:
     return _known.get((asyncio.get_running_loop(), kafka_config_id))
 
 
-async def settings_for_a_cancel(kafka_config_id: str, seconds: float = 10.0) -> dict[str, Any]:
-    """Fresh settings, since a client that begins anew needs credentials of today; old ones if there are none in time.
+async def fresh_settings(kafka_config_id: str, at_most_old: float | None = None) -> dict[str, Any]:
+    """For a client that begins anew and so needs credentials of today; old ones if there are none in time.
 
-    :raises TimeoutError: there never were any.
+    :param at_most_old: seconds; half a minute if None.
+    :raises TimeoutError: there never were any; says why.
     """
-    task = _lookup(kafka_config_id)
-    await asyncio.wait({task}, timeout=seconds)
+    task = _lookup(kafka_config_id, at_most_old)
+    await asyncio.wait({task}, timeout=ANSWER_SECONDS)
     if task.done() and not _failed(task):
         return task.result()
     known = _known.get((asyncio.get_running_loop(), kafka_config_id))
     if known is None:
-        raise TimeoutError(f"Airflow connection {kafka_config_id!r} cannot be read")
+        why = task.exception() if task.done() and not task.cancelled() else "no answer yet"
+        raise TimeoutError(f"Airflow connection {kafka_config_id!r} cannot be read: {why}")
     return known
 
 
-def _lookup(kafka_config_id: str) -> asyncio.Task[dict[str, Any]]:
+def _lookup(kafka_config_id: str, at_most_old: float | None = None) -> asyncio.Task[dict[str, Any]]:
     """The look-up that is under way or fresh.
 
     Airflow answers its triggerer one question at a time, and a question that is given up midway costs the next one its
@@ -64,7 +69,8 @@ def _lookup(kafka_config_id: str) -> asyncio.Task[dict[str, Any]]:
     loop = asyncio.get_running_loop()
     key = (loop, kafka_config_id)
     lookup = _lookups.get(key)
-    is_old = lookup is None or (lookup.task.done() and time.monotonic() - lookup.began > FRESH_SECONDS)
+    oldest = FRESH_SECONDS if at_most_old is None else at_most_old
+    is_old = lookup is None or (lookup.task.done() and time.monotonic() - lookup.began > oldest)
     if lookup is None or is_old or _failed(lookup.task):
         # A context of its own: its log lines are no waiter's.
         task = loop.create_task(_resolve(key), context=contextvars.Context())
@@ -80,6 +86,17 @@ def _failed(task: asyncio.Task[dict[str, Any]]) -> bool:
 async def _resolve(key: _Key) -> dict[str, Any]:
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
+    await _let_synchronous_code_ask()
     settings = Settings(await KafkaHook(key[1]).asettings())
     _known[key] = settings
     return settings
+
+
+async def _let_synchronous_code_ask() -> None:
+    """As Airflow does it for each trigger's own task: Google's provider asks for its connection synchronously."""
+    if os.environ.get("AIRFLOW_DISABLE_GREENBACK_PORTAL", "").lower() == "true":
+        return
+    with suppress(ImportError):
+        import greenback
+
+        await greenback.ensure_portal()

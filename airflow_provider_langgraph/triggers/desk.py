@@ -17,7 +17,7 @@ from airflow_provider_langgraph.triggers.backfill import MOST_RECORDS, Need, Pas
 from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
 from airflow_provider_langgraph.triggers.inquiry import Inquiries
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, addressed, record_of
+from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, addressed, record_of, refused
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
 
@@ -46,7 +46,7 @@ StartBackfill = Callable[[dict[bytes, Need], dict[int, int], SeenResults], Runni
 
 @dataclass(slots=True)
 class _Waiter:
-    """One correlation id that is waited for, by one or more.
+    """One correlation id that is waited for.
 
     :ivar unread: from where on its reply may lie unseen; None once it can only be ahead.
     :ivar gone: its reply may have lain where nothing is left.
@@ -55,7 +55,6 @@ class _Waiter:
     unread: Mapping[int, int] | None
     control_topic: str
     gone: bool = False
-    count: int = 1
 
 
 class ResultDesk:
@@ -147,11 +146,8 @@ class ResultDesk:
             case Register():
                 self._register(command)
             case Unregister(key):
-                waiter = self._waiters.get(key)
-                if waiter is not None:
-                    waiter.count -= 1
-                    if waiter.count <= 0:
-                        self._drop(key)
+                if key in self._waiters:
+                    self._drop(key)
             case Found(found):
                 for key, record in found.items():
                     self._reply(key, record, replies)
@@ -165,7 +161,6 @@ class ResultDesk:
         if known is None:
             self._waiters[new.key] = _Waiter(start, new.control_topic, gone=foreign)
         else:
-            known.count += 1
             known.unread, known.gone = start, known.gone or foreign
         self._late[new.key] = None
         # A moment's patience: waiters come in crowds, and share what is asked of the broker.
@@ -289,7 +284,7 @@ class ResultDesk:
             self._note_trouble("read", reader.errors.explain(error.args[0]))
             return
         reader.errors.forget()
-        self._note_trouble("read", next(iter(reader.refusals.values()), None))
+        self._note_trouble("read", refused(reader, self._topic))
         if reader.refusals:  # a quiet partition does not say by itself that it may be read again
             reader.stand_at({number: reader.next[number] for number in reader.refusals if number in reader.next})
 
@@ -311,7 +306,7 @@ class ResultDesk:
         is_long = sum(high - low for low, high in marks.values()) > MOST_RECORDS
         log.warning("%s was created anew; reading it from its start", self._topic, extra={"action": "topic_recreated"})
         self._topic_id = reader.topic_id
-        reader.next = {}
+        reader.forget()
         reader.stand_at({number: high if is_long else low for number, (low, high) in marks.items()})
         self._seen = SeenResults(now=self._now)
         self._seen.complete_from = dict(reader.next)

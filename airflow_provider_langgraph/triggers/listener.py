@@ -6,23 +6,26 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
+from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers.commands import Register, Unregister
+from airflow_provider_langgraph.triggers.connections import fresh_settings
 from airflow_provider_langgraph.triggers.control_sender import control_sender
 from airflow_provider_langgraph.triggers.poll import Outcome, PollThread
 from airflow_provider_langgraph.triggers.shared import Shared
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
-from workflow_events.topics import Fleet
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Waiters that are woken in one turn of the event loop. Each has work to do then, and others want their turn too."""
+BYTES_AT_ONCE = 500_000
+"""Waiters that are woken in one turn of the event loop, and bytes that they are given unless one alone has more. Each
+has work to do then, and others want their turn too."""
 
 
 class ResultListener:
@@ -38,6 +41,8 @@ class ResultListener:
         self._waiters: dict[bytes, list[asyncio.Future[Record]]] = {}
         self._ends: deque[tuple[bytes, Record | WaitError]] = deque()
         self._failed: WaitError | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._kafka_config_id = ""
         self._thread = PollThread(settings, topic, self._deliver, self._ask)
         self._thread.start()
         self.users = 0
@@ -61,6 +66,7 @@ class ResultListener:
         if self._failed is not None:
             future.set_exception(self._failed)
             return future
+        self._kafka_config_id = handle.kafka_config_id
         key = str(handle.correlation_id).encode()
         self._waiters.setdefault(key, []).append(future)
         future.add_done_callback(lambda done: self._left(key, done))
@@ -70,7 +76,7 @@ class ResultListener:
                 handle.start_offsets,
                 handle.cluster,
                 handle.results_topic_id,
-                handle.control_topic or Fleet().control,
+                configured_topic("control", handle.control_topic),
             )
         )
         return future
@@ -81,19 +87,32 @@ class ResultListener:
         self._fail(WaitError("the listener was closed"))
 
     def _left(self, key: bytes, done: asyncio.Future[Record]) -> None:
-        if done.cancelled():
-            self._thread.send(Unregister(key))
-        else:
+        if not done.cancelled():
             done.exception()  # looked at: a waiter that has gone must not be reported as one that ignores its error
         futures = self._waiters.get(key, [])
         if done in futures:
             futures.remove(done)
-        if not futures:
-            self._waiters.pop(key, None)
+            if not futures:
+                del self._waiters[key]
+                self._thread.send(Unregister(key))
 
     def _ask(self, topic: str, query: WorkflowQueryEvent) -> None:
-        what = f"the query for {len(query.correlation_ids)} results"
-        control_sender(self._settings).send(topic, query, what)
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+            self._loop.call_soon_threadsafe(self._start_asking, topic, query)
+
+    def _start_asking(self, topic: str, query: WorkflowQueryEvent) -> None:
+        asking = self._loop.create_task(self._send_query(topic, query))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    async def _send_query(self, topic: str, query: WorkflowQueryEvent) -> None:
+        settings = self._settings
+        try:
+            # The sender is a new client: credentials that this listener began with may be refused to it by now.
+            settings = await fresh_settings(self._kafka_config_id)
+        except Exception as error:  # noqa: BLE001 - whatever keeps connections is away: old ones may do
+            log.warning("Airflow connection %r cannot be read: %s", self._kafka_config_id, error)
+        control_sender(settings).send(topic, query, f"the query for {len(query.correlation_ids)} results")
 
     def _deliver(self, outcome: Outcome) -> None:
         try:
@@ -116,8 +135,10 @@ class ResultListener:
         self._ends.extend(ends)
 
     def _wake(self) -> None:
+        room = BYTES_AT_ONCE
         for _ in range(min(AT_ONCE, len(self._ends))):
             key, end = self._ends.popleft()
+            room -= len(end.value or b"") if isinstance(end, Record) else 0
             for future in self._waiters.pop(key, ()):
                 if future.done():
                     continue
@@ -125,6 +146,8 @@ class ResultListener:
                     future.set_exception(type(end)(str(end)))  # one for each: it gets a traceback of its own
                 else:
                     future.set_result(end)
+            if room <= 0:
+                break
         if self._ends:
             self._loop.call_soon(self._wake)
 

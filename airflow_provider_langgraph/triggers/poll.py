@@ -15,22 +15,60 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import WaitError
+from airflow_provider_langgraph.hooks.broker_errors import explain
 from airflow_provider_langgraph.triggers.backfill import Backfill, Need
 from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
 from airflow_provider_langgraph.triggers.desk import FIRST_PAUSE, LONGEST_PAUSE, Replies, ResultDesk
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader
+from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader, refused
 from workflow_events.control import WorkflowQueryEvent
 
 log = logging.getLogger(__name__)
 
 HOPELESS_SECONDS = 30.0
-"""How long a refused login or an unknown topic must last to be believed: a broker that is behind its controller, or a
-topic that is being created anew, gives the same answer for a moment."""
+"""How long a refusal (of the login, of a right) or an unknown topic must last to be believed: a broker that is behind
+its controller, or a topic that is being created anew, gives the same answer for a moment."""
+
+SOON_SECONDS = 30.0
+"""A right that is missing is told by the first fetch; what is told later was taken away."""
+
+PASSED_SECONDS = 15.0
+"""A refusal that is not heard again for so long is over: the desk has the reader try again every ten seconds."""
+
+_FORBIDDEN = "TOPIC_AUTHORIZATION_FAILED"
+_HOPELESS = frozenset({_FORBIDDEN, "UNKNOWN_TOPIC_OR_PART"})
 
 
 class ListenerLost(WaitError):
     """The listener has ended for a reason of its own: another one may do better."""
+
+
+class _RightToRead:
+    """Tells a right that was never granted from one that is taken away for a while, which ends no wait.
+
+    :param reader: one that has just begun to read.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._start = dict(reader.next)
+        self._began = time.monotonic()
+        self._refused_at: float | None = None
+        self._heard_at = 0.0
+
+    def is_missing(self) -> bool:
+        """Whether the reader was refused soon after it began, ever since and for long, and has never read anything."""
+        now = time.monotonic()
+        if not any(error.name() == _FORBIDDEN for error in self._reader.refusals.values()):
+            if now - self._heard_at > PASSED_SECONDS:
+                self._refused_at = None
+            return False
+        self._heard_at = now
+        if self._refused_at is None:
+            self._refused_at = now
+        is_late = self._refused_at - self._began > SOON_SECONDS
+        has_read = any(self._reader.next.get(number) != offset for number, offset in self._start.items())
+        return now - self._refused_at >= HOPELESS_SECONDS and not is_late and not has_read
 
 
 @dataclass(slots=True)
@@ -84,6 +122,8 @@ class PollThread(threading.Thread):
 
     def run(self) -> None:
         """Read until stopped, or until reading is hopeless."""
+        from confluent_kafka import KafkaException
+
         try:
             reader = TopicReader(self._settings, self._topic)
             try:
@@ -91,6 +131,10 @@ class PollThread(threading.Thread):
                     self._serve(reader)
             finally:
                 reader.close()
+        except KafkaException as error:  # with settings that the client does not take, no other listener does better
+            is_final = error.args[0].name() == "_INVALID_ARG"
+            why = f"the listener of {self._topic} cannot work: {explain(error.args[0])}"
+            self._deliver(Outcome(fatal=WaitError(why) if is_final else ListenerLost(why)))
         except Exception as error:
             log.exception("The listener of %s failed", self._topic, extra={"action": "listener_failed"})
             why = f"the listener of {self._topic} failed: {type(error).__name__}: {error}"
@@ -99,10 +143,14 @@ class PollThread(threading.Thread):
     def _serve(self, reader: Reader) -> None:
         desk = ResultDesk(reader, self._topic, self._start_backfill, self._ask)
         self._troubles = desk.troubles
+        right = _RightToRead(reader)
         try:
             while (replies := desk.obey(self._commands)) is not None:
                 self._bring(replies)
                 self._bring(desk.read())
+                if right.is_missing():
+                    self._give_up(refused(reader, self._topic) or _FORBIDDEN)
+                    return
         finally:
             desk.close()
 
@@ -140,7 +188,7 @@ class PollThread(threading.Thread):
             except KafkaException as error:
                 why = self._troubles["start"] = reader.errors.explain(error.args[0])
                 log.warning("Cannot read %s yet: %s", self._topic, why, extra={"action": "listener_waiting"})
-                if reader.errors.refused or error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+                if reader.errors.refused or error.args[0].name() in _HOPELESS:
                     hopeless_since = hopeless_since or time.monotonic()
                     if time.monotonic() - hopeless_since >= HOPELESS_SECONDS:
                         self._give_up(f"cannot read {self._topic}: {why}")

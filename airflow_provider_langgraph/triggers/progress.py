@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_langgraph.triggers.shared import Shared
-from airflow_provider_langgraph.triggers.topic_reader import TopicReader, addressed, record_of
+from airflow_provider_langgraph.triggers.topic_reader import TopicReader, addressed, record_of, refused
+from airflow_provider_langgraph.triggers.words import Told, told
 from workflow_events.codec import Record, decode_progress
-from workflow_events.control import WorkflowProgressEvent
 from workflow_events.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -55,21 +55,23 @@ class News:
     __slots__ = ("_ring", "dropped", "heard", "messages")
 
     def __init__(self, ring: Callable[[], None]) -> None:
-        self.messages: list[WorkflowProgressEvent] = []
+        self.messages: list[Told] = []
         self.dropped = 0
         self.heard = False
         self._ring = ring
 
-    def add(self, message: WorkflowProgressEvent) -> None:
+    def add(self, message: Told) -> None:
         """There is something new."""
         self.heard = True
+        if not message.words:
+            return
         self.messages.append(message)
         if len(self.messages) > MOST_NEWS:
             del self.messages[0]
             self.dropped += 1
         self._ring()
 
-    def take(self) -> tuple[list[WorkflowProgressEvent], int]:
+    def take(self) -> tuple[list[Told], int]:
         """All that is new, and how many messages were dropped before it."""
         taken = self.messages, self.dropped
         self.messages, self.dropped = [], 0
@@ -84,7 +86,7 @@ class ProgressListener:
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime) -> None:
         self._loop = asyncio.get_running_loop()
         self._followers: dict[bytes, list[News]] = {}
-        self._waiting: deque[tuple[bytes, WorkflowProgressEvent]] = deque()
+        self._waiting: deque[tuple[bytes, Told]] = deque()
         self._thread = ProgressThread(settings, topic, since, self._deliver)
         self._thread.start()
         self.users = 0
@@ -126,13 +128,13 @@ class ProgressListener:
         """Stop reading. Returns at once."""
         self._thread.stop()
 
-    def _deliver(self, batch: list[tuple[bytes, WorkflowProgressEvent]]) -> None:
+    def _deliver(self, batch: list[tuple[bytes, Told]]) -> None:
         try:
             self._loop.call_soon_threadsafe(self._take, batch)
         except RuntimeError:  # the loop is closed
             self._thread.stop()
 
-    def _take(self, batch: list[tuple[bytes, WorkflowProgressEvent]]) -> None:
+    def _take(self, batch: list[tuple[bytes, Told]]) -> None:
         if not self._waiting:
             self._loop.call_soon(self._hand_out)
         self._waiting.extend(batch)
@@ -151,7 +153,8 @@ class ProgressThread(threading.Thread):
 
     :param since: from when on it reads, if that is not too much.
     :param deliver: called from this thread, a few times a second at most; must not block.
-    :ivar covered_since: all that was written since then was read; None before it reads.
+    :ivar covered_since: all that was written since then was read, and the latest of each request is remembered; None
+        before it reads.
     """
 
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime, deliver: Any) -> None:
@@ -163,7 +166,7 @@ class ProgressThread(threading.Thread):
         self._lock = threading.Lock()
         self._followed: set[bytes] = set()
         self._new: set[bytes] = set()
-        self._latest: OrderedDict[bytes, Record] = OrderedDict()
+        self._latest: OrderedDict[bytes, tuple[Record, datetime]] = OrderedDict()
         self._stopped = threading.Event()
         self.trouble: str | None = None
         self.covered_since: datetime | None = None
@@ -228,7 +231,7 @@ class ProgressThread(threading.Thread):
         self.trouble = None
 
     def _follow_topic(self, reader: TopicReader) -> None:
-        gathered: list[tuple[bytes, WorkflowProgressEvent]] = []
+        gathered: list[tuple[bytes, Told]] = []
         told_at = 0.0
         look_at = time.monotonic() + HOUSEKEEPING_SECONDS
         while not self._stopped.is_set():
@@ -241,10 +244,11 @@ class ProgressThread(threading.Thread):
                 self._keep_house(reader)
                 look_at = now + HOUSEKEEPING_SECONDS
 
-    def _wanted(self, batch: Iterable[Message]) -> list[tuple[bytes, WorkflowProgressEvent]]:
+    def _wanted(self, batch: Iterable[Message]) -> list[tuple[bytes, Told]]:
         with self._lock:  # the event loop waits for it, so nothing is done under it
             new, self._new = self._new, set()
-        found = [one for key in new if key in self._latest for one in _decoded(key, self._latest[key])]
+        now = datetime.now(UTC)
+        found = [one for key in new if key in self._latest for one in _decoded(key, self._latest[key][0])]
         for message in batch:
             pair = addressed(message)
             if pair is None:
@@ -252,12 +256,14 @@ class ProgressThread(threading.Thread):
             key = pair[0]
             record = record_of(message, pair[1], "")
             if len(record.value or b"") <= LARGEST_REMEMBERED:
-                self._latest[key] = record
+                self._latest[key] = record, now
                 self._latest.move_to_end(key)
             if key in self._followed:
                 found += _decoded(key, record)
         while len(self._latest) > MOST_REMEMBERED:
-            self._latest.popitem(last=False)
+            _, (_, forgotten) = self._latest.popitem(last=False)
+            if self.covered_since is not None:
+                self.covered_since = max(self.covered_since, forgotten)
         return found
 
     def _keep_house(self, reader: TopicReader) -> None:
@@ -267,20 +273,24 @@ class ProgressThread(threading.Thread):
             topic_id = reader.topic_id
             present = reader.partitions()
             if topic_id != reader.topic_id:  # created anew
-                reader.next = {}
+                reader.forget()
             fresh = set(present) - reader.next.keys() | reader.lost
-            if fresh:
-                reader.stand_at({number: reader.watermarks(number)[0] for number in fresh})
+            places = {number: reader.watermarks(number)[0] for number in fresh}
+            why = refused(reader, self._topic)
+            # A quiet partition does not say by itself that it may be read again.
+            places |= {number: reader.next[number] for number in reader.refusals if number not in fresh}
+            if places:
+                reader.stand_at(places)
         except KafkaException as error:
             self.trouble = reader.errors.explain(error.args[0])
         else:
             reader.errors.forget()
-            self.trouble = next(iter(reader.refusals.values()), None)
+            self.trouble = why
 
 
-def _decoded(key: bytes, record: Record) -> list[tuple[bytes, WorkflowProgressEvent]]:
+def _decoded(key: bytes, record: Record) -> list[tuple[bytes, Told]]:
     try:
-        return [(key, decode_progress(record))]
+        return [(key, told(decode_progress(record)))]
     except DecodeError as error:
         log.debug("No progress: %s", error, extra={"action": "progress_unreadable"})
         return []

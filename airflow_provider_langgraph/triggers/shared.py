@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
+
+RESTART_SECONDS = 5.0
+"""Between the start of a listener that failed and that of the next."""
 
 
 class Settings(dict[str, Any]):
@@ -36,7 +41,7 @@ class Listener(Protocol):
 
     @property
     def failed(self) -> bool:
-        """Whether it has given up; a new one must take its place."""
+        """Whether it has given up, and closed itself; a new one must take its place."""
 
     def close(self) -> None:
         """Stop reading. Returns at once."""
@@ -45,25 +50,41 @@ class Listener(Protocol):
 _L = TypeVar("_L", bound=Listener)
 
 
+@dataclass(slots=True)
+class _Started(Generic[_L]):
+    listener: _L
+    at: float
+
+    @property
+    def is_spent(self) -> bool:
+        return self.listener.failed and time.monotonic() - self.at >= RESTART_SECONDS
+
+
 class Shared(Generic[_L]):
-    """One listener for each event loop, connection and topic: started with its first user, closed with its last."""
+    """One listener for each event loop, connection and topic: started with its first user, closed with its last.
+
+    One that failed as soon as it was started keeps its place for a moment: a thousand waiters that come back one after
+    the other would start a thousand more.
+    """
 
     def __init__(self) -> None:
-        self._listeners: dict[tuple[asyncio.AbstractEventLoop, str, str], _L] = {}
+        self._started: dict[tuple[asyncio.AbstractEventLoop, str, str], _Started[_L]] = {}
 
     def join(self, settings: dict[str, Any], topic: str, start: Callable[[], _L]) -> _L:
         """Use the one there is, else a new one."""
         key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
-        listener = self._listeners.get(key)
-        if listener is None or listener.failed:
-            listener = self._listeners[key] = start()
+        for spent in [other for other, started in self._started.items() if started.is_spent]:
+            del self._started[spent]
+        if key not in self._started:
+            self._started[key] = _Started(start(), time.monotonic())
+        listener = self._started[key].listener
         listener.users += 1
         return listener
 
     def leave(self, listener: _L) -> None:
         """Use it no more."""
         listener.users -= 1
-        if listener.users == 0:
-            for key in [key for key, kept in self._listeners.items() if kept is listener]:
-                del self._listeners[key]
+        if listener.users == 0 and not listener.failed:
+            for key in [key for key, started in self._started.items() if started.listener is listener]:
+                del self._started[key]
             listener.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers.progress import News, ProgressListener
-from workflow_events.control import ProgressKind, WorkflowProgressEvent
+from airflow_provider_langgraph.triggers.words import Told
 
 NO_WORKER_SECONDS = 60.0
 """How long a request may go without a word of any worker before the log says so."""
@@ -21,7 +20,6 @@ MOST_AHEAD = timedelta(seconds=5)
 """A worker's message that seems to come from further in the future shows that one of both clocks is wrong."""
 
 MOST_PARTS = 5
-LONGEST_PART = 300
 
 
 class Teller:
@@ -87,22 +85,20 @@ class Teller:
         self._line_at = now + self._progress.line_seconds
         messages, dropped = self._news.take()
         self._compare_clocks(messages[-1])
-        parts = [words for words in map(_words, messages) if words]
-        if not parts:
-            return
+        parts = [message.words for message in messages]
         self._last = parts[-1]
         more = dropped + max(0, len(parts) - MOST_PARTS)
         told = "; ".join(parts[-MOST_PARTS:])
         self._log.info("Agent: %s%s", f"({more} more before) " if more else "", told)
 
-    def _compare_clocks(self, message: WorkflowProgressEvent) -> None:
+    def _compare_clocks(self, message: Told) -> None:
         ahead = message.timestamp - datetime.now(UTC)
         if ahead > MOST_AHEAD and not self._is_clock_told:
             self._is_clock_told = True
             self._log.warning(
                 "The clock of worker %s is at least %.0f s ahead of this triggerer's. Both judge the deadline: let "
                 "both hosts' clocks be set by NTP",
-                _plain(message.worker_id or "?"),
+                message.worker_id,
                 ahead.total_seconds(),
             )
 
@@ -137,31 +133,3 @@ class Teller:
 
     def _waited(self) -> str:
         return str(timedelta(seconds=round((datetime.now(UTC) - self._asked_at).total_seconds())))
-
-
-def _words(message: WorkflowProgressEvent) -> str:
-    """One message in words; empty if there is nothing to say."""
-    data = message.data if isinstance(message.data, dict) else {}
-    node = message.node or "the graph"
-    match message.kind:
-        case ProgressKind.ACCEPTED:
-            return _plain(f"worker {message.worker_id or '?'} took the request")
-        case ProgressKind.NODE_STARTED:
-            thread = f" on thread {data['thread_id']}" if data.get("thread_id") else ""
-            return _plain(f"{node} started{thread}")
-        case ProgressKind.NODE_FINISHED:
-            took = f" in {data['seconds']} s" if "seconds" in data else ""
-            failed = f": {data['error']}" if data.get("error") else ""
-            ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
-            return _plain(f"{node} {ended}{took}{failed}")
-        case ProgressKind.CUSTOM:
-            told = message.data if isinstance(message.data, str) else json.dumps(message.data, ensure_ascii=False)
-            return _plain(f"{node} says {told}")
-        case ProgressKind.TOKEN:
-            return ""
-
-
-def _plain(text: str) -> str:
-    """One line of printable characters: whatever a graph tells cannot pass for another line of the log."""
-    shown = text if len(text) <= LONGEST_PART else f"{text[:LONGEST_PART]}…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)

@@ -16,7 +16,7 @@ from workflow_events import headers
 from workflow_events.codec import Record
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
     from confluent_kafka.admin import AdminClient
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Reader(Protocol):
     :ivar cluster: the Kafka cluster's id, once it has answered; empty where it has none.
     :ivar topic_id: which topic of that name it is, as of the last :meth:`partitions`; empty where the broker has none.
     :ivar errors: what the client heard of its broker.
-    :ivar refusals: by partition, why the broker does not let us read it; until it does.
+    :ivar refusals: by partition, the error with which the broker does not let us read it; until it does.
     :ivar lost: partitions whose next record is gone; whoever reads decides where to go on.
     """
 
@@ -44,7 +44,7 @@ class Reader(Protocol):
     cluster: str
     topic_id: str
     errors: BrokerErrors
-    refusals: dict[int, str]
+    refusals: dict[int, KafkaError]
     lost: set[int]
 
     def partitions(self) -> list[int]:
@@ -55,6 +55,9 @@ class Reader(Protocol):
 
     def stand_at(self, offsets: dict[int, int]) -> None:
         """Read on from these offsets; partitions that are not named are left as they are."""
+
+    def forget(self) -> None:
+        """The topic is another one by now: no partition of the old one counts any more. Then :meth:`stand_at`."""
 
     def read(self, seconds: float) -> Sequence[Message]:
         """Up to a batch of records; empty when none came within ``seconds``. Errors are noted, never raised."""
@@ -82,6 +85,7 @@ class TopicReader(Reader):
         configured, self.errors = with_errors(listener_settings(settings))
         self.lost = set()
         self.refusals = {}
+        self._told: dict[int, str] = {}
         self._settings = settings | {"error_cb": configured["error_cb"]}
         self._consumer = Consumer(configured, logger=log)
         self._admin: AdminClient | None = None
@@ -117,6 +121,11 @@ class TopicReader(Reader):
             self.refusals.pop(number, None)
         self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in self.next.items()])
 
+    def forget(self) -> None:
+        self.next = {}
+        self.lost = set()
+        self.refusals = {}
+
     def read(self, seconds: float) -> list[Message]:
         first = self._consumer.poll(seconds)
         if first is None:
@@ -129,8 +138,9 @@ class TopicReader(Reader):
                 records.append(message)
             else:
                 self._note_error(message)
-        if self.refusals:
+        if self._told:
             for message in records:
+                self._told.pop(message.partition() or 0, None)
                 self.refusals.pop(message.partition() or 0, None)
         return records
 
@@ -176,15 +186,22 @@ class TopicReader(Reader):
 
     def _note_error(self, message: Message) -> None:
         error, partition = message.error(), message.partition()
-        if error is None or partition is None or partition < 0:
+        if error is None or partition is None or not message.topic():
             return  # of the group, which is not used, or of the connection, which error_cb hears of
         if error.name() == "_AUTO_OFFSET_RESET":
             self.lost.add(partition)
             return
-        why = explain(error)
-        if self.refusals.get(partition) != why:
-            log.warning("%s[%d]: %s", self.topic, partition, why, extra={"action": "read_error"})
-        self.refusals[partition] = why
+        if self._told.get(partition) != error.name():  # not again each time that it is tried again
+            log.warning("%s[%d]: %s", self.topic, partition, explain(error), extra={"action": "read_error"})
+        self._told[partition] = error.name()
+        self.refusals[partition] = error
+
+
+def refused(reader: Reader, topic: str) -> str | None:
+    """Why not all of a topic can be read, with the remedy; None while it can."""
+    for number, error in reader.refusals.items():
+        return f"cannot read {topic}[{number}]: {explain(error)}"
+    return None
 
 
 class Ends:

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_langgraph.deadline import GRACE, LEAST_WAIT
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.handle import RequestHandle
-from airflow_provider_langgraph.triggers.connections import connection_settings, latest_settings
+from airflow_provider_langgraph.triggers.connections import connection_settings, fresh_settings, latest_settings
 from airflow_provider_langgraph.triggers.listener import join_listener, leave_listener
 from airflow_provider_langgraph.triggers.poll import ListenerLost
 from airflow_provider_langgraph.triggers.progress import join_progress, leave_progress
@@ -55,6 +55,10 @@ async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
             log.warning("Waiting on: %s; trying again in %.0f s", error, pause)
             await asyncio.sleep(min(pause * random.uniform(0.5, 1.5), _left(ends)))  # not all in one turn
             pause = min(pause * 2, LONGEST_PAUSE)
+        except WaitError:
+            if not await _has_changed(settings, handle.kafka_config_id):
+                raise
+            log.info("Airflow connection %r was corrected, waiting with its new settings", handle.kafka_config_id)
 
 
 async def _wait_with(settings: dict[str, Any], handle: RequestHandle, ends: datetime, log: Any) -> Record:
@@ -119,6 +123,15 @@ def _require_unchanged(settings: dict[str, Any], kafka_config_id: str, trouble: 
         now = latest_settings(kafka_config_id)
         if now is not None and key_of_settings(now) != key_of_settings(settings):
             raise _ConnectionChanged
+
+
+async def _has_changed(settings: dict[str, Any], kafka_config_id: str) -> bool:
+    """Whether somebody has corrected the connection while its old settings were still tried."""
+    try:
+        now = await fresh_settings(kafka_config_id, at_most_old=1.0)
+    except Exception:  # noqa: BLE001 - what cannot be read cannot be said to have changed
+        return False
+    return key_of_settings(now) != key_of_settings(settings)
 
 
 async def _settings(kafka_config_id: str, ends: datetime, log: Any) -> dict[str, Any]:

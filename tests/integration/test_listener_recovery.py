@@ -22,6 +22,10 @@ from tests.support.results_desk import is_answered, wait_for_result
 from workflow_events.codec import Record, decode_control
 
 pytestmark = pytest.mark.integration
+
+ACKNOWLEDGES_AFTER = 5.0
+"""Seconds that a slow broker takes."""
+
 log = logging.getLogger(__name__)
 
 
@@ -156,14 +160,20 @@ class TestOdd:
             desk.answer(handle)
             assert (await waiting).correlation_id == handle.correlation_id
 
-    async def test_a_password_that_was_changed_is_read_anew(self, desk, sasl, monkeypatch, kafka):
-        monkeypatch.setattr("airflow_provider_langgraph.triggers.wait.LOOK_SECONDS", 0.1)
-        monkeypatch.setattr("airflow_provider_langgraph.triggers.connections.FRESH_SECONDS", 0.1)
+    @pytest.mark.parametrize("how", ["while it is tried", "when it was given up"])
+    async def test_a_password_that_was_corrected_is_used(self, desk, sasl, monkeypatch, caplog, how):
+        if how == "while it is tried":
+            monkeypatch.setattr("airflow_provider_langgraph.triggers.wait.LOOK_SECONDS", 0.1)
+            monkeypatch.setattr("airflow_provider_langgraph.triggers.connections.FRESH_SECONDS", 0.1)
+        else:
+            monkeypatch.setattr("airflow_provider_langgraph.triggers.poll.HOPELESS_SECONDS", 1.0)
         handle = desk.ask()
         desk.connect(monkeypatch, sasl | {"sasl.password": "old"})
         waiting = asyncio.create_task(wait_for_result(handle, log))
-        await asyncio.sleep(0)
-        desk.connect(monkeypatch, kafka.client)
+        refused = "the broker refused the login"
+        while not any(refused in record.getMessage() for record in caplog.records):
+            await asyncio.wait({waiting}, timeout=0.05)
+        desk.connect(monkeypatch, sasl)
         desk.answer(handle)
         assert (await waiting).correlation_id == handle.correlation_id
 
@@ -176,6 +186,7 @@ class TestCancel:
         broker.child.signal(signal.SIGSTOP)
         try:
             send_cancel(handle, desk.settings, "killed")  # on_kill has about a second for this
+            await asyncio.sleep(ACKNOWLEDGES_AFTER)
         finally:
             broker.child.signal(signal.SIGCONT)
         [cancel] = await asyncio.to_thread(controls, kafka, 1)

@@ -61,11 +61,11 @@ class News:
         return self.news.take()[0]
 
 
-async def nodes(news, count):
-    """The nodes of the next messages."""
+async def words(news, count):
+    """What the next messages say."""
     found = []
     while len(found) < count:
-        found += [message.node for message in await news.take()]
+        found += [message.words for message in await news.take()]
     return found
 
 
@@ -77,15 +77,15 @@ async def test_each_hears_of_its_own_run(desk, tell):
         tell(two, node="b")
         tell(desk.ask(), node="c")
         tell(one, node="d")
-        assert await nodes(first, 2) == ["a", "d"]
-        assert await nodes(second, 1) == ["b"]
+        assert await words(first, 2) == ["a started", "d started"]
+        assert await words(second, 1) == ["b started"]
 
 
 async def test_what_was_told_before_anybody_listened_is_heard(desk, tell):
     handle = desk.ask()
     tell(handle, kind="accepted", node=None)
     async with follow(desk, handle) as (listener, news):
-        assert await nodes(news, 1) == [None]
+        assert await words(news, 1) == ["worker ? took the request"]
         assert news.news.heard
         assert listener.covers(handle.asked_at)
         assert not listener.covers(handle.asked_at - timedelta(hours=1))
@@ -97,9 +97,9 @@ async def test_who_comes_later_hears_the_latest(desk, tell):
         tell(two, node="early")
         tell(two, node="late")
         tell(one, node="mark")
-        await nodes(first, 1)
+        await words(first, 1)
         async with follow(desk, two) as (_, second):
-            assert "late" in await nodes(second, 1)
+            assert "late started" in await words(second, 1)
 
 
 async def test_a_topic_that_is_missing_costs_the_lines_alone(desk):
@@ -120,7 +120,7 @@ async def test_garbage_is_passed_over(desk, tell, kafka):
         kafka.produce(kafka.fleet.progress, b"\x00{", headers=key)
         kafka.produce(kafka.fleet.progress, b"{}", headers=[("correlation-id", b"\xff")])
         tell(handle, node="good")
-        assert await nodes(news, 1) == ["good"]
+        assert await words(news, 1) == ["good started"]
 
 
 async def test_a_flood_is_not_read_back_whole(desk, tell, monkeypatch):
@@ -128,7 +128,7 @@ async def test_a_flood_is_not_read_back_whole(desk, tell, monkeypatch):
     handle = desk.ask()
     tell(*[handle] * 12)
     async with follow(desk, handle) as (listener, news):
-        await nodes(news, 1)
+        await words(news, 1)
         assert not listener.covers(handle.asked_at)
 
 

@@ -147,12 +147,18 @@ class MemoryReader(Reader):
 
     def watermarks(self, partition: int) -> tuple[int, int]:
         self._log.require()
-        kept = self._log.kept[partition]
+        kept = self._log.kept.get(partition)
+        if kept is None:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         return kept.first, kept.end
 
     def stand_at(self, offsets: dict[int, int]) -> None:
         self.next |= offsets
         self.lost -= offsets.keys()
+
+    def forget(self) -> None:
+        self.next = {}
+        self.lost = set()
 
     def read(self, seconds: float) -> list[MemoryMessage]:  # type: ignore[override]
         found: list[MemoryMessage] = []

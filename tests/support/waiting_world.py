@@ -182,9 +182,8 @@ class WaitingWorld:
         self.commands.put(Register(request.key, ends.offsets, ends.cluster, ends.topic_id, "control"))
 
     def wait_again(self, request: Request) -> None:
-        """A second copy of its trigger starts beside the first, and ends."""
+        """A second copy of its trigger starts beside the first; whichever ends before the other is not told."""
         self._register(request)
-        self.commands.put(Unregister(request.key))
 
     def leave(self, request: Request) -> None:
         """Its trigger is cancelled."""

@@ -11,6 +11,7 @@ from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers import telling
 from airflow_provider_langgraph.triggers.progress import MOST_NEWS, News
 from airflow_provider_langgraph.triggers.telling import Teller
+from airflow_provider_langgraph.triggers.words import told
 from workflow_events.control import WorkflowProgressEvent
 
 REQUEST = uuid4()
@@ -24,7 +25,9 @@ def handle():
 
 
 def message(kind, **fields):
-    return WorkflowProgressEvent(correlation_id=REQUEST, workflow_id="d", workflow_run_id="r", kind=kind, **fields)
+    return told(
+        WorkflowProgressEvent(correlation_id=REQUEST, workflow_id="d", workflow_run_id="r", kind=kind, **fields)
+    )
 
 
 @pytest.fixture
@@ -70,6 +73,17 @@ async def test_what_does_not_fit_is_counted(desk, lines):
     desk.teller.look(None)
     last = "; ".join(f'plan says {{"n": {number}}}' for number in range(MOST_NEWS + 2, MOST_NEWS + 7))
     assert lines() == [f"Agent: ({MOST_NEWS + 2} more before) {last}"]
+
+
+async def test_tokens_are_no_lines_and_push_none_away(desk, clock, lines):
+    desk.news.add(message("node_started", node="plan"))
+    for _ in range(MOST_NEWS + 7):
+        desk.news.add(message("token", node="plan", data="x"))
+    desk.teller.look(None)
+    assert lines() == ["Agent: plan started"]
+    clock.now += telling.NO_WORKER_SECONDS
+    desk.teller.look(None)
+    assert not any(line.startswith("No worker") for line in lines())
 
 
 async def test_a_graph_cannot_write_a_line_of_its_own(desk, lines):

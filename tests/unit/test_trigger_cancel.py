@@ -60,7 +60,7 @@ def sent(monkeypatch):
     async def settings(kafka_config_id):
         return {"bootstrap.servers": "b"}
 
-    monkeypatch.setattr(connections, "settings_for_a_cancel", settings)
+    monkeypatch.setattr(connections, "fresh_settings", settings)
     return sent
 
 
@@ -160,6 +160,56 @@ class TestKill:
         cancel.cancel_unless_deferred(HANDLE, instance())
         await settled()
         assert sent == [HANDLE.correlation_id]
+
+    async def test_the_answer_counts_however_long_airflow_took_to_say_that_it_was_killed(
+        self, supervisor, sent, monkeypatch
+    ):
+        supervisor.answers = [{"run": {"agent": "success"}}]
+        supervisor.released.clear()
+        loop = asyncio.get_running_loop()
+        monkeypatch.setitem(cancel._woke_at, loop, loop.time())
+
+        async def is_answered(handle, settings):
+            return True
+
+        monkeypatch.setattr(cancel, "_is_answered", is_answered)
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await asyncio.sleep(0)  # it has begun, and asks
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + 2 * cancel.SUSPICIOUS_SECONDS)
+        supervisor.released.set()
+        await settled()
+        assert sent == []
+
+    async def test_a_connection_that_cannot_be_read_for_a_moment_costs_no_cancel(self, supervisor, sent, monkeypatch):
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        answers = [TimeoutError("the server is away"), {"bootstrap.servers": "b"}]
+
+        async def settings(kafka_config_id):
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(connections, "fresh_settings", settings)
+        monkeypatch.setattr(cancel.asyncio, "sleep", lambda _: asyncio.wait([asyncio.create_task(settled_once())]))
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == [HANDLE.correlation_id]
+
+    async def test_one_that_cannot_be_read_at_all_is_told_with_its_request(self, supervisor, sent, monkeypatch, caplog):
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        monkeypatch.setattr(cancel, "GUARD_SECONDS", 0.05)
+
+        async def settings(kafka_config_id):
+            raise TimeoutError("the server is away")
+
+        monkeypatch.setattr(connections, "fresh_settings", settings)
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await settled()
+        assert sent == []
+        assert f"Request {HANDLE.correlation_id} is not cancelled: connection 'kafka_default'" in caplog.text
+        assert "the server is away" in caplog.text
 
 
 async def settled_once():
