@@ -69,8 +69,14 @@ def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
     _print(
         "broker", True, f"{settings.kafka_bootstrap_servers}, {cluster.brokers} brokers, cluster {cluster.cluster_id}"
     )
-    found = _said("topics", lambda: check_topics(admin, cluster, settings))
-    return found, admin.members(settings.kafka_consumer_group_id)
+    members: set[str] = set()
+
+    def examine() -> str:
+        text = check_topics(admin, cluster, settings)
+        members.update(admin.members(settings.kafka_consumer_group_id))
+        return text
+
+    return _said("topics", examine), members
 
 
 def _store(settings: WorkerSettings, members: Collection[str]) -> str:

@@ -316,10 +316,10 @@ class KafkaHook(BaseHook):
 
     def _await_report(self, producer: Any, reports: list[Any], errors: BrokerErrors) -> None:
         # librdkafka keeps trying a refused login until the message times out; nobody gains by waiting that long.
-        waited = 0.0
-        while not reports and waited < self.timeout + 1 and not errors.refused and not self._is_abandoned:
-            producer.flush(0.25)
-            waited += 0.25
+        ends = time.monotonic() + self.timeout + 1
+        while not reports and time.monotonic() < ends and not errors.refused and not self._is_abandoned:
+            # Not flush(), which goes on to call back while a fatal error is on its way to us: that ends in SystemError.
+            producer.poll(0.25)
 
     def _publish_error(self, what: str, topic: str, why: str) -> PublishError:
         return PublishError(self._cannot(f"publish {what} to {topic}", why))

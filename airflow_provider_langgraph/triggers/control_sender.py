@@ -25,6 +25,7 @@ IDLE_SECONDS = 30.0
 """How long the thread and its producer outlive the last message."""
 
 PAUSE = 1.0
+LONGEST_PAUSE = 5.0
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class _Letter:
     encoded: Encoded
     what: str
     expires: float
+    pause: float
 
 
 class ControlSender:
@@ -59,7 +61,7 @@ class ControlSender:
 
         :param what: for the log: "the cancel of request …".
         """
-        letter = _Letter(topic, encode(message), what, time.monotonic() + TRY_SECONDS)
+        letter = _Letter(topic, encode(message), what, time.monotonic() + TRY_SECONDS, PAUSE)
         with self._lock:
             self._under_way += 1
             self._letters.put(letter)
@@ -143,7 +145,8 @@ class ControlSender:
             self._finished(letter)
             return
         log.warning("%s could not be sent yet: %s", letter.what, why, extra={"action": "control_late"})
-        self._resting.append((time.monotonic() + PAUSE, letter))
+        self._resting.append((time.monotonic() + letter.pause, letter))
+        letter.pause = min(letter.pause * 2, LONGEST_PAUSE)
 
     def _finished(self, letter: _Letter) -> None:
         self._sent.pop(id(letter), None)

@@ -32,5 +32,5 @@ class KafkaNotices(Notices):
         return True
 
     def close(self, timeout: float) -> None:
-        with suppress(KafkaException):
+        with suppress(KafkaException, SystemError):  # a fatal error, while it calls back
             self._client.flush(timeout)

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -83,10 +84,8 @@ class AckProducer(Producer):
         )
 
     def close(self, timeout: float) -> None:
-        try:
+        with suppress(KafkaException, SystemError):  # a fatal error, while it calls back
             self._producer.flush(timeout)
-        except KafkaException as error:
-            self._log_trouble(error.args[0])
         self._stop.set()
         self._thread.join()
 

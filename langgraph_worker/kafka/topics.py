@@ -104,10 +104,15 @@ class ClusterAdmin:
                 raise BrokerError(f"created topics {', '.join(left)}, but the cluster does not list them yet")
 
     def members(self, group: str) -> set[str]:
-        """The ids of the workers that are in a consumer group now; empty if the cluster does not tell."""
+        """The ids of the workers that are in a consumer group now; empty if the cluster does not tell.
+
+        :raises BrokerError: this user has no right to the group.
+        """
         try:
             found = self._client.describe_consumer_groups([group])[group].result(_ADMIN_TIMEOUT)
-        except KafkaException:
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                raise BrokerError(f"group {group}: {explain(error.args[0], self._servers)}") from None
             return set()
         ids = {member.client_id for member in found.members}
         return {name.removeprefix(CLIENT_ID) for name in ids if name.startswith(CLIENT_ID)}
@@ -175,7 +180,7 @@ def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings
     if missing := [name for name in absent if name not in to_create]:
         raise BrokerError(
             f"no topic {', '.join(missing)} at {settings.kafka_bootstrap_servers}, or this user may not see it. Create "
-            "it, start with --create-topics, or correct the KAFKA_..._TOPIC setting"
+            "it, start with --create-topics, grant this user its rights, or correct the KAFKA_..._TOPIC setting"
         )
     for name, limit in admin.size_limits(settings.reply_topics & cluster.topics).items():
         if limit < settings.max_message_bytes:

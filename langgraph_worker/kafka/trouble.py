@@ -44,8 +44,8 @@ _EXPLAINED: dict[int, str] = {
         "KAFKA_CONSUMER_GROUP_ID"
     ),
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: (
-        "this user lacks a right on the cluster ({detail}). Grant IDEMPOTENT_WRITE to write results, CREATE for "
-        "--create-topics"
+        "this user lacks a right ({detail}). Grant WRITE on the results topic (before Kafka 2.8 IDEMPOTENT_WRITE on "
+        "the cluster, too), CREATE on the cluster for --create-topics"
     ),
     KafkaError.MSG_SIZE_TOO_LARGE: (
         "the topic does not take messages of this size. Raise its max.message.bytes, or lower "
