@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devtools.broker import ChildBroker
@@ -71,15 +71,25 @@ class ApacheKafka(ChildBroker):
     user.
 
     :param port: None for a free one.
+    :param users: the passwords of further users of the second listener.
+    :param settings: of the broker, over its usual ones.
     :raises MissingToolError: when :func:`ensure_jars` does.
     """
 
     kind = "apache"
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        users: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._jars = ensure_jars()
         super().__init__(port or free_port())
         self._sasl_port, self._controller_port = free_port(), free_port()
+        self._users = {SASL_USER: SASL_PASSWORD} | dict(users or {})
+        self._settings = dict(settings or {})
 
     @property
     def description(self) -> str:
@@ -108,18 +118,19 @@ class ApacheKafka(ChildBroker):
         return ["java", *options, "-Dorg.apache.logging.log4j.level=INFO", "-cp", f"{self._jars}/*"]
 
     def _format(self) -> None:
-        self._properties.write_text(
-            _PROPERTIES.format(
-                port=self.port,
-                sasl=self._sasl_port,
-                controller=self._controller_port,
-                data=self.directory / "data",
-            )
+        usual = _PROPERTIES.format(
+            port=self.port,
+            sasl=self._sasl_port,
+            controller=self._controller_port,
+            data=self.directory / "data",
         )
+        further = "".join(f"{name}={value}\n" for name, value in self._settings.items())
+        self._properties.write_text(usual + further)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        scram = f"SCRAM-SHA-512=[name={SASL_USER},password={SASL_PASSWORD}]"
         command = [*self._java("-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format", "--standalone"]
-        command += [f"--cluster-id={cluster}", "--add-scram", scram, "--config", str(self._properties)]
+        command += [f"--cluster-id={cluster}", "--config", str(self._properties)]
+        for name, password in self._users.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         done = _run(command, timeout=60)
         if done.returncode != 0:
             self._properties.unlink()
