@@ -36,7 +36,7 @@ class WorkflowSupersededEvent(WireModel):
 class WorkflowQueryEvent(WireModel):
     """Asks for stored results to be published again, by a waiter that can no longer read them.
 
-    :param query_id: the same when the question is repeated; a worker answers each once.
+    :param query_id: a worker answers each once. Whoever asks again takes a new one: the answer may be gone again.
     """
 
     event_type: Literal[EventType.WORKFLOW_QUERY] = EventType.WORKFLOW_QUERY

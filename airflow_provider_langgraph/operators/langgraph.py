@@ -26,6 +26,7 @@ from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.operators.arguments import described, one_of
 from airflow_provider_langgraph.operators.blocking import BlockingWait
+from airflow_provider_langgraph.task_state import state_in
 from airflow_provider_langgraph.triggers.cancel import KILLED
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger, record_in
 from airflow_provider_langgraph.version_compat import TaskDeferralError, TaskDeferralTimeout
@@ -212,8 +213,7 @@ class LangGraphTriggerOperator(BaseOperator):
         except Exception as error:  # noqa: BLE001 - then on_kill alone tells of a kill
             self.log.debug("Cannot ask for the task's state: %s", error)
             return None
-        state = found.get(ti.run_id, {}).get(ti.task_id if map_index < 0 else f"{ti.task_id}_{map_index}")
-        return None if state is None else str(getattr(state, "value", state))
+        return state_in(found, ti)
 
     def _cancel(self, request: UUID, reason: str) -> None:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook

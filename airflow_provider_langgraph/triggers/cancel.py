@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_langgraph.fleet import configured_topic
 from airflow_provider_langgraph.handle import RequestHandle
+from airflow_provider_langgraph.task_state import state_in
 from workflow_events.control import WorkflowCancelledEvent
 
 if TYPE_CHECKING:
@@ -169,12 +170,10 @@ async def _ask(task_instance: Any) -> str | None:
     ti = task_instance
     question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
     answer = await task_runner.SUPERVISOR_COMMS.asend(question)
-    key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
     states = getattr(answer, "task_states", None)
     if states is None:
         raise RuntimeError(f"Airflow answers {type(answer).__name__}")
-    state = states.get(ti.run_id, {}).get(key)
-    return None if state is None else str(getattr(state, "value", state))
+    return state_in(states, ti)
 
 
 def _is_running() -> bool:

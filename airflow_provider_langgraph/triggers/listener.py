@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -16,16 +15,13 @@ from airflow_provider_langgraph.triggers.commands import Register, Unregister
 from airflow_provider_langgraph.triggers.connections import fresh_settings
 from airflow_provider_langgraph.triggers.control_sender import control_sender
 from airflow_provider_langgraph.triggers.poll import Outcome, PollThread
-from airflow_provider_langgraph.triggers.shared import Shared
+from airflow_provider_langgraph.triggers.shared import Shared, Turns
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50
-BYTES_AT_ONCE = 500_000
-"""Waiters that are woken in one turn of the event loop, and bytes that they are given unless one alone has more. Each
-has work to do then, and others want their turn too."""
+_End = tuple[bytes, Record | WaitError]
 
 
 class ResultListener:
@@ -39,7 +35,7 @@ class ResultListener:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._waiters: dict[bytes, list[asyncio.Future[Record]]] = {}
-        self._ends: deque[tuple[bytes, Record | WaitError]] = deque()
+        self._turns = Turns(self._loop, self._wake, _size)
         self._failed: WaitError | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._kafka_config_id = ""
@@ -121,35 +117,27 @@ class ResultListener:
             self._thread.stop()
 
     def _settle(self, outcome: Outcome) -> None:
-        self._end(outcome.replies)
+        self._turns.add(outcome.replies)
         if outcome.fatal is not None:
             self._fail(outcome.fatal)
 
     def _fail(self, error: WaitError) -> None:
         self._failed = error
-        self._end([(key, error) for key in self._waiters])
+        self._turns.add([(key, error) for key in self._waiters])
 
-    def _end(self, ends: Sequence[tuple[bytes, Record | WaitError]]) -> None:
-        if ends and not self._ends:
-            self._loop.call_soon(self._wake)
-        self._ends.extend(ends)
+    def _wake(self, end: _End) -> None:
+        key, how = end
+        for future in self._waiters.pop(key, ()):
+            if future.done():
+                continue
+            if isinstance(how, WaitError):
+                future.set_exception(type(how)(str(how)))  # one for each: it gets a traceback of its own
+            else:
+                future.set_result(how)
 
-    def _wake(self) -> None:
-        room = BYTES_AT_ONCE
-        for _ in range(min(AT_ONCE, len(self._ends))):
-            key, end = self._ends.popleft()
-            room -= len(end.value or b"") if isinstance(end, Record) else 0
-            for future in self._waiters.pop(key, ()):
-                if future.done():
-                    continue
-                if isinstance(end, WaitError):
-                    future.set_exception(type(end)(str(end)))  # one for each: it gets a traceback of its own
-                else:
-                    future.set_result(end)
-            if room <= 0:
-                break
-        if self._ends:
-            self._loop.call_soon(self._wake)
+
+def _size(end: _End) -> int:
+    return len(end[1].value or b"") if isinstance(end[1], Record) else 0
 
 
 _shared: Shared[ResultListener] = Shared()

@@ -9,12 +9,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_langgraph.triggers.shared import Shared
+from airflow_provider_langgraph.triggers.shared import Shared, Turns
 from airflow_provider_langgraph.triggers.topic_reader import TopicReader, addressed, record_of, refused
 from airflow_provider_langgraph.triggers.words import Told, told
 from workflow_events.codec import Record, decode_progress
@@ -39,8 +39,6 @@ LARGEST_REMEMBERED = 4_096
 
 MOST_NEWS = 20
 """Messages that are kept for a waiter that has no time to look; the oldest go first."""
-
-AT_ONCE = 50
 
 
 class News:
@@ -86,7 +84,7 @@ class ProgressListener:
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime) -> None:
         self._loop = asyncio.get_running_loop()
         self._followers: dict[bytes, list[News]] = {}
-        self._waiting: deque[tuple[bytes, Told]] = deque()
+        self._turns = Turns(self._loop, self._hand_out)
         self._thread = ProgressThread(settings, topic, since, self._deliver)
         self._thread.start()
         self.users = 0
@@ -130,22 +128,14 @@ class ProgressListener:
 
     def _deliver(self, batch: list[tuple[bytes, Told]]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._take, batch)
+            self._loop.call_soon_threadsafe(self._turns.add, batch)
         except RuntimeError:  # the loop is closed
             self._thread.stop()
 
-    def _take(self, batch: list[tuple[bytes, Told]]) -> None:
-        if not self._waiting:
-            self._loop.call_soon(self._hand_out)
-        self._waiting.extend(batch)
-
-    def _hand_out(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._waiting))):
-            key, message = self._waiting.popleft()
-            for news in self._followers.get(key, ()):
-                news.add(message)
-        if self._waiting:
-            self._loop.call_soon(self._hand_out)
+    def _hand_out(self, told: tuple[bytes, Told]) -> None:
+        key, message = told
+        for news in self._followers.get(key, ()):
+            news.add(message)
 
 
 class ProgressThread(threading.Thread):

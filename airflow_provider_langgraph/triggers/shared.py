@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 RESTART_SECONDS = 5.0
 """Between the start of a listener that failed and that of the next."""
+
+AT_ONCE = 50
+BYTES_AT_ONCE = 500_000
+"""Things, and bytes unless one alone has more, that are handed out in one turn of the event loop."""
+
+_T = TypeVar("_T")
 
 
 class Settings(dict[str, Any]):
@@ -31,6 +38,42 @@ def key_of_settings(settings: dict[str, Any]) -> str:
     return json.dumps(plain, sort_keys=True, default=str)
 
 
+class Turns(Generic[_T]):
+    """Hands things out over several turns of the event loop: each makes work, and others want their turn too.
+
+    :param hand_out: called with one thing, in the event loop.
+    :param size: of a thing, in bytes.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        hand_out: Callable[[_T], None],
+        size: Callable[[_T], int] = lambda _: 0,
+    ) -> None:
+        self._loop = loop
+        self._hand_out = hand_out
+        self._size = size
+        self._waiting: deque[_T] = deque()
+
+    def add(self, things: Sequence[_T]) -> None:
+        """Hand these out, too. Belongs to the event loop."""
+        if things and not self._waiting:
+            self._loop.call_soon(self._take_turn)
+        self._waiting.extend(things)
+
+    def _take_turn(self) -> None:
+        room = BYTES_AT_ONCE
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            thing = self._waiting.popleft()
+            self._hand_out(thing)
+            room -= self._size(thing)
+            if room <= 0:
+                break
+        if self._waiting:
+            self._loop.call_soon(self._take_turn)
+
+
 class Listener(Protocol):
     """What can be shared.
 
@@ -47,7 +90,7 @@ class Listener(Protocol):
         """Stop reading. Returns at once."""
 
 
-_L = TypeVar("_L", bound=Listener)
+_L = TypeVar("_L", bound="Listener")
 
 
 @dataclass(slots=True)

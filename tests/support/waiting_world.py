@@ -40,6 +40,7 @@ class Request:
     :ivar answer: its one terminal result; None while the agent works.
     :ivar waits: whether somebody waits for it.
     :ivar left: whether somebody who waited has left; a reply may be on its way to him.
+    :ivar twice: whether a second copy of its trigger has come; it may come just after the first was served.
     """
 
     key: bytes
@@ -47,6 +48,7 @@ class Request:
     answer: bytes | None = None
     waits: bool = False
     left: bool = False
+    twice: bool = False
 
 
 @dataclass
@@ -153,7 +155,7 @@ class WaitingWorld:
     def _give(self, replies: desks.Replies) -> None:
         for key, record in replies:
             [request] = [one for one in self.requests if one.key == key]
-            assert request.waits or request.left, "a reply for nobody"
+            assert request.waits or request.left or request.twice, "a reply for nobody"
             assert record.value == request.answer, "a reply that is not its own"
             request.waits = False
             self.served[key] = record.value
@@ -183,6 +185,7 @@ class WaitingWorld:
 
     def wait_again(self, request: Request) -> None:
         """A second copy of its trigger starts beside the first; whichever ends before the other is not told."""
+        request.twice = True
         self._register(request)
 
     def leave(self, request: Request) -> None:

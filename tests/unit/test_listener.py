@@ -14,8 +14,9 @@ from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.triggers import listener as module
 from airflow_provider_langgraph.triggers.commands import Register, Unregister
-from airflow_provider_langgraph.triggers.listener import AT_ONCE, BYTES_AT_ONCE, ResultListener
+from airflow_provider_langgraph.triggers.listener import ResultListener
 from airflow_provider_langgraph.triggers.poll import ListenerLost, Outcome
+from airflow_provider_langgraph.triggers.shared import AT_ONCE, BYTES_AT_ONCE
 from workflow_events.codec import Record
 from workflow_events.control import WorkflowQueryEvent
 
