@@ -92,9 +92,10 @@ class ControlSender:
 
         try:
             producer.poll(0)
-        except KafkaException as error:  # a fatal one; others are told to error_cb
+        except Exception as error:  # noqa: BLE001 - a fatal one, or a callback of the connection's own that fails
+            why = self._errors.explain(error.args[0]) if isinstance(error, KafkaException) else str(error)
             for letter in list(self._sent.values()):
-                self._again(letter, self._errors.explain(error.args[0]))
+                self._again(letter, why)
             return False
         return True
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -116,13 +117,21 @@ class Shared(Generic[_L]):
     def join(self, settings: dict[str, Any], topic: str, start: Callable[[], _L]) -> _L:
         """Use the one there is, else a new one."""
         key = (asyncio.get_running_loop(), topic, key_of_settings(settings))
-        for spent in [other for other, started in self._started.items() if started.is_spent]:
-            del self._started[spent]
+        self._tidy_up()
         if key not in self._started:
             self._started[key] = _Started(start(), time.monotonic())
         listener = self._started[key].listener
         listener.users += 1
         return listener
+
+    def _tidy_up(self) -> None:
+        for key, started in list(self._started.items()):
+            is_left_over = key[0].is_closed()
+            if is_left_over or started.is_spent:
+                del self._started[key]
+            if is_left_over:
+                with suppress(RuntimeError):  # nobody is there to be told
+                    started.listener.close()
 
     def leave(self, listener: _L) -> None:
         """Use it no more."""
@@ -130,4 +139,4 @@ class Shared(Generic[_L]):
         if listener.users == 0 and not listener.failed:
             for key in [key for key, started in self._started.items() if started.listener is listener]:
                 del self._started[key]
-            listener.close()
+                listener.close()

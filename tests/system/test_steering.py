@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -250,6 +251,38 @@ def test_what_a_task_gave_up_on_does_not_live_on(airflow, worker, folder, wire):
     assert wire.wait_for_answer(request)[0] in ("timeout", "cancelled")
     folder.open_gate()
     assert [len(folder.times("agent", what)) for what in ("begun", "done")] == [1, 0]
+
+
+def test_a_task_whose_process_dies_before_it_defers_resumes_its_agent(airflow, worker, folder, wire, system_topics):
+    """Nobody waits then, and nobody is left to cancel: the agent works on until the retry takes over."""
+    run_id = airflow.run_dag("killed_before_it_defers", {"folder": str(folder.path)})
+    wait_until("the agent to be past its first node", lambda: _has_spoken(system_topics, run_id), timeout=60)
+    [first] = _requests(system_topics, run_id)
+    (folder.path / "again").touch()
+    folder.wait_for("agent", "stopped")
+    folder.open_gate()
+    require_end(airflow, "killed_before_it_defers", run_id, "success")
+
+    task = airflow.api.task_instance("killed_before_it_defers", run_id, "agent")
+    assert task.try_number == 2
+    assert _requests(system_topics, run_id) == {first, request_of(task)}
+    assert wire.wait_for_answer(first) == ("cancelled", "superseded")
+    assert wire.wait_for_answer(request_of(task)) == ("success", None)
+    assert airflow.api.xcom("killed_before_it_defers", run_id, "agent")["answer"].startswith("agent saw ")
+    assert [len(folder.times("agent", what)) for what in ("begun", "stopped", "done")] == [1, 1, 1]
+    assert wire.cancels([first, request_of(task)]) == {}
+
+
+def _requests(topics: KafkaTopics, run_id: str) -> set[str]:
+    """What the tasks of a DAG run have asked for."""
+    events = [json.loads(message.value()) for message in topics.read_all(topics.fleet.events)]
+    return {event["event_id"] for event in events if event["workflow_run_id"] == run_id}
+
+
+def _has_spoken(topics: KafkaTopics, run_id: str) -> bool:
+    """Whether the agent of a DAG run tells that it is watching: its first node is done and kept then."""
+    lines = [json.loads(message.value()) for message in topics.read_all(topics.fleet.progress)]
+    return any(line["workflow_run_id"] == run_id and line["data"] == "agent is watching" for line in lines)
 
 
 def report(what: str, click: float, cancel: dict | None, stopped: float) -> None:

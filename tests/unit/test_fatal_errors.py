@@ -65,7 +65,8 @@ def test_a_publisher_is_told_what_is_missing(monkeypatch):
         KafkaHook("fatal").cancel(uuid4())
 
 
-def test_a_cancel_is_sent_by_another_client(monkeypatch):
+@pytest.mark.parametrize("error", [KafkaException(FATAL), RuntimeError("the connection's own stats_cb failed")])
+def test_a_cancel_is_sent_by_another_client(monkeypatch, error):
     made = []
 
     class FailsOnce(Fails):
@@ -78,7 +79,7 @@ def test_a_cancel_is_sent_by_another_client(monkeypatch):
 
         def poll(self, timeout=-1):
             if self is made[0]:
-                raise KafkaException(FATAL)
+                raise error
             for report in self._reports:
                 report(None, None)
                 sent.set()

@@ -308,9 +308,11 @@ class TestGivingUp:
             operator(control_topic="steer").resume_execution("__fail__", airflows, context())
         assert hook.calls == [("steer", REQUEST)]
 
-    @pytest.mark.parametrize("kind", ["silence", "broken"])
-    def test_a_wait_that_came_to_nothing(self, hook, kind):
-        with pytest.raises((RunTimedOut, WaitError)):
+    @pytest.mark.parametrize(
+        ("kind", "error"), [("silence", RunTimedOut), ("broken", WaitError), ("refused", KafkaSettingsError)]
+    )
+    def test_a_wait_that_came_to_nothing(self, hook, kind, error):
+        with pytest.raises(error, match="why"):
             operator().execute_complete(context(), {"kind": kind, "error": "why"})
         assert hook.calls == [("workflow-control", REQUEST)]
 

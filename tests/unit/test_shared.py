@@ -103,10 +103,11 @@ def test_a_loop_that_ended_without_leaving_does_no_harm_to_the_next():
     with asyncio.Runner() as runner:
         listener = runner.run(in_loop(all_of_them.join))
         assert listener is not left_behind
+        assert all_of_them.closed == [left_behind]
         assert runner.run(in_loop(all_of_them.join)) is listener
         all_of_them.leave(left_behind)  # by whoever it was that waited, as it is collected
-        assert listener not in all_of_them.closed
+        assert all_of_them.closed == [left_behind]
         assert runner.run(in_loop(all_of_them.join)) is listener
         for _ in range(3):
             runner.run(in_loop(all_of_them.leave, listener))
-        assert listener in all_of_them.closed
+        assert all_of_them.closed == [left_behind, listener]

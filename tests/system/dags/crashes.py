@@ -1,0 +1,38 @@
+"""DAGs whose tasks lose their process on purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+
+INPUT = {"folder": "{{ dag_run.conf['folder'] }}", "name": "agent"}
+
+
+class DiesBeforeItDefers(LangGraphTriggerOperator):
+    """Its first try ends by SIGKILL once its request is out; the second asks when the file ``again`` is there."""
+
+    def _publish(self, context):
+        if context["ti"].try_number == 1:
+            super()._publish(context)
+            os.kill(os.getpid(), signal.SIGKILL)
+        while not (Path(self.input["folder"]) / "again").exists():
+            time.sleep(0.1)
+        return super()._publish(context)
+
+
+with DAG("killed_before_it_defers"):
+    DiesBeforeItDefers(
+        task_id="agent",
+        graph="witness",
+        input=INPUT,
+        timeout=timedelta(minutes=10),
+        retries=1,
+        retry_delay=timedelta(seconds=1),
+    )
