@@ -335,6 +335,19 @@ class TestGivingUp:
             killed.execute(context())
         assert hook.calls == [("workflow-control", REQUEST)]
 
+    def test_one_that_is_told_before_it_asks_does_not_ask(self, hook, monkeypatch):
+        killed, hooked = operator(), hook.end_offsets
+        monkeypatch.setattr(hook, "end_offsets", lambda topic: killed.on_kill() or hooked(topic))
+        with pytest.raises(RunCancelled, match="before it asked"):
+            killed.execute(context())
+        assert hook.calls == []
+
+    def test_one_that_waits_for_nothing(self, hook):
+        seen = context(get_task_states=lambda *_, **__: {"run_1": {"agent": "failed"}})
+        with pytest.raises(RunCancelled):
+            operator(wait_for_completion=False).execute(seen)
+        assert hook.calls == [("workflow-events", 1), ("workflow-control", REQUEST)]
+
     @pytest.mark.parametrize("states", [{"run_1": {"agent": "running"}}, {}])
     def test_one_that_goes_on_defers(self, hook, states):
         with pytest.raises(TaskDeferred):
