@@ -17,6 +17,9 @@ from workflow_events.headers import CORRELATION_ID
 
 PARTITIONS = 12
 BY_KEY = -1
+ANSWER = "x" * 100
+LARGE_ANSWER = "ü" * 450_000
+"""In UTF-8 900,000 bytes, which take the longest to decode: near to what workers send at most."""
 _FLUSH_SECONDS = 60.0
 _NOT_YET = {
     "NOT_LEADER_FOR_PARTITION",
@@ -66,12 +69,13 @@ class Topic:
                 return False
             raise
 
-    def reply(self, ids: Sequence[UUID], partitions: int = 0) -> None:
+    def reply(self, ids: Sequence[UUID], partitions: int = 0, answer: str = ANSWER) -> None:
         """Write replies as fast as they can be.
 
         :param partitions: put them into so many in turn; 0: wherever their keys belong.
+        :param answer: what each of them says.
         """
-        messages = [_message(one) for one in ids]
+        messages = [_message(one, answer) for one in ids]
         for number, message in enumerate(messages):
             partition = number % partitions if partitions else BY_KEY
             self._write(self._bulk, message.value, message.key, message.headers, partition)
@@ -124,14 +128,14 @@ class Topic:
             raise RuntimeError(f"replies could not be written to {self.name}: {self._errors[:3]}")
 
 
-def _message(correlation_id: UUID) -> Encoded:
+def _message(correlation_id: UUID, answer: str = ANSWER) -> Encoded:
     return encode(
         WorkflowResultEvent(
             correlation_id=correlation_id,
             workflow_id="bench",
             workflow_run_id="bench",
             status="success",
-            result={"answer": "x" * 100},
+            result={"answer": answer},
         )
     )
 

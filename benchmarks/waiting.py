@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.replies import PARTITIONS
+from benchmarks.replies import LARGE_ANSWER, PARTITIONS
 from benchmarks.waiting_points import Bench, Drained, Live
 from devtools.kafka import choose
 
@@ -95,6 +95,8 @@ def measure_ours(bench: Bench, counts: Sequence[int], foreign: int) -> None:
     print(DRAINED)
     for count in counts:
         print(drained_line(bench.backlog(count), count), flush=True)
+    print("\nOurs: the same with replies of 900,000 bytes each, none of them ASCII")
+    print(f"{DRAINED}\n{drained_line(bench.backlog(FEW, answer=LARGE_ANSWER), FEW)}", flush=True)
     print("\nOurs: the topic is filled, then the triggers start")
     print(DRAINED)
     for count in counts:

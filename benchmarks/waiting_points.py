@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.replies import Topic
+from benchmarks.replies import ANSWER, Topic
 from benchmarks.waiting_triggers import Task, request_id
 from devtools.broker import Broker
 
@@ -201,10 +201,13 @@ class Bench:
         if len(events) < result.count:
             result.stopped = f"{len(events)} of {result.count} had their reply in time"
 
-    def backlog(self, count: int, foreign: int = 0, partitions: int = 0, kind: str = "ours") -> Drained:
+    def backlog(
+        self, count: int, foreign: int = 0, partitions: int = 0, kind: str = "ours", answer: str = ANSWER
+    ) -> Drained:
         """Start our triggers, stop their process, fill the topic, and let it go on.
 
         :param foreign: replies to others before those to them, in each of so many partitions.
+        :param answer: what the replies to them say.
         """
         topic = self._topic()
         task = self._task(topic, kind, count)
@@ -213,7 +216,7 @@ class Bench:
                 raise RuntimeError("the waiters were not ready in time")
             with waiters.stopped():
                 topic.reply_to_others(foreign, partitions)
-                topic.reply([request_id(task.seed, number) for number in range(count)], partitions)
+                topic.reply([request_id(task.seed, number) for number in range(count)], partitions, answer)
                 began = time.monotonic_ns()
             return _drained(waiters.hear(), began)
 

@@ -65,14 +65,16 @@ class Turns(Generic[_T]):
 
     def _take_turn(self) -> None:
         room = BYTES_AT_ONCE
-        for _ in range(min(AT_ONCE, len(self._waiting))):
-            thing = self._waiting.popleft()
-            self._hand_out(thing)
-            room -= self._size(thing)
-            if room <= 0:
-                break
-        if self._waiting:
-            self._loop.call_soon(self._take_turn)
+        try:
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                thing = self._waiting.popleft()
+                self._hand_out(thing)
+                room -= self._size(thing)
+                if room <= 0:
+                    break
+        finally:  # whatever becomes of one, the others are still to be handed out
+            if self._waiting:
+                self._loop.call_soon(self._take_turn)
 
 
 class Listener(Protocol):

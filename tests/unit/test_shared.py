@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_langgraph.triggers import shared
-from airflow_provider_langgraph.triggers.shared import RESTART_SECONDS, Shared
+from airflow_provider_langgraph.triggers.shared import RESTART_SECONDS, Shared, Turns
 
 SETTINGS = {"bootstrap.servers": "broker:9092"}
 
@@ -111,3 +111,22 @@ def test_a_loop_that_ended_without_leaving_does_no_harm_to_the_next():
         for _ in range(3):
             runner.run(in_loop(all_of_them.leave, listener))
         assert all_of_them.closed == [left_behind, listener]
+
+
+async def test_what_is_handed_out_late_does_not_depend_on_what_came_before():
+    loop, failed, handed = asyncio.get_running_loop(), [], []
+    loop.set_exception_handler(lambda _, what: failed.append(what["exception"]))
+
+    def hand_out(thing):
+        if thing == 1:
+            raise ZeroDivisionError
+        handed.append(thing)
+
+    turns = Turns(loop, hand_out)
+    turns.add([0, 1, 2])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    turns.add([3])
+    await asyncio.sleep(0)
+    assert handed == [0, 2, 3]
+    assert [type(error) for error in failed] == [ZeroDivisionError]
