@@ -46,7 +46,7 @@ class Desks:
         if not self._all:
             return False
         desk = self._all[-1]
-        return len(desk._waiters) == count and not desk._late and not desk._members
+        return len(desk._waiters) == count and not desk._late and not desk._read_backs.is_under_way
 
 
 class Round:

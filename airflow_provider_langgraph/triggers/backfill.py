@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_langgraph.triggers.seen import SeenResults
-from airflow_provider_langgraph.triggers.topic_reader import Reader, addressed, record_of
+from airflow_provider_langgraph.triggers.topic_reader import Reader, addressed, record_of, refused
 from workflow_events.codec import Record
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,8 @@ class Backfill(threading.Thread):
             if reading.unread != at:
                 at, heard = reading.unread, time.monotonic()
             elif time.monotonic() - heard > STALLED_SECONDS:
-                raise TimeoutError(f"no record for {STALLED_SECONDS:.0f} s: {reader.errors.explain()}")
+                why = refused(reader, self._topic) or reader.errors.explain()
+                raise TimeoutError(f"no record for {STALLED_SECONDS:.0f} s: {why}")
         return reading.result()
 
     def _take_in(self, reading: Pass) -> dict[bytes, Record]:

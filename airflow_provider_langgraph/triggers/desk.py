@@ -11,11 +11,11 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from airflow_provider_langgraph.triggers.backfill import MOST_RECORDS, Need, Passed
 from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
 from airflow_provider_langgraph.triggers.inquiry import Inquiries
+from airflow_provider_langgraph.triggers.read_backs import LONGEST_PAUSE, ReadBacks, StartBackfill
 from airflow_provider_langgraph.triggers.seen import SeenResults
 from airflow_provider_langgraph.triggers.topic_reader import Ends, Reader, addressed, record_of, refused
 from workflow_events.codec import Record
@@ -25,23 +25,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 HOUSEKEEPING_SECONDS = 10.0
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 10.0
 
 Replies = list[tuple[bytes, Record]]
-
-
-class RunningBackfill(Protocol):
-    """A read back that is under way."""
-
-    def join_in(self, key: bytes, need: Need) -> None:
-        """Let it look for one more reply."""
-
-    def stop(self) -> None:
-        """Ask it to end."""
-
-
-StartBackfill = Callable[[dict[bytes, Need], dict[int, int], SeenResults], RunningBackfill]
 
 
 @dataclass(slots=True)
@@ -75,7 +60,6 @@ class ResultDesk:
     ) -> None:
         self._reader = reader
         self._topic = topic
-        self._start_backfill = start_backfill
         self._ask = ask
         self._now = now
         self._seen = SeenResults(now=now)
@@ -83,21 +67,15 @@ class ResultDesk:
         self._topic_id = reader.topic_id
         self._waiters: dict[bytes, _Waiter] = {}
         self._late: dict[bytes, None] = {}  # in the order in which they came
-        self._backfill: RunningBackfill | None = None
-        self._is_backfill_stale = False
-        self._until: dict[int, int] = {}
-        self._members: dict[bytes, None] = {}
-        self._pause = FIRST_PAUSE
+        self._read_backs = ReadBacks(topic, start_backfill, now)
         self._serve_at = 0.0
-        self._pass_at = 0.0
         self._keep_house_at = now() + HOUSEKEEPING_SECONDS
         self._inquiries = Inquiries()
         self.troubles: dict[str, str] = {}
 
     def close(self) -> None:
         """Stop what was started. The reader stays its owner's."""
-        if self._backfill is not None:
-            self._backfill.stop()
+        self._read_backs.stop()
 
     def obey(self, commands: queue.SimpleQueue[Command | None]) -> Replies | None:
         """Take in what was asked of the desk, and serve late waiters; None when told to stop."""
@@ -109,7 +87,7 @@ class ResultDesk:
             self._note(command, replies)
         if self._late and self._now() >= self._serve_at:
             self._serve_late(replies)
-        if not self._late and self._backfill is None:  # whom it concerned has left
+        if not self._late and not self._read_backs.is_under_way:  # whom it concerned has left
             self._note_trouble("backfill", None)
             self._note_trouble("ends", None)
         return replies
@@ -152,7 +130,7 @@ class ResultDesk:
                 for key, record in found.items():
                     self._reply(key, record, replies)
             case ReadBack(passed, error):
-                self._finish_backfill(passed, error)
+                self._finish_read_back(passed, error)
 
     def _register(self, new: Register) -> None:
         known = self._waiters.get(new.key)
@@ -202,23 +180,9 @@ class ResultDesk:
             self._inquiries.add(keys, topic)
         self._note_trouble("ends", ends.trouble)
         self._serve_at = self._now() + LONGEST_PAUSE if ends.trouble else float("inf")  # until somebody comes
-        if needs:
-            self._have_read_back(needs)
-
-    def _have_read_back(self, needs: dict[bytes, Need]) -> None:
-        if self._backfill is None and self._now() < self._pass_at:
+        if needs and not self._read_backs.look_for(needs, self._seen):
             self._late |= dict.fromkeys(needs)
-            self._serve_at = self._pass_at
-            return
-        self._members |= dict.fromkeys(needs)
-        if self._backfill is None:
-            self._until = dict(self._seen.complete_from)
-            self._is_backfill_stale = False
-            memory = SeenResults(max_bytes=self._seen.room, now=self._now)
-            self._backfill = self._start_backfill(needs, self._until, memory)
-        else:
-            for key, need in needs.items():
-                self._backfill.join_in(key, need)
+            self._serve_at = self._read_backs.may_begin_at
 
     def _unseen(self, waiter: _Waiter, ends: Ends) -> Need:
         """What may hold the waiter's reply and is not remembered."""
@@ -234,33 +198,20 @@ class ResultDesk:
                 unseen[partition] = start
         return unseen
 
-    def _finish_backfill(self, passed: Passed | None, error: str) -> None:
-        self._backfill = None
-        members, self._members = [key for key in self._members if key in self._waiters], {}
+    def _finish_read_back(self, passed: Passed | None, error: str) -> None:
+        ended = self._read_backs.end(passed, error)
+        self._note_trouble("backfill", self._read_backs.trouble)
+        self._serve_at = self._read_backs.may_begin_at
+        members = [key for key in ended.members if key in self._waiters]
         self._late |= dict.fromkeys(members)
-        if passed is None:
-            log.warning(
-                "Reading %s back failed: %s; again in %.1f s",
-                self._topic,
-                error,
-                self._pause,
-                extra={"action": "backfill_failed"},
-            )
-            self._note_trouble("backfill", f"reading {self._topic} back failed: {error}")
-            self._serve_at = self._pass_at = self._now() + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            return
-        self._note_trouble("backfill", None)
-        self._pause = FIRST_PAUSE
-        self._serve_at = 0.0
-        if self._is_backfill_stale:
+        if ended.passed is None:
             return
         for key in members:
-            if key in passed.missing or key in passed.gone:
+            if key in ended.passed.missing or key in ended.passed.gone:
                 waiter = self._waiters[key]
-                waiter.unread = self._until
-                waiter.gone = waiter.gone or key in passed.gone
-        self._seen.put_before(passed.memory, self._until)
+                waiter.unread = ended.until
+                waiter.gone = waiter.gone or key in ended.passed.gone
+        self._seen.put_before(ended.passed.memory, ended.until)
 
     def _keep_house(self) -> None:
         """Read partitions that were added, and notice a topic that is another one by now."""
@@ -310,7 +261,7 @@ class ResultDesk:
         reader.stand_at({number: high if is_long else low for number, (low, high) in marks.items()})
         self._seen = SeenResults(now=self._now)
         self._seen.complete_from = dict(reader.next)
-        self._is_backfill_stale = True
+        self._read_backs.disregard()
         for waiter in self._waiters.values():
             waiter.unread = None
         self._ask_for_all()

@@ -18,7 +18,8 @@ from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.hooks.broker_errors import explain
 from airflow_provider_langgraph.triggers.backfill import Backfill, Need
 from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
-from airflow_provider_langgraph.triggers.desk import FIRST_PAUSE, LONGEST_PAUSE, Replies, ResultDesk
+from airflow_provider_langgraph.triggers.desk import Replies, ResultDesk
+from airflow_provider_langgraph.triggers.read_backs import FIRST_PAUSE, LONGEST_PAUSE
 from airflow_provider_langgraph.triggers.seen import SeenResults
 from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader, refused
 from workflow_events.control import WorkflowQueryEvent

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from confluent_kafka import KafkaException
 
-from airflow_provider_langgraph.triggers import backfill
+from airflow_provider_langgraph.triggers import backfill, read_backs
 from airflow_provider_langgraph.triggers import desk as desks
 from airflow_provider_langgraph.triggers.backfill import Need, Pass
 from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
@@ -28,7 +28,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "MOST_RECORDS", 25)
     monkeypatch.setattr(desks, "MOST_RECORDS", 25)
     monkeypatch.setattr(desks, "SeenResults", partial(SeenResults, max_bytes=MEMORY))
-    for module in (backfill, desks):
+    for module in (backfill, desks, read_backs):
         monkeypatch.setattr(module.log, "disabled", True)
 
 
