@@ -42,7 +42,16 @@ log = logging.getLogger(__name__)
 DEFAULT_TIMEOUT = 30.0
 
 # A topic that was just created, or whose broker restarts; confluent-kafka does not mark these as retriable everywhere.
-_PASSING = frozenset({"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS"})
+_PASSING = frozenset(
+    {
+        "NOT_LEADER_FOR_PARTITION",
+        "LEADER_NOT_AVAILABLE",
+        "UNKNOWN_LEADER_EPOCH",  # the broker has not heard of its newest leader yet
+        "FENCED_LEADER_EPOCH",
+        "OFFSET_NOT_AVAILABLE",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+    }
+)
 _NEW_TOPIC = _PASSING | {"UNKNOWN_TOPIC_OR_PART"}
 
 _T = TypeVar("_T")

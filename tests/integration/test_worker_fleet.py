@@ -99,6 +99,7 @@ def test_a_stopping_worker_hands_its_runs_to_the_other(broker, tmp_path, postgre
         gate.wait_for("waiting")
         owner, _ = owner_of(desk, other, event)
         owner.child.signal(signal.SIGTERM)
+        assert owner.child.wait(SECONDS) == 0
         gate.wait_for("waiting", 2)
         gate.open()
         assert desk.answer(event).status is ResultStatus.SUCCESS
