@@ -30,9 +30,12 @@ life takes 5 to 7 s, and a crowd that is killed at once waits in line: Airflow a
 
 STANDSTILL_SECONDS = 10.0
 SUSPICIOUS_SECONDS = 60.0
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 3.0
 """A triggerer that stood still so long may have been replaced; for a while after it, whoever is said to be killed may
 have been answered by another one, and so long his reply is looked for. Airflow replaces one after 30 s."""
+
+PROMPT_SECONDS = 1.0
+"""An answer of Airflow that takes longer is not taken for the state at the time of the kill."""
 
 KILLED = "the task was killed, cleared or marked in Airflow"
 
@@ -99,8 +102,10 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
     except TimeoutError:
         log.error("Request %s is not cancelled: connection %r cannot be read", request, handle.kafka_config_id)
         return
-    if _has_stood_still(began) and await _is_answered(handle, settings):
-        log.info("Request %s is not cancelled: it was answered while this triggerer stood still", request)
+    # Whom another triggerer has taken over may have gone on by the time that Airflow answers.
+    is_late = asyncio.get_running_loop().time() - began > PROMPT_SECONDS
+    if (is_late or _has_stood_still(began)) and await _is_answered(handle, settings):
+        log.info("Request %s is not cancelled: it was answered meanwhile", request)
         return
     log.info("Cancelling request %s: %s (state %s)", request, KILLED, state)
     send_cancel(handle, settings, KILLED)

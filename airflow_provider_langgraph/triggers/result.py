@@ -83,6 +83,7 @@ class WorkflowResultTrigger(BaseTrigger):
         )
         try:
             reply = await self._reply(handle)
+            self._is_ended = reply["kind"] == "result"  # whoever ends the trigger from here on ends no agent
             if self.not_before:
                 early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
                 await asyncio.sleep(min(early, LONGEST_SETTLE).total_seconds())

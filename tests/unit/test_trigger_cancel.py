@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -181,6 +181,28 @@ class TestKill:
         await settled()
         assert sent == []
 
+    @pytest.mark.parametrize("is_answered", [True, False])
+    async def test_a_late_answer_is_not_believed_without_a_look(self, supervisor, sent, monkeypatch, is_answered):
+        """Airflow's answer: another triggerer may have taken the task over, and brought it to its end meanwhile."""
+        supervisor.answers = [{"run": {"agent": "success"}}]
+        supervisor.released.clear()
+        looked = []
+
+        async def look(handle, settings):
+            looked.append(handle)
+            return is_answered
+
+        monkeypatch.setattr(cancel, "_is_answered", look)
+        cancel.cancel_unless_deferred(HANDLE, instance())
+        await asyncio.sleep(0)  # it has begun, and asks
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + 2 * cancel.PROMPT_SECONDS)
+        supervisor.released.set()
+        await settled()
+        assert looked == [HANDLE]
+        assert sent == ([] if is_answered else [HANDLE.correlation_id])
+
     async def test_a_connection_that_cannot_be_read_for_a_moment_costs_no_cancel(self, supervisor, sent, monkeypatch):
         supervisor.answers = [{"run": {"agent": "failed"}}]
         answers = [TimeoutError("the server is away"), {"bootstrap.servers": "b"}]
@@ -249,6 +271,28 @@ class TestCancelled:
             task.cancel()
 
         assert await ended(end) == [HANDLE.correlation_id]
+
+    @pytest.mark.parametrize(("kind", "kills"), [("result", []), ("broken", [HANDLE.correlation_id])])
+    async def test_the_runner_has_cancelled_it_when_it_had_its_reply(self, runner, monkeypatch, kind, kills):
+        """It holds its reply for some seconds. What has answered is not cancelled; what gave up is."""
+        told = []
+        monkeypatch.setattr(cancel, "cancel_unless_deferred", lambda handle, ti: told.append(handle.correlation_id))
+        later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+        trigger = WorkflowResultTrigger(handle=HANDLE.to_dict(), not_before=later)
+        replied = asyncio.Event()
+
+        async def replies(handle):
+            replied.set()
+            return {"kind": kind}
+
+        trigger._reply = replies
+        task = asyncio.create_task(anext(trigger.run()))
+        await replied.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert told == kills
 
     async def test_the_triggerer_stops(self, runner, ended):
         async def end(task, inner):
