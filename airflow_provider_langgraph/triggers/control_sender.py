@@ -94,7 +94,8 @@ class ControlSender:
             producer.poll(0)
         except Exception as error:  # noqa: BLE001 - a fatal one, or a callback of the connection's own that fails
             why = self._errors.explain(error.args[0]) if isinstance(error, KafkaException) else str(error)
-            for letter in list(self._sent.values()):
+            sent, self._sent = self._sent, {}
+            for letter in sent.values():
                 self._again(letter, why)
             return False
         return True
@@ -120,14 +121,14 @@ class ControlSender:
 
     def _produce(self, producer: Producer, letter: _Letter) -> None:
         def reported(error: KafkaError | None, _: Message) -> None:
-            if id(letter) not in self._sent:  # given up before, with its client
+            if self._sent.pop(id(letter), None) is None:  # given up before, with its client
                 return
             if error is not None:
                 self._again(letter, self._errors.explain(error))
                 return
             self._errors.forget()
             log.info("Sent %s", letter.what, extra={"action": "control_sent"})
-            self._finished(letter)
+            self._finished()
 
         encoded = letter.encoded
         producer.produce(
@@ -140,17 +141,15 @@ class ControlSender:
         self._sent[id(letter)] = letter
 
     def _again(self, letter: _Letter, why: str) -> None:
-        self._sent.pop(id(letter), None)
         if time.monotonic() >= letter.expires:
             log.error("%s could not be sent: %s", letter.what, why, extra={"action": "control_lost"})
-            self._finished(letter)
+            self._finished()
             return
         log.warning("%s could not be sent yet: %s", letter.what, why, extra={"action": "control_late"})
         self._resting.append((time.monotonic() + letter.pause, letter))
         letter.pause = min(letter.pause * 2, LONGEST_PAUSE)
 
-    def _finished(self, letter: _Letter) -> None:
-        self._sent.pop(id(letter), None)
+    def _finished(self) -> None:
         with self._lock:
             self._under_way -= 1
 

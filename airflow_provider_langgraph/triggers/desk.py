@@ -200,7 +200,7 @@ class ResultDesk:
 
     def _finish_read_back(self, passed: Passed | None, error: str) -> None:
         ended = self._read_backs.end(passed, error)
-        self._note_trouble("backfill", self._read_backs.trouble)
+        self._note_trouble("backfill", ended.trouble)
         self._serve_at = self._read_backs.may_begin_at
         members = [key for key in ended.members if key in self._waiters]
         self._late |= dict.fromkeys(members)

@@ -36,11 +36,13 @@ class Ended:
     :param members: for whom it looked.
     :param passed: what it found out; None if nothing that counts.
     :param until: by partition, where it ended.
+    :param trouble: why it failed; None if it did not.
     """
 
     members: list[bytes]
     passed: Passed | None
     until: dict[int, int]
+    trouble: str | None = None
 
 
 class ReadBacks:
@@ -48,7 +50,6 @@ class ReadBacks:
 
     :param start: starts one; how it ends is told to :meth:`end`.
     :ivar may_begin_at: when the next may begin: what failed is not tried again at once.
-    :ivar trouble: why the last one failed; None if it did not.
     """
 
     def __init__(self, topic: str, start: StartBackfill, now: Callable[[], float]) -> None:
@@ -61,7 +62,6 @@ class ReadBacks:
         self._counts = True
         self._pause = FIRST_PAUSE
         self.may_begin_at = 0.0
-        self.trouble: str | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -107,11 +107,9 @@ class ReadBacks:
                 self._pause,
                 extra={"action": "backfill_failed"},
             )
-            self.trouble = f"reading {self._topic} back failed: {error}"
             self.may_begin_at = self._now() + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        else:
-            self.trouble = None
-            self.may_begin_at = 0.0
-            self._pause = FIRST_PAUSE
+            return Ended(members, None, self._until, f"reading {self._topic} back failed: {error}")
+        self.may_begin_at = 0.0
+        self._pause = FIRST_PAUSE
         return Ended(members, passed if self._counts else None, self._until)
