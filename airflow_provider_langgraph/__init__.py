@@ -1,3 +1,6 @@
 """Airflow's side: publish a request to Kafka, free the slot, wait for the agent's reply."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("airflow-provider-langgraph")
+"""As ``pyproject.toml`` says."""

@@ -1,4 +1,4 @@
-"""What a task can fail with. Which of them Airflow retries is part of the type.
+"""The exceptions that a task can fail with. Whether Airflow retries is part of the type.
 
 ::
 
@@ -14,26 +14,58 @@
         ├── RunRejected               status error: the request could not be run
         ├── RunTimedOut               status timeout, or no answer before the deadline
         ├── RunCancelled              status cancelled: by a person, or by a newer attempt
-        └── RunInterrupted            status interrupted: the graph waits for a person
+        ├── RunInterrupted            status interrupted: the graph waits for a person
+        └── ResultRefusedError        status success, but Airflow would make objects of the result; never retried
 
-Each ``Run…`` error has a twin that is an ``AirflowFailException`` too, raised when the worker says that running again
-cannot help: Airflow then fails the task at once instead of spending its retries. Catch the plain name for both.
+How they are named: ``…Error`` for what could not be done, and for each base class; ``Run`` with a participle for a run
+that has ended without a result, after the result's status. ``retriable`` is given by the class.
+
+Each ``Run…`` class has a twin ``FinalRun…`` that is an ``AirflowFailException`` too, raised when the worker reports
+that running again cannot help: Airflow then fails the task at once, without its retries. Catch the plain name for both.
 """
 
 from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from workflow_events.plain_text import indented
 from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+__all__ = [
+    "FinalRunCancelled",
+    "FinalRunFailed",
+    "FinalRunInterrupted",
+    "FinalRunRejected",
+    "FinalRunTimedOut",
+    "KafkaError",
+    "KafkaSettingsError",
+    "LangGraphError",
+    "MessageRefusedError",
+    "PublishError",
+    "ResultRefusedError",
+    "RunCancelled",
+    "RunError",
+    "RunFailed",
+    "RunInterrupted",
+    "RunRejected",
+    "RunTimedOut",
+    "SettingsError",
+    "WaitError",
+]
 
 
 class LangGraphError(AirflowException):
     """Base of this provider's errors.
 
-    :cvar retriable: whether Airflow's retry can help without anyone changing anything.
+    Its text may quote a graph, a message or a broker: control characters in it are escaped, and further lines indented.
+
+    :cvar retriable: whether Airflow's retry can help although nothing is changed.
     """
 
     retriable = True
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(indented(message))
 
 
 class SettingsError(LangGraphError, AirflowFailException):
@@ -97,6 +129,12 @@ class RunInterrupted(RunError):
     """The graph waits for a person's answer."""
 
 
+class ResultRefusedError(RunError, AirflowFailException):
+    """The agent succeeded, but its result holds keys of which Airflow makes objects: it is not returned."""
+
+    retriable = False
+
+
 class FinalRunFailed(RunFailed, AirflowFailException):
     """:class:`RunFailed`, and running again cannot help."""
 
@@ -134,13 +172,13 @@ _BY_STATUS: dict[ResultStatus, tuple[type[RunError], type[RunError]]] = {
     ResultStatus.CANCELLED: (RunCancelled, FinalRunCancelled),
     ResultStatus.INTERRUPTED: (RunInterrupted, FinalRunInterrupted),
 }
-# Used when the worker cannot tell. A timeout is retried because the retry resumes from the last checkpoint; a
+# Used when the worker does not know. A timeout is retried because the retry resumes from the last checkpoint; a
 # question stays the same question.
 _RETRIABLE_BY_DEFAULT = frozenset({ResultStatus.FAILURE, ResultStatus.TIMEOUT})
 
 
 def error_for(result: WorkflowResultEvent) -> RunError:
-    """The exception that a result other than ``success`` becomes: which, why, and whether a retry can help."""
+    """The exception for a result other than ``success``. Its text says why, and whether a retry can help."""
     retriable = result.retriable if result.retriable is not None else result.status in _RETRIABLE_BY_DEFAULT
     kind = _BY_STATUS[result.status][0 if retriable else 1]
     cause = f" ({result.error_type})" if result.error_type else ""

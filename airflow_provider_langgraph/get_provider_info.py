@@ -1,71 +1,74 @@
-"""What Airflow asks a provider about itself. Pure data: Airflow calls it at every start, so it imports nothing."""
+"""The provider's description for Airflow. Pure data: Airflow calls it at every start, so it imports nothing."""
 
 from __future__ import annotations
 
 from typing import Any
+
+_NAME = "LangGraph"
+
+
+def _option(description: str, example: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": example,
+        "default": "",
+    }
+
+
+def _topic_option(purpose: str, use: str) -> dict[str, Any]:
+    return _option(
+        f"The Kafka topic that {use}. Overrides the {purpose} topic of the fleet option; an operator that names a "
+        "fleet itself ignores it. Empty: the fleet's.",
+        f"team-a-workflow-{purpose}",
+    )
+
+
+_OPTIONS = {
+    "deployment": _option(
+        "Names this Airflow installation to the workers. Empty: a random name that the first use keeps in the Airflow "
+        "Variable langgraph_deployment.",
+        "prod-eu",
+    ),
+    "fleet": _option(
+        "The name of the fleet of workers that is asked where an operator names none. It stands for the fleet's "
+        "topics: risk has risk.workflow-events, risk.workflow-results, risk.workflow-control and "
+        "risk.workflow-progress. Empty: the fleet without a name, whose topics are workflow-events and so on. Workers "
+        "take the same name as LANGGRAPH_WORKER_FLEET.",
+        "risk",
+    ),
+    "events_topic": _topic_option("events", "requests are published to"),
+    "results_topic": _topic_option("results", "results are awaited on"),
+    "control_topic": _topic_option("control", "cancels and newer tries are announced on"),
+    "progress_topic": _topic_option("progress", "runs report their progress on, for the task's log"),
+}
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _NAME, "python-modules": [f"airflow_provider_langgraph.{name}" for name in names]}]
 
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata in the shape of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-langgraph",
-        "name": "LangGraph",
+        "name": _NAME,
         "description": "Run LangGraph agents as deferrable tasks, over Apache Kafka.",
         "integrations": [
             {
-                "integration-name": "LangGraph",
+                "integration-name": _NAME,
                 "external-doc-url": "https://docs.langchain.com/oss/python/langgraph/overview",
                 "tags": ["software"],
             }
         ],
-        "operators": [
-            {"integration-name": "LangGraph", "python-modules": ["airflow_provider_langgraph.operators.langgraph"]}
-        ],
-        "hooks": [{"integration-name": "LangGraph", "python-modules": ["airflow_provider_langgraph.hooks.kafka"]}],
-        "triggers": [
-            {"integration-name": "LangGraph", "python-modules": ["airflow_provider_langgraph.triggers.result"]}
-        ],
+        "operators": _modules("operators.langgraph"),
+        "hooks": _modules("hooks.kafka"),
+        "triggers": _modules("triggers.result"),
         "config": {
             "langgraph": {
                 "description": "Which fleet of workers the LangGraph operators talk to, and under which name.",
-                "options": {
-                    "deployment": {
-                        "description": "Names this Airflow installation to the workers. Empty: a random name that "
-                        "the first use keeps in the Airflow Variable langgraph_deployment.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "prod-eu",
-                        "default": "",
-                    },
-                    "events_topic": {
-                        "description": "The Kafka topic that requests are published to.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "team-a-workflow-events",
-                        "default": "workflow-events",
-                    },
-                    "results_topic": {
-                        "description": "The Kafka topic that results are awaited on.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "team-a-workflow-results",
-                        "default": "workflow-results",
-                    },
-                    "control_topic": {
-                        "description": "The Kafka topic that steers running requests.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "team-a-workflow-control",
-                        "default": "workflow-control",
-                    },
-                    "progress_topic": {
-                        "description": "The Kafka topic on which runs tell what they do, for the task's log.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "team-a-workflow-progress",
-                        "default": "workflow-progress",
-                    },
-                },
+                "options": _OPTIONS,
             }
         },
     }

@@ -1,1 +1,1 @@
-"""Measured claims. Each prints its figures beside something to compare them with, from one run on one machine."""
+"""Measured claims. Each prints its figures beside those of something comparable, from one run on one machine."""

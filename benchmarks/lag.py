@@ -1,4 +1,4 @@
-"""What the other users of an event loop and of a process see of those who wait in it."""
+"""How much the triggers that wait disturb the other users of an event loop and of a process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import psutil
 
-TICK = 0.005
-"""Seconds between two looks at whether the event loop keeps up."""
+TICK_SECONDS = 0.005
+"""Between two checks whether the event loop keeps up."""
 NOTHING: dict[str, Any] = {"late": [], "collected": 0.0}
-"""What :meth:`Lag.worst` says where there is no loop."""
+"""The answer of :meth:`Lag.worst` where there is no event loop."""
 
 
 class Lag:
-    """When the event loop was late, and how long Python's collector of garbage stopped everything."""
+    """How late the event loop was, and how long Python's garbage collector stopped everything."""
 
     def __init__(self) -> None:
         self._late: list[tuple[float, int]] = []
@@ -27,7 +27,7 @@ class Lag:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """While entered, the loop is looked at."""
+        """While this is entered, the loop is watched."""
         gc.callbacks.append(self._note_collection)
         ticking = asyncio.create_task(self._tick())
         try:
@@ -44,22 +44,22 @@ class Lag:
     async def _tick(self) -> None:
         while True:
             before = time.monotonic_ns()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic_ns()
-            self._late.append(((now - before) / 1e6 - TICK * 1000, now))
+            self._late.append(((now - before) / 1e6 - TICK_SECONDS * 1000, now))
 
     async def worst(self) -> dict[str, Any]:
-        """Since the last question: by how many milliseconds it was late at worst, and until when, in nanoseconds of the
-        monotonic clock; the longest pause for the collector, in milliseconds.
+        """Since the last call: the milliseconds that the loop was late at worst, and until when, in nanoseconds of the
+        monotonic clock; and the longest pause of the collector, in milliseconds.
         """
-        await asyncio.sleep(3 * TICK)
+        await asyncio.sleep(3 * TICK_SECONDS)
         late, self._late = self._late, []
         collected, self._collected = self._collected, 0.0
         return {"late": sorted(late, reverse=True)[:3], "collected": collected * 1000}
 
 
 def full_collection() -> float:
-    """Milliseconds of processor time that Python's collector takes for all objects; everything stops meanwhile."""
+    """Milliseconds of processor time that Python's collector takes for all objects. Everything stops meanwhile."""
     began = time.thread_time()
     gc.collect()
     return (time.thread_time() - began) * 1000

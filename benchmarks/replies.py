@@ -1,4 +1,4 @@
-"""A results topic of its own, and whoever replies there."""
+"""A results topic of its own, and the producer of its replies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from devtools.broker import Broker
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import Encoded, encode
 from workflow_events.headers import CORRELATION_ID
+from workflow_events.kafka_rules import PARTITIONER
 
 PARTITIONS = 12
 BY_KEY = -1
 ANSWER = "x" * 100
 LARGE_ANSWER = "ü" * 450_000
-"""In UTF-8 900,000 bytes, which take the longest to decode: near to what workers send at most."""
+"""900,000 bytes of UTF-8 that take the longest to decode: nearly the largest answer that a worker sends."""
 _FLUSH_SECONDS = 60.0
 _NOT_YET = {
     "NOT_LEADER_FOR_PARTITION",
@@ -33,7 +34,7 @@ _NOT_YET = {
 class Topic:
     """A new topic with as many partitions as ``workflow-results`` has by default.
 
-    :param beside: another topic, to which a record is written first: the producer is connected then.
+    :param beside: another topic. A record is written to it first, so that the producer is connected.
     :ivar cluster: the Kafka cluster's id.
     """
 
@@ -43,9 +44,9 @@ class Topic:
         admin = AdminClient(self._client)
         admin.create_topics([NewTopic(self.name, PARTITIONS, -1)])[self.name].result(30)
         while not self._is_there():
-            pass  # the broker has not heard of all its partitions from its controller yet
+            pass  # the broker has not got all partitions from its controller yet
         self.cluster = admin.list_topics(timeout=30).cluster_id or ""
-        settings = {"partitioner": "murmur2_random", "queue.buffering.max.messages": 1_000_000}
+        settings = {"partitioner": PARTITIONER, "queue.buffering.max.messages": 1_000_000}
         self._bulk = Producer({**self._client, **settings, "linger.ms": 5})
         self._prompt = Producer({**self._client, **settings, "linger.ms": 0})
         self._errors: list[KafkaError] = []
@@ -70,10 +71,10 @@ class Topic:
             raise
 
     def reply(self, ids: Sequence[UUID], partitions: int = 0, answer: str = ANSWER) -> None:
-        """Write replies as fast as they can be.
+        """Write replies as fast as possible.
 
-        :param partitions: put them into so many in turn; 0: wherever their keys belong.
-        :param answer: what each of them says.
+        :param partitions: write them to so many partitions in turn; 0: to the partitions of their keys.
+        :param answer: the text of each reply.
         """
         messages = [_message(one, answer) for one in ids]
         for number, message in enumerate(messages):
@@ -82,7 +83,7 @@ class Topic:
         self._flush(self._bulk)
 
     def reply_paced(self, ids: Sequence[UUID], pause: float) -> dict[UUID, int]:
-        """Write replies one by one; when each was handed to the client, in nanoseconds of the monotonic clock."""
+        """Write replies one by one. By id: when the client got it, in nanoseconds of the monotonic clock."""
         messages = {one: _message(one) for one in ids}
         sent = {}
         for one, message in messages.items():
@@ -95,7 +96,7 @@ class Topic:
         return sent
 
     def reply_to_others(self, count: int, partitions: int) -> None:
-        """Write replies that nobody waits for, into so many partitions in turn."""
+        """Write replies that no trigger waits for, to so many partitions in turn."""
         message = _message(uuid.uuid4())
         others = [(name, value) for name, value in message.headers if name != CORRELATION_ID]
         for number, key in enumerate(_keys(count)):

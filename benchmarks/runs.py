@@ -1,9 +1,9 @@
-"""Runs per second of a 3-node no-op graph, 50 at once: the worker's way beside the direct call with the stock saver.
+"""Runs per second of a 3-node no-op graph, 50 at once: by the worker, and by a direct call with the stock saver.
 
-The worker's way is all of it but Kafka: claimed under a lease, every superstep durable and fenced, every node's
-execution recorded, the result stored. The direct call keeps checkpoints and nothing else.
+The worker does all of its work but Kafka's part: it claims a run under a lease, makes every superstep durable and
+fenced, records every execution of a node and stores the result. The direct call stores checkpoints and nothing else.
 
-Run it alone: ``make bench-runs``. Needs a PostgreSQL (:mod:`devtools.postgres`).
+Run it alone: ``make bench-runs``. It needs a PostgreSQL (:mod:`devtools.postgres`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,26 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.pregel import Pregel
-from langgraph.store.memory import InMemoryStore
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from devtools.postgres import PostgresServer, choose_postgres
 from langgraph_worker.checkpoints.saver import Checkpoints
-from langgraph_worker.executor import Executor
+from langgraph_worker.domain.models import Origin, Request, RunStatus
+from langgraph_worker.execution.active_run import RunContext
+from langgraph_worker.execution.executor import Executor
+from langgraph_worker.execution.graph_shares import GraphShares
+from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
+from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
-from langgraph_worker.run import Runner
-from langgraph_worker.settings import load_settings
-from langgraph_worker.store.port import Origin, Request, RunStatus
-from langgraph_worker.store.sql import SqlRunStore
-from langgraph_worker.store.writes import Write
-from langgraph_worker.threads import NodeThreads
+from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.intake.backlog_limits import BacklogLimits
+from langgraph_worker.intake.free_room import FreeRoom
+from langgraph_worker.settings.load import load_settings
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_writes import Write
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
 CONCURRENCY = 50
@@ -69,7 +74,7 @@ def build() -> StateGraph[State]:
 
 
 async def direct(saver: BaseCheckpointSaver[str] | None, runs: int) -> float:
-    """Seconds for ``runs`` calls, :data:`CONCURRENCY` at once."""
+    """The seconds that ``runs`` calls take, :data:`CONCURRENCY` at once."""
     graph = build().compile(checkpointer=saver)
     numbers = iter(range(runs))
 
@@ -98,7 +103,7 @@ async def stock_sqlite(path: Path) -> AsyncIterator[AsyncSqliteSaver]:
     async with aiosqlite.connect(path) as connection:
         saver = AsyncSqliteSaver(connection)
         await saver.setup()
-        await connection.execute("PRAGMA synchronous=FULL")  # as durable as the other
+        await connection.execute("PRAGMA synchronous=FULL")  # as durable as PostgreSQL
         yield saver
 
 
@@ -116,7 +121,7 @@ async def fenced(url: str, runs: int) -> float:
 
         async def one_after_another() -> None:
             for claim in claims:
-                graph = compiled.copy(update={"checkpointer": checkpoints.of(claim)})
+                graph = compiled.copy(update={"checkpointer": checkpoints.saver_for(claim)})
                 config = {"configurable": {"thread_id": claim.thread_id}}
                 state = await graph.ainvoke({"count": 0}, config, durability="sync")  # type: ignore[call-overload]
                 assert state["count"] == 3
@@ -128,15 +133,15 @@ async def fenced(url: str, runs: int) -> float:
         await store.close()
 
 
-# ---- the worker's way ----
+# ---- the worker ----
 
 
 @dataclass
 class Spent:
-    """Where the time of a worker's run went.
+    """What a worker's time was spent for.
 
     :param writing: seconds that the thread of the runs' transactions was busy.
-    :param batches: how many writes each of its transactions had.
+    :param batches: the number of writes of each of its transactions.
     """
 
     writing: float = 0.0
@@ -159,7 +164,7 @@ class Spent:
 
 
 async def worker(url: str, runs: int, spent: Spent) -> float:
-    """Seconds from the first claim to the last stored result."""
+    """The seconds from the first claim to the last stored result."""
     store = SqlRunStore(url)
     await store.open()
     try:
@@ -167,16 +172,8 @@ async def worker(url: str, runs: int, spent: Spent) -> float:
         await checkpoints.setup()
         await _accept(store, runs)
         compiled: Pregel[Any] = build().compile()
-        graphs = Graphs({"g": Graph.of(GraphSpec("g", "x", False, "x"), compiled)}, InMemoryStore())
-        runner = Runner(
-            graphs,
-            checkpoints,
-            store,
-            worker_id="bench",
-            recursion_limit=25,
-            max_step_bytes=65_536,
-            max_result_bytes=1_000_000,
-        )
+        graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)}, Memories())
+        runner = Runner(graphs, checkpoints, store, "bench", RunLimits(25, 65_536, 1_000_000))
         with spent.watching(store):
             return await _drive(store, runner, runs)
     finally:
@@ -199,6 +196,16 @@ def _request(number: int) -> Request:
     return Request(event, "g", "results", Origin("c", "events", 0, number))
 
 
+class _NoConsumer:
+    """Delivers nothing: the runs are in the store already."""
+
+    def allow(self, total: int) -> None:
+        pass
+
+    def look_ahead(self, wanted: bool) -> None:
+        pass
+
+
 async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
     done = asyncio.Event()
     ended = 0
@@ -210,11 +217,13 @@ async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
             done.set()
 
     settings = load_settings({"concurrency": str(CONCURRENCY), "worker_id": "bench"})
-    executor = Executor(
-        store, runner, ["g"], NodeThreads(settings.node_threads), settings, on_room=lambda: None, on_result=one_more
-    )
-    executor.accepted(runs)
-    keeping = asyncio.create_task(executor.keeper.run())
+    nodes = NodeThreads(settings.node_threads)
+    context = RunContext(store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=one_more)
+    keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
+    limits = BacklogLimits(store, settings)
+    free_room = FreeRoom(_NoConsumer(), store, settings.concurrency, settings.prefetch, limits)
+    executor = Executor(context, keeper, GraphShares(["g"], settings.concurrency, {}), free_room)
+    keeping = asyncio.create_task(executor.keep_leases())
     began = time.perf_counter()
     running = asyncio.create_task(executor.run())
     await done.wait()
@@ -238,7 +247,7 @@ class Contender:
 
 
 def measure(server: PostgresServer, folder: Path, runs: int, rounds: int) -> None:
-    """Each contender once a round, in turn; the table of medians, and where the worker's time goes."""
+    """Measure each contender once in each round; print the medians, and what the worker's time is spent for."""
     spent = {"PostgreSQL": Spent(), "SQLite": Spent()}
 
     async def with_stock_postgres() -> float:

@@ -1,7 +1,7 @@
 """The child of :mod:`benchmarks.waiting`: many triggers in one event loop, as in a triggerer.
 
-It is told what to do by one JSON object on its command line, answers with JSON lines, and holds nothing but what
-waiting takes: whoever replies is another process.
+Its command line has one JSON object that says what to do. It answers with JSON lines. It holds only what waiting needs:
+another process replies.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.lag import NOTHING, TICK, Lag, full_collection, memory
-from benchmarks.waiting_triggers import Task, handle_of, idle, official, ours, request_id
+from benchmarks.lag import NOTHING, TICK_SECONDS, Lag, full_collection, memory
+from benchmarks.waiting_triggers import Task, idle, official, ours, request_handle, request_id
 
 
 class Desks:
-    """The listeners' desks, which tell whether a reply now reaches everybody: what is measured does not say so itself.
+    """The routers of the listeners. They know whether a reply now reaches every waiter, which has no public interface.
 
-    The one place that looks into it.
+    Only this class uses private parts of the provider.
     """
 
     def __init__(self) -> None:
         self._all: list[Any] = []
-        desk = importlib.import_module("airflow_provider_langgraph.triggers.desk").ResultDesk
+        desk = importlib.import_module("airflow_provider_langgraph.waiting.reply_router").ReplyRouter
         begin = desk.__init__
 
         def begin_and_note(made: Any, *arguments: Any, **named: Any) -> None:
@@ -42,15 +42,15 @@ class Desks:
         desk.__init__ = begin_and_note
 
     def serve(self, count: int) -> bool:
-        """Whether the newest one knows so many waiters, and has searched all that was there when they came."""
+        """Whether the newest router knows so many waiters, and has searched all that was there when they came."""
         if not self._all:
             return False
         desk = self._all[-1]
-        return len(desk._waiters) == count and not desk._late and not desk._read_backs.is_under_way
+        return len(desk._waiters) == count and not desk._late and not desk._catch_ups.is_under_way
 
 
 class Round:
-    """So many triggers, from their start to their last event."""
+    """The triggers of one round, from their start to their last event."""
 
     def __init__(self, task: Task, first: int, desks: Desks) -> None:
         make: Callable[[Task, int], Any] = {"ours": ours, "idle": idle}.get(task.kind, official)
@@ -59,13 +59,13 @@ class Round:
         self._desks = desks
         self._waiting: list[asyncio.Future[Any]] = []
         self.events: dict[int, int] = {}
-        """When each event came, in nanoseconds of the monotonic clock, which all processes share."""
+        """The time of each event, in nanoseconds of the monotonic clock, which all processes share."""
         for number in range(task.count):
             task.connect(first + number)
         self.triggers = [make(task, first + number) for number in range(task.count)]
 
     async def start(self) -> None:
-        """As the triggerer does it: one after the other, and in between the loop gets its turn twice."""
+        """Start them as the triggerer does: one after the other, with two turns of the loop in between."""
         for number, trigger in enumerate(self.triggers):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -79,12 +79,12 @@ class Round:
         await trigger.cleanup()
 
     async def until_ready(self) -> bool:
-        """Whether all of them became so in time."""
+        """Wait until all are ready; False if they were not in time."""
         ends = time.monotonic() + self._task.seconds
         while not self._is_ready():
             if time.monotonic() > ends or any(one.done() for one in self._waiting):
                 return False
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
         return True
 
     def _is_ready(self) -> bool:
@@ -94,11 +94,11 @@ class Round:
 
     @property
     def consumers(self) -> int:
-        """How many of the official triggers have theirs."""
+        """The number of the official triggers that have a consumer."""
         return sum(getattr(trigger, "_consumer", None) is not None for trigger in self.triggers)
 
     async def until_served(self) -> None:
-        """Until every trigger has fired, or the time is over."""
+        """Wait until every trigger has fired, or the time is over."""
         done, _ = await asyncio.wait(self._waiting, timeout=self._task.seconds)
         for one in done:
             one.result()
@@ -108,20 +108,20 @@ _parent = sys.stdout
 
 
 def keep_for_the_parent() -> None:
-    """What others print, as Airflow does with its log, goes where errors go."""
+    """Redirect what others print, such as Airflow's log, to standard error."""
     global _parent
     _parent = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
 
 def say(**fields: Any) -> None:
-    """One line for the parent."""
+    """Print one line for the parent."""
     _parent.write(json.dumps(fields) + "\n")
     _parent.flush()
 
 
 class Futures(Round):
-    """The same, but nothing is there beside the listener and its futures."""
+    """The same without triggers: only the listener and its futures."""
 
     def __init__(self, task: Task, first: int, desks: Desks) -> None:
         super().__init__(replace(task, count=0), first, desks)
@@ -130,12 +130,12 @@ class Futures(Round):
 
     async def start(self) -> None:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook
-        from airflow_provider_langgraph.triggers.listener import shared_listener
+        from airflow_provider_langgraph.waiting.shared_consumer import shared_consumer
 
         settings = await KafkaHook(self._task.connection(0)).asettings()
         numbers = range(self._first, self._first + self._task.count)
-        handles = [handle_of(self._task, number) for number in numbers]
-        self._listening = shared_listener(settings, self._task.topic)
+        handles = [request_handle(self._task, number) for number in numbers]
+        self._listening = shared_consumer(settings, self._task.topic)
         listener = await self._listening.__aenter__()
         for number, handle in zip(numbers, handles, strict=True):
             if number % 50 == 0:
@@ -149,14 +149,14 @@ class Futures(Round):
 
 
 async def until_gone() -> None:
-    """Until the threads of a listener that nobody needs any more have ended."""
+    """Wait until the threads of a listener that is not used any more have ended."""
     for one in threading.enumerate():
         if one.name.startswith("langgraph-"):
             await asyncio.to_thread(one.join, 10)
 
 
 async def warm_up(task: Task, lag: Lag, desks: Desks) -> None:
-    """One trigger, on a topic of its own, that finds its reply: it loads what there is to load."""
+    """Run one trigger on a topic of its own that finds its reply: it loads all modules."""
     one = Round(replace(task, topic=task.warm, seed="warm", count=1, start={}), 0, desks)
     began = time.monotonic()
     await one.start()
@@ -167,7 +167,7 @@ async def warm_up(task: Task, lag: Lag, desks: Desks) -> None:
 
 
 async def wait_live(task: Task, lag: Lag, desks: Desks) -> None:
-    """Wait first; the parent replies when it hears that all are ready."""
+    """Wait first; the parent replies when all are ready."""
     for number in range(task.rounds):
         await until_gone()
         one = (Futures if task.kind == "listener" else Round)(task, number * task.count, desks)
@@ -186,11 +186,11 @@ async def wait_live(task: Task, lag: Lag, desks: Desks) -> None:
 
 
 def listen(task: Task) -> None:
-    """What a consumer alone can do, without an event loop, a trigger or anybody who waits."""
+    """Read with a bare consumer, without an event loop, a trigger or a waiter."""
     numbers = {str(request_id(task.seed, number)).encode(): number for number in range(task.count)}
     consumer = Consumer({**task.client, "group.id": task.seed, "enable.auto.commit": False, "fetch.wait.max.ms": 100})
     consumer.assign([TopicPartition(task.topic, int(number), offset) for number, offset in task.start.items()])
-    consumer.poll(1)  # there is nothing yet, but it is connected then
+    consumer.poll(1)  # there is no record yet, but it connects
     say(ready=True, seconds=0.0, consumers=1, full=full_collection(), **NOTHING, **memory())
     events: list[tuple[int, int]] = []
     ends, cpu = time.monotonic() + task.seconds, time.process_time()
@@ -203,7 +203,7 @@ def listen(task: Task) -> None:
 
 
 async def wait_late(task: Task, lag: Lag, desks: Desks) -> None:
-    """Wait for what is in the topic already."""
+    """Wait for replies that are in the topic already."""
     one = Round(task, 0, desks)
     await lag.worst()
     began, cpu = time.monotonic_ns(), time.process_time()
@@ -214,7 +214,7 @@ async def wait_late(task: Task, lag: Lag, desks: Desks) -> None:
 
 
 async def wait(how: str, task: Task) -> None:
-    """Do one of both, as in a process that has waited before."""
+    """Do one of the two, in a process that has waited before."""
     lag, desks = Lag(), Desks()
     async with lag.watched():
         await warm_up(replace(task, kind="ours") if task.kind in ("idle", "listener") else task, lag, desks)
@@ -222,7 +222,7 @@ async def wait(how: str, task: Task) -> None:
 
 
 def main() -> None:
-    """``python -m benchmarks.waiters live|late TASK``. It ends without waiting for what still waits."""
+    """``python -m benchmarks.waiters live|late TASK``. It ends at once, also while triggers wait."""
     keep_for_the_parent()
     how, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
     if task.kind == "none":

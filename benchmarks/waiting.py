@@ -1,9 +1,10 @@
-"""What waiting costs: our trigger on its one listener, beside the official ``AwaitMessageTrigger``.
+"""The cost of waiting: our trigger with its one listener, and the official ``AwaitMessageTrigger``.
 
-Triggers run as in a triggerer, many in one event loop, each line of a table in a process of its own; another one
-replies. The time from reply to event begins before the reply is handed to its producer, and leads over a real broker.
+Triggers run as in a triggerer, many in one event loop. Each line of a table is measured in a process of its own, and
+another process replies. The time from reply to event begins before the producer gets the reply, and includes a real
+broker.
 
-Run it alone: ``make bench-waiting``. Needs an Apache Kafka (:mod:`devtools.kafka`).
+Run it alone: ``make bench-waiting``. It needs an Apache Kafka (:mod:`devtools.kafka`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from devtools.kafka import choose
 
 COUNTS = (1, 10, 100, 1_000, 10_000)
 FEW = 100
-"""Waiters, fewer of which cost less than what a process's memory varies by."""
+"""Waiters. The memory of fewer is less than the variation of a process's memory."""
 ROUNDS = {1: 20, 10: 10, 100: 3}
-"""How often so many waiters are started anew, for more replies to time."""
+"""Rounds by number of waiters: more rounds give more replies to time."""
 
 LIVE = (
     f"{'waiters':>8} {'RSS MiB':>8} {'KiB each':>9} {'threads':>8} {'full GC ms':>11} {'ready s':>8}"
@@ -36,12 +37,12 @@ DRAINED = (
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that so many of them do not exceed."""
+    """The value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
 
 
 def took(one: Live) -> str:
-    """From reply to event, in milliseconds: half of them at most, and 99 in 100."""
+    """The time from reply to event in milliseconds: median, and 99th percentile."""
     return f"{percentile(one.took, 0.5):8.2f} {percentile(one.took, 0.99):9.2f}"
 
 
@@ -58,7 +59,7 @@ def live_line(one: Live, alone: Live) -> str:
 
 
 def drained_line(one: Drained, count: int) -> str:
-    """A line of the tables of replies that were there already."""
+    """A line of a table of replies that were there already."""
     if one.served == 0:
         return f"{count:8,} {0:8,}"
     burst = f"{one.served / one.burst:13,.0f}" if one.burst > 0 else f"{'':13}"
@@ -69,7 +70,7 @@ def drained_line(one: Drained, count: int) -> str:
 
 
 def foreign_line(way: str, count: int, one: Drained, none: Drained) -> str:
-    """What messages cost that are somebody else's; ``none`` is the same without any."""
+    """A line about the cost of replies to others; ``none`` is the same without them."""
     seconds, cpu = one.seconds - none.seconds, one.cpu - none.cpu
     return f"{way:<50} {count:9,} in {seconds:7.2f} s: {count / seconds:11,.1f}/s, CPU {cpu / count * 1e6:8.1f} us each"
 
@@ -111,7 +112,7 @@ def measure_ours(bench: Bench, counts: Sequence[int], foreign: int) -> None:
 
 
 def measure_official(bench: Bench, counts: Sequence[int], seconds: float) -> None:
-    """The same of the official one, as far as it gets in so many seconds a line."""
+    """The same tables of the official trigger, as far as it gets in so many seconds for each line."""
     print(f"\nAwaitMessageTrigger, each with a consumer group of its own, at most {seconds:.0f} s for each step:")
     print(f"the triggers wait, then their replies come\n{LIVE}")
     lines: list[Live] = []
@@ -137,7 +138,7 @@ def measure_official(bench: Bench, counts: Sequence[int], seconds: float) -> Non
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="how many wait at once")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="triggers that wait at once")
     parser.add_argument("--foreign", type=int, default=300_000, help="replies to others")
     parser.add_argument("--seconds", type=float, default=60, help="for each line of the official trigger")
     arguments = parser.parse_args()

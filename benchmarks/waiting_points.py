@@ -1,4 +1,4 @@
-"""The measured points of :mod:`benchmarks.waiting`: a topic, a process that waits, and what came of both."""
+"""The measured points of :mod:`benchmarks.waiting`: a topic, a process that waits, and the figures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from benchmarks.replies import ANSWER, Topic
 from benchmarks.waiting_triggers import Task, request_id
 from devtools.broker import Broker
 
-PAUSE = 0.004
-"""Seconds between two replies whose way to the event is timed."""
+PAUSE_SECONDS = 0.004
+"""Between two replies whose way to the event is timed."""
 PACED = 1_000
-"""So many replies of a round are timed; the rest come as fast as they can be written."""
+"""Replies of a round that are timed; the others are written as fast as possible."""
 
 
 class Waiters:
@@ -30,15 +30,15 @@ class Waiters:
 
     def __init__(self, folder: Path, how: str, task: Task) -> None:
         environment = {**os.environ, "AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-        environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"  # how Airflow writes its log is not the question
+        environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"  # Airflow's log is not measured
         command = [sys.executable, "-m", "benchmarks.waiters", how, task.to_json()]
         self._errors = (folder / "waiters.log").open("w+")
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
 
-    def hear(self) -> dict[str, Any]:
-        """What it says next."""
+    def next_line(self) -> dict[str, Any]:
+        """The next line that it prints."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -49,7 +49,7 @@ class Waiters:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """While entered, it stands still, as its listener does."""
+        """While this is entered, the process and its listener are stopped."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -57,7 +57,7 @@ class Waiters:
             self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """Kill it: nothing of it is kept."""
+        """Kill it: it keeps nothing."""
         self._process.kill()
         self._process.communicate()
         self._errors.close()
@@ -65,10 +65,10 @@ class Waiters:
 
 @dataclass(frozen=True, order=True)
 class Lag:
-    """How long the event loop kept others waiting at worst.
+    """How late the event loop was at worst.
 
     :param late: milliseconds.
-    :param collected: the longest pause for Python's collector of garbage, which is the interpreter's: milliseconds.
+    :param collected: the longest pause of Python's garbage collector, in milliseconds.
     """
 
     late: float
@@ -76,7 +76,7 @@ class Lag:
 
     @classmethod
     def since(cls, said: dict[str, Any], began: int = 0) -> Lag:
-        """What the waiters have seen from ``began`` on: that they stood still before is nobody's fault."""
+        """What the waiters have seen from ``began`` on. Before, their process was stopped on purpose."""
         late = [min(late, (until - began) / 1e6) for late, until in said["late"] if until > began]
         return cls(max(late, default=0.0), said["collected"])
 
@@ -88,9 +88,9 @@ class Lag:
 class Live:
     """Triggers that waited when their replies came.
 
-    :ivar ready: of each round, seconds from the first trigger's start until a reply reaches all.
-    :ivar took: of each timed reply, milliseconds to the event.
-    :ivar starting, serving: what the loop's other users saw of each round.
+    :ivar ready: by round, seconds from the first trigger's start until a reply reaches all.
+    :ivar took: by timed reply, milliseconds to the event.
+    :ivar starting, serving: by round, how late the loop was for others.
     :ivar served: events, of ``asked``.
     :ivar collection: milliseconds of processor time that Python's collector takes for the whole process meanwhile.
     :ivar stopped: why there were no more rounds.
@@ -111,12 +111,12 @@ class Live:
 
 @dataclass(frozen=True)
 class Drained:
-    """Triggers whose replies were there before they were looked for.
+    """Triggers whose replies were there before they looked for them.
 
-    :param seconds: from when the triggers start, or go on, to the last event.
+    :param seconds: from the triggers' start, or from when they go on, to the last event.
     :param burst: from the first event to the last.
     :param cpu: seconds of the process's processor time.
-    :param lag: what the loop's other users saw.
+    :param lag: how late the loop was for others.
     """
 
     served: int
@@ -127,7 +127,7 @@ class Drained:
 
 
 class Bench:
-    """A broker, and the processes that wait for what is written there."""
+    """A broker, and the processes that wait for replies on it."""
 
     def __init__(self, broker: Broker, folder: Path) -> None:
         self._broker = broker
@@ -136,7 +136,7 @@ class Bench:
         self._progress = self._topic()
         self._warm.reply([request_id("warm", 0)])
         self.first_use: list[tuple[str, float, Lag]] = []
-        """Of each process: whose triggers, seconds until its first was served, what others saw of the loop."""
+        """By process: the kind of triggers, seconds until the first was served, and how late the loop was."""
 
     def _topic(self) -> Topic:
         return Topic(self._broker, beside=self._warm.name)
@@ -152,19 +152,19 @@ class Bench:
     def _waiters(self, how: str, task: Task) -> Iterator[Waiters]:
         started = Waiters(self._folder, how, task)
         try:
-            said = started.hear()
+            said = started.next_line()
             self.first_use.append((task.kind, said["seconds"], Lag.since(said)))
             yield started
         finally:
             started.end()
 
     def live(self, kind: str, count: int, rounds: int = 1, **more: Any) -> Live:
-        """Start the triggers, then reply one by one, then as fast as can be."""
+        """Start the triggers, reply one by one, then as fast as possible."""
         topic, result = self._topic(), Live(count)
         task = self._task(topic, kind, count, rounds=rounds, **more)
         with self._waiters("live", task) as waiters:
             for first in range(0, rounds * count, count):
-                said = waiters.hear()
+                said = waiters.next_line()
                 result.rss, result.threads = result.rss or said["rss"], max(result.threads, said["threads"])
                 result.collection = max(result.collection, said["full"])
                 if not said["ready"]:
@@ -172,7 +172,7 @@ class Bench:
                     return result
                 result.ready.append(said["seconds"])
                 sent = self._reply(topic, task, range(first, first + count))
-                ended = waiters.hear()
+                ended = waiters.next_line()
                 self._note(result, said, ended, sent)
                 if result.stopped:
                     return result
@@ -181,12 +181,12 @@ class Bench:
     def idle(self, count: int) -> int:
         """Resident bytes of a process with so many triggers that wait for nothing."""
         with self._waiters("live", self._task(self._progress, "idle", count)) as waiters:
-            return int(waiters.hear()["rss"])
+            return int(waiters.next_line()["rss"])
 
     @staticmethod
     def _reply(topic: Topic, task: Task, numbers: Sequence[int]) -> dict[int, int]:
         ids = {request_id(task.seed, number): number for number in numbers}
-        sent = topic.reply_paced(list(ids)[:PACED], PAUSE)
+        sent = topic.reply_paced(list(ids)[:PACED], PAUSE_SECONDS)
         topic.reply(list(ids)[PACED:])
         return {ids[one]: at for one, at in sent.items()}
 
@@ -204,21 +204,21 @@ class Bench:
     def backlog(
         self, count: int, foreign: int = 0, partitions: int = 0, kind: str = "ours", answer: str = ANSWER
     ) -> Drained:
-        """Start our triggers, stop their process, fill the topic, and let it go on.
+        """Start our triggers, stop their process, fill the topic, and let the process go on.
 
-        :param foreign: replies to others before those to them, in each of so many partitions.
-        :param answer: what the replies to them say.
+        :param foreign: replies to others that come first, in each of so many partitions.
+        :param answer: the text of the replies.
         """
         topic = self._topic()
         task = self._task(topic, kind, count)
         with self._waiters("live", task) as waiters:
-            if not waiters.hear()["ready"]:
+            if not waiters.next_line()["ready"]:
                 raise RuntimeError("the waiters were not ready in time")
             with waiters.stopped():
                 topic.reply_to_others(foreign, partitions)
                 topic.reply([request_id(task.seed, number) for number in range(count)], partitions, answer)
                 began = time.monotonic_ns()
-            return _drained(waiters.hear(), began)
+            return _drained(waiters.next_line(), began)
 
     def late(self, kind: str, count: int, foreign: int = 0, partitions: int = 0, **more: Any) -> Drained:
         """Fill the topic, then start the triggers."""
@@ -227,7 +227,7 @@ class Bench:
         topic.reply_to_others(foreign, partitions)
         topic.reply([request_id(task.seed, number) for number in range(count)], partitions)
         with self._waiters("late", task) as waiters:
-            said = waiters.hear()
+            said = waiters.next_line()
             return _drained(said, said["began"])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 if TYPE_CHECKING:
-    from airflow_provider_langgraph.handle import RequestHandle
+    from airflow_provider_langgraph.requests.handle import RequestHandle
 
 
 def request_id(seed: str, number: int) -> UUID:
@@ -23,19 +23,19 @@ def request_id(seed: str, number: int) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the child is to do.
+    """The task of the child.
 
-    :param kind: whose triggers: ``ours``; ``official``, each with a consumer group of its own; ``shared``, official
-        ones on one connection, which names their group; ``idle``: ones with our arguments that wait for nothing;
-        ``listener``: none, only our listener's futures; ``none``: not even that, a bare consumer that looks at keys.
+    :param kind: the triggers: ``ours``; ``official``, each with a consumer group of its own; ``shared``, official
+        ones on one connection, which names their group; ``idle``, with our arguments, but they wait for nothing;
+        ``listener``, no triggers, only the futures of our listener; ``none``, a bare consumer that looks at keys.
     :param count: triggers that wait at once.
-    :param warm: another topic, where the reply to request 0 of the seed ``warm`` lies.
-    :param progress: one that stays empty.
+    :param warm: another topic, with the reply to request 0 of the seed ``warm``.
+    :param progress: a topic that stays empty.
     :param client: librdkafka settings.
     :param start: the topic's end offsets before the first reply, by partition.
-    :param rounds: how often so many are started anew.
+    :param rounds: how often so many triggers are started.
     :param seconds: how long they may take to be ready, and then to be served.
-    :param poll_interval: of the official trigger, in seconds; 5 is its default.
+    :param poll_interval: the official trigger's, in seconds; 5 is its default.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Task:
     poll_interval: float = 5.0
 
     def to_json(self) -> str:
-        """For the child's command line."""
+        """The task as text for the child's command line."""
         return json.dumps(asdict(self))
 
     def connection(self, number: int) -> str:
@@ -60,26 +60,26 @@ class Task:
         return f"bench_{number}" if self.kind == "official" else "bench"
 
     def connect(self, number: int) -> None:
-        """Make it known to Airflow."""
+        """Define this connection in Airflow."""
         name = self.connection(number)
-        group = f"{self.topic}-{os.getpid()}-{name}"  # new, so that it begins with the first message
+        group = f"{self.topic}-{os.getpid()}-{name}"  # a new one begins with the first message
         extra = {**self.client, "group.id": group, "auto.offset.reset": "earliest"}
         os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps({"conn_type": "kafka", "extra": extra})
 
 
 def ours(task: Task, number: int) -> Any:
-    """The n-th trigger as Airflow makes it: its arguments come out of JSON, and are nobody else's."""
+    """The n-th trigger as Airflow makes it: its arguments come out of JSON and are not shared."""
     from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 
-    handle = handle_of(task, number)
+    handle = request_handle(task, number)
     return WorkflowResultTrigger(
         handle=json.loads(json.dumps(handle.to_dict())), not_before=datetime.now(UTC).isoformat()
     )
 
 
-def handle_of(task: Task, number: int) -> RequestHandle:
-    """What the n-th trigger waits with."""
-    from airflow_provider_langgraph.handle import RequestHandle
+def request_handle(task: Task, number: int) -> RequestHandle:
+    """The handle of the n-th trigger's request."""
+    from airflow_provider_langgraph.requests.handle import RequestHandle
 
     now = datetime.now(UTC)
     return RequestHandle(
@@ -99,7 +99,7 @@ def handle_of(task: Task, number: int) -> RequestHandle:
 
 
 def official(task: Task, number: int) -> Any:
-    """The n-th of the official provider."""
+    """The n-th trigger of the official provider."""
     from airflow.providers.apache.kafka.triggers.await_message import AwaitMessageTrigger
 
     return AwaitMessageTrigger(
@@ -112,7 +112,7 @@ def official(task: Task, number: int) -> Any:
 
 
 def idle(task: Task, number: int) -> Any:
-    """What a trigger costs in any case, with the arguments of ours: it awaits one future."""
+    """A trigger with the arguments of ours that only awaits one future: the cost of any trigger."""
     return _idle_class()(**ours(task, number).serialize()[1])
 
 

@@ -21,7 +21,6 @@ import psutil
 from devtools.airflow_api import DONE, AirflowApi, TaskInstance
 from devtools.errors import AirflowError
 from devtools.processes import Child, free_port, stop_all, wait_until
-from workflow_events import Fleet
 
 MIGRATE_SECONDS = 120.0
 HEALTHY_SECONDS = 180.0
@@ -32,12 +31,12 @@ _T = TypeVar("_T")
 class AirflowStack:
     """Airflow with a temporary home, configured by environment variables alone. Entering starts it and waits.
 
-    :param dags: folders with DAG files; each becomes a DAG bundle; their last names must differ.
+    :param dags: folders with DAG files. Each becomes a DAG bundle; their names must differ.
     :param kafka: librdkafka settings, for the extra of the connection ``kafka_default``.
-    :param fleet: the topics that operators use when they name none; the default names unless given.
-    :param python: the interpreter whose Airflow to run.
-    :param port: of the API server; None for a free one.
-    :param triggerers: how many; more than one needs ``database``, SQLite is not made for it.
+    :param fleet: the name of the fleet whose topics operators use when they name none.
+    :param python: the interpreter of the Airflow to run.
+    :param port: the port of the API server; None for a free one.
+    :param triggerers: their number. More than one needs ``database``: SQLite cannot serve them.
     :param database: URL of an empty PostgreSQL database for the metadata; None for SQLite in the home.
     :param env: further environment variables, over all others.
     :ivar triggerers: the names of the triggerers in :attr:`children`.
@@ -48,7 +47,7 @@ class AirflowStack:
         dags: Sequence[Path],
         *,
         kafka: Mapping[str, Any],
-        fleet: Fleet | None = None,
+        fleet: str = "",
         python: Path | None = None,
         port: int | None = None,
         triggerers: int = 1,
@@ -64,7 +63,7 @@ class AirflowStack:
         self._environment = {
             **_callers_environment(self._python),
             **_settings(self.home, port, dags, database),
-            **_fleet_settings(fleet or Fleet()),
+            "AIRFLOW__LANGGRAPH__FLEET": fleet,
             "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": dict(kafka)}),
             **(env or {}),
         }
@@ -73,18 +72,18 @@ class AirflowStack:
 
     @property
     def url(self) -> str:
-        """Where its UI is."""
+        """The URL of its UI."""
         return self.api.url
 
     def prepare(self) -> None:
-        """Begin to make the metadata database, without waiting: there is other work to do in these 10 s."""
+        """Begin to make the metadata database, without waiting for it: it takes 10 s."""
         self._migration = self._child("airflow db migrate", "db", "migrate", ends=True)
 
     def start(self) -> None:
         """Start all components and wait until each says that it is healthy.
 
-        :raises ChildDiedError: naming the component, with the last lines of its log.
-        :raises NotReadyError: after three minutes.
+        :raises ChildDiedError: a component ended; the text names it, with the last lines of its log.
+        :raises NotReadyError: it is not healthy after three minutes.
         """
         if self._migration is None:
             self.prepare()
@@ -99,7 +98,7 @@ class AirflowStack:
         wait_until("Airflow to be healthy", self._is_healthy, timeout=HEALTHY_SECONDS, show=self.children.values())
 
     def launch(self, command: str, *options: str, name: str | None = None) -> Child:
-        """Start one component, also anew after it was stopped or killed. It is not waited for.
+        """Start one component, also again after a stop or a kill. Returns at once.
 
         :param name: its key in ``children``; ``command`` unless there are several of them.
         """
@@ -108,19 +107,19 @@ class AirflowStack:
         return self.children[name]
 
     def launch_triggerer(self, name: str) -> Child:
-        """Start one of :attr:`triggerers`, also anew. It is not waited for."""
+        """Start one of :attr:`triggerers`, also again. Returns at once."""
         return self.launch("triggerer", "--skip-serve-logs", name=name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL a component and all it started. It is not missed any more; :meth:`launch` brings it back."""
+        """SIGKILL a component and all that it started. :meth:`launch` starts it again."""
         self.children.pop(name).kill()
 
     def terminate(self, name: str) -> None:
-        """Stop a component in an orderly way, as a deployment does; :meth:`launch` brings it back."""
+        """Stop a component in an orderly way, as a deployment does. :meth:`launch` starts it again."""
         self.children.pop(name).stop()
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP a component and all it started, as on a machine that is suspended."""
+        """SIGSTOP a component and all that it started, as on a machine that is suspended."""
         for process in self._family(name):
             process.suspend()
 
@@ -130,8 +129,8 @@ class AirflowStack:
             process.resume()
 
     def wait_for_triggerer(self, name: str) -> int:
-        """Wait until a triggerer is at work, and return the id by which Airflow knows it."""
-        return self._wait(f"the {name} to be at work", lambda: self.api.triggerers().get(name), timeout=60)
+        """Wait until a triggerer works, and return its id in Airflow."""
+        return self._wait(f"the {name} to work", lambda: self.api.triggerers().get(name), timeout=60)
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Wait until the DAG is parsed, unpause it, start a run, and return the run's id."""
@@ -140,7 +139,7 @@ class AirflowStack:
         return self.api.trigger(dag_id, conf, run_id)
 
     def wait_for_run(self, dag_id: str, run_id: str, *, timeout: float = 120.0) -> str:
-        """Wait until a DAG run ended, and return how: "success" or "failed"."""
+        """Wait until a DAG run has ended, and return its state: "success" or "failed"."""
 
         def ended() -> str | None:
             state = self.api.run_state(dag_id, run_id)
@@ -153,7 +152,7 @@ class AirflowStack:
     ) -> None:
         """Wait until so many of a mapped task's instances are in the state.
 
-        :raises AirflowError: at once when one of them failed, unless that is what is waited for.
+        :raises AirflowError: an instance failed, and another state is waited for; raised at once.
         """
 
         def reached() -> bool:
@@ -207,7 +206,7 @@ class AirflowStack:
     def _child(self, name: str, *arguments: str, ends: bool = False) -> Child:
         command = [str(self._python), "-m", "airflow", *arguments]
         log = self.home / f"{name.replace(' ', '-')}.log"
-        # Airflow notes the user's name with each component: so its API tells which process is which triggerer.
+        # Airflow stores the user's name with each component: by it the API's triggerers are identified.
         environment = {**self._environment, "LOGNAME": name.removeprefix("airflow ")}
         return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends)
 
@@ -234,20 +233,11 @@ _COMPONENTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
 
 
 def _callers_environment(python: Path) -> dict[str, str]:
-    """The caller's environment without what is meant for another Airflow."""
+    """The caller's environment without the variables of another Airflow."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
     local = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1,localhost")))
     path = f"{python.parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, "PATH": path, "NO_PROXY": local, "no_proxy": local}
-
-
-def _fleet_settings(fleet: Fleet) -> dict[str, str]:
-    return {
-        "AIRFLOW__LANGGRAPH__EVENTS_TOPIC": fleet.events,
-        "AIRFLOW__LANGGRAPH__RESULTS_TOPIC": fleet.results,
-        "AIRFLOW__LANGGRAPH__CONTROL_TOPIC": fleet.control,
-        "AIRFLOW__LANGGRAPH__PROGRESS_TOPIC": fleet.progress,
-    }
 
 
 def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None) -> dict[str, str]:
@@ -267,7 +257,7 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
         **_database_settings(home, database),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        # How late a supervisor may notice that its task has ended; a task is not resumed before.
+        # A supervisor may notice so late that its task has ended; a task is not resumed before.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -282,6 +272,6 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
 def _database_settings(home: Path, database: str | None) -> dict[str, str]:
     if database is None:
         return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db"}
-    # Airflow would take asyncpg for its asynchronous half; psycopg is both.
+    # By default Airflow takes asyncpg for its asynchronous part; psycopg serves both.
     url = database.replace("postgresql://", "postgresql+psycopg://", 1)
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}

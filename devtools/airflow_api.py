@@ -12,19 +12,19 @@ import httpx
 from devtools.errors import AirflowError
 
 DONE = frozenset({"success", "failed"})
-"""The states in which a DAG run rests."""
+"""The states of a DAG run that has ended."""
 
-_PAGE = 100  # the most that Airflow gives at once
+_PAGE_ROWS = 100  # the most that Airflow returns in one answer
 
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """What the API says of one task instance.
+    """One task instance, as the API reports it.
 
     :param id: Airflow's uuid7, new on each retry and clear.
     :param state: "deferred", "success", …; None before it is scheduled.
     :param map_index: -1 for a task that is not mapped.
-    :param triggerer: id of the triggerer that waits for it; None when none does.
+    :param triggerer: id of the triggerer that waits for it; None if no triggerer does.
     """
 
     id: str
@@ -36,14 +36,14 @@ class TaskInstance:
 
 
 class AirflowApi:
-    """A client of an Airflow whose simple auth manager takes everybody for an administrator.
+    """A client of an Airflow whose simple auth manager makes every user an administrator.
 
     Every method but :meth:`health` raises :class:`AirflowError` when Airflow refuses or does not answer.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # A proxy of the caller's environment has no business with 127.0.0.1.
+        # A proxy of the caller's environment cannot reach 127.0.0.1.
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class AirflowApi:
         self._http.close()
 
     def health(self) -> dict[str, str | None]:
-        """Component to "healthy", "unhealthy" or None for never seen; empty while the server does not answer."""
+        """By component: "healthy", "unhealthy" or None (never seen). Empty while the server does not answer."""
         try:
             answer = self._http.get("/api/v2/monitor/health")
         except httpx.TransportError:
@@ -63,7 +63,7 @@ class AirflowApi:
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG is parsed.
 
-        :raises AirflowError: when it is not, and a DAG file cannot be imported.
+        :raises AirflowError: it is not parsed, and a DAG file cannot be imported.
         """
         try:
             self._call("GET", f"/dags/{dag_id}")
@@ -88,8 +88,10 @@ class AirflowApi:
         self._call("POST", "/connections", json=body)
 
     def triggerers(self) -> dict[str, int]:
-        """The triggerers that are alive: user name to the newest one's id."""
-        jobs = self._call("GET", "/jobs", params={"job_type": "TriggererJob", "is_alive": True, "limit": _PAGE})["jobs"]
+        """The triggerers that are alive: by user name, the id of the newest one."""
+        jobs = self._call("GET", "/jobs", params={"job_type": "TriggererJob", "is_alive": True, "limit": _PAGE_ROWS})[
+            "jobs"
+        ]
         return {job["unixname"]: job["id"] for job in sorted(jobs, key=lambda job: int(job["id"]))}
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
@@ -115,14 +117,14 @@ class AirflowApi:
         """All task instances of a DAG run, mapped ones one by one."""
         found: list[TaskInstance] = []
         while True:
-            page = {"limit": _PAGE, "offset": len(found), "order_by": "id"}
+            page = {"limit": _PAGE_ROWS, "offset": len(found), "order_by": "id"}
             rows = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances", params=page)["task_instances"]
             found += map(_task_instance, rows)
-            if len(rows) < _PAGE:
+            if len(rows) < _PAGE_ROWS:
                 return found
 
     def count(self, dag_id: str, run_id: str, task_id: str, state: str) -> int:
-        """How many of a mapped task's instances are in the state."""
+        """The number of a mapped task's instances that are in the state."""
         which = {"task_id": task_id, "state": state, "limit": 1}
         answer = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances", params=which)
         return int(answer["total_entries"])
@@ -130,7 +132,7 @@ class AirflowApi:
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
         """One task instance.
 
-        :raises AirflowError: when the DAG run has none of that name.
+        :raises AirflowError: the DAG run has no such instance.
         """
         for found in self.task_instances(dag_id, run_id):
             if (found.task_id, found.map_index) == (task_id, map_index):
@@ -143,7 +145,7 @@ class AirflowApi:
         return self._call("GET", path, params={"map_index": map_index})["value"]
 
     def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """A task's log, one line an event, with the tracebacks of the errors in it."""
+        """A task's log: a line for each event, with the tracebacks of its errors."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
         answer = self._call("GET", path, params={"full_content": True, "map_index": map_index})
         return "\n".join(line if isinstance(line, str) else _log_line(line) for line in answer["content"])

@@ -65,15 +65,15 @@ broker.heartbeat.interval.ms=500
 
 
 class ApacheKafka(ChildBroker):
-    """Apache Kafka in KRaft mode, one node, that does not create topics by itself.
+    """Apache Kafka in KRaft mode, one node. It does not create topics by itself.
 
     It keeps its data and its ports over a stop or a kill. A second listener asks for SASL (SCRAM-SHA-512) and knows one
     user.
 
     :param port: None for a free one.
     :param users: the passwords of further users of the second listener.
-    :param settings: of the broker, over its usual ones.
-    :raises MissingToolError: when :func:`ensure_jars` does.
+    :param settings: further broker settings; they override the usual ones.
+    :raises MissingToolError: Kafka cannot run on this machine, see :func:`ensure_jars`.
     """
 
     kind = "apache"
@@ -138,9 +138,9 @@ class ApacheKafka(ChildBroker):
 
 
 def ensure_jars() -> Path:
-    """The folder of Kafka's jars (43 MB), taken from Maven Central when it is not cached yet.
+    """The folder of Kafka's jars (43 MB), downloaded from Maven Central if they are not cached yet.
 
-    :raises MissingToolError: without Java 17 and Maven, or when Maven cannot get them.
+    :raises MissingToolError: there is no Java 17 or no Maven, or Maven cannot get the jars.
     """
     _require_java()
     jars = CACHE / f"kafka-{VERSION}"
@@ -160,7 +160,7 @@ def ensure_jars() -> Path:
             raise MissingToolError(f"Maven cannot get Kafka's jars: {reason.strip()[:300]}")
         try:
             copied.rename(jars)
-        except OSError:  # another process was quicker
+        except OSError:  # another process was faster
             if not jars.is_dir():
                 raise
     return jars

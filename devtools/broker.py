@@ -1,13 +1,15 @@
-"""What the demo and the tests know of a Kafka broker, whichever it is."""
+"""A Kafka broker, as the demo and the tests use it: what all kinds of brokers have in common."""
 
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -20,7 +22,7 @@ from devtools.processes import Child, stop_all, wait_until
 
 READY_SECONDS = 60.0
 _PROBE_TOPIC = "devtools-ready"
-_QUIET = {"log_level": "0"}  # a broker that is still starting is no news
+_QUIET = {"log_level": "0"}  # a broker that is still starting is no error
 _FINAL = {KafkaError._AUTHENTICATION, KafkaError._RESOLVE, KafkaError._SSL}
 
 Kind = Literal["external", "docker", "apache", "embedded"]
@@ -29,7 +31,8 @@ Kind = Literal["external", "docker", "apache", "embedded"]
 class Broker(ABC):
     """A Kafka broker, as a context manager: entering starts it and waits until it is ready, leaving removes all of it.
 
-    "Ready" is a topic created, and a record in it acknowledged to an idempotent producer: an open port is too early.
+    Ready means: a topic was created, and a record in it was acknowledged to an idempotent producer. An open port is too
+    early.
     """
 
     kind: ClassVar[Kind]
@@ -54,14 +57,14 @@ class Broker(ABC):
 
     @property
     def sasl(self) -> dict[str, str] | None:
-        """Settings of librdkafka for its second listener, which asks for a password; None when it has none."""
+        """Settings of librdkafka for its second listener, which asks for a password; None if it has none."""
         return None
 
     @abstractmethod
     def start(self) -> None:
-        """Start it and wait until it is ready. After a stop or a kill: on the same port, with the data it keeps.
+        """Start it and wait until it is ready. After a stop or a kill it has the same port, and the data that it keeps.
 
-        :raises DevtoolsError: when it cannot be started, died, or is not ready in time.
+        :raises DevtoolsError: it cannot be started, has died, or is not ready in time.
         """
 
     @abstractmethod
@@ -70,7 +73,7 @@ class Broker(ABC):
 
     def kill(self) -> None:
         """Stop it as a power failure would."""
-        raise DevtoolsError(f"cannot kill {self.description}: it is not ours")
+        raise DevtoolsError(f"cannot kill {self.description}: it was not started here")
 
     def close(self) -> None:
         """Stop it for good and remove its data."""
@@ -101,12 +104,12 @@ class ChildBroker(Broker):
 
     @property
     def directory(self) -> Path:
-        """Where its log and its data are."""
+        """The folder of its log and its data."""
         return Path(self._folder.name)
 
     @property
     def log(self) -> Path:
-        """What it writes: ``Child.tail`` shows the end of it."""
+        """The file of its output; ``Child.tail`` shows the end of it."""
         return self.directory / "broker.log"
 
     @abstractmethod
@@ -132,6 +135,37 @@ class ChildBroker(Broker):
         finally:
             self._folder.cleanup()
 
+    def suspend(self) -> None:
+        """Hold it still, as a machine that is suspended, until :meth:`resume`.
+
+        :raises DevtoolsError: it does not run.
+        """
+        if self.child is None:
+            raise DevtoolsError(f"cannot suspend {self.description}: it does not run")
+        self.child.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after :meth:`suspend`, and wait until it is ready: whoever comes next finds a broker that answers.
+
+        :raises BrokerError: it is not ready in time; the text has the end of its log.
+        """
+        if self.child is None:
+            return
+        self.child.signal(signal.SIGCONT)
+        try:
+            require_ready(self)
+        except BrokerError as error:
+            raise BrokerError(f"{error}. After it was suspended it wrote:\n{self.child.tail()}") from error
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Hold it still for the length of a block: see :meth:`suspend` and :meth:`resume`."""
+        self.suspend()
+        try:
+            yield
+        finally:
+            self.resume()
+
     def _port_is_open(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -151,9 +185,9 @@ class ExternalBroker(Broker):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ExternalBroker | None:
-        """The broker of KAFKA_BOOTSTRAP_SERVERS, with the settings of KAFKA_CONFIG; None when there is none.
+        """The broker of KAFKA_BOOTSTRAP_SERVERS, with the settings of KAFKA_CONFIG; None if it is not set.
 
-        :raises DevtoolsError: when KAFKA_CONFIG is not a JSON object.
+        :raises DevtoolsError: KAFKA_CONFIG is not a JSON object.
         """
         servers = environment.get("KAFKA_BOOTSTRAP_SERVERS")
         if not servers:
@@ -178,18 +212,18 @@ class ExternalBroker(Broker):
         require_ready(self, is_up=True)
 
     def stop(self) -> None:
-        """Do nothing: it is not ours."""
+        """Do nothing: the broker was not started here."""
 
 
 def require_ready(broker: Broker, timeout: float = READY_SECONDS, *, is_up: bool = False) -> None:
     """Create a topic, produce a record to it, and wait for its acknowledgement. The topic is deleted again.
 
-    :param is_up: whether a refused connection is final, because nobody is just starting the broker.
-    :raises BrokerError: saying what the broker or the connection to it refused.
+    :param is_up: whether a refused connection is final, because the broker runs already.
+    :raises BrokerError: the text says what the broker, or the connection to it, refused.
     """
     final = _FINAL | {KafkaError._ALL_BROKERS_DOWN} if is_up else _FINAL
     errors: list[KafkaError] = []
-    # Neither a future nor a report has words for a connection that fails; the callback has.
+    # A failed connection is reported to the callback only, not to a future or a delivery report.
     config: dict[str, Any] = {**_QUIET, **broker.client, "error_cb": errors.append}
     try:
         admin = AdminClient(config)

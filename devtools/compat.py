@@ -1,7 +1,7 @@
 """Environments of the Airflows that the provider supports: ``make test-compat``.
 
-Each is made from a lock of its own and holds the project as its users get it: a wheel. ``python -m devtools.compat``,
-which is part of ``make lock``, resolves the locks anew.
+Each is made from a lock of its own and holds the project as users get it: as a wheel. ``python -m devtools.compat``,
+which is part of ``make lock``, resolves the locks again.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks" / "compat"
 CACHE = ROOT / ".cache" / "compat"
 
-# What a tested Airflow needs beside the provider: the driver of the database that the tests give it.
+# A tested Airflow also needs the driver of the database that the tests give it.
 _DRIVER = "psycopg[binary]>=3.2.10"
-# Whoever installs the provider moves these, however old the Airflow is.
+# An installation of the provider changes the versions of these, also in an old Airflow.
 _MOVED = (
     "apache-airflow-providers-apache-kafka",
     "apache-airflow-providers-common-compat",
     "asgiref",
     "confluent-kafka",
 )
-_SECONDS = 600.0
+_COMMAND_SECONDS = 600.0
 
 
 class CompatError(DevtoolsError):
-    """An environment cannot be made, or a lock not be resolved. The text has the tool's own words."""
+    """An environment cannot be made, or a lock cannot be resolved. The text holds the tool's output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """One Airflow that the provider supports.
 
-    :param name: of its lock, its environment and its tests.
+    :param name: the name of its lock, its environment and its tests.
     :param airflow: its exact version.
-    :param until: all but what the provider needs is of this day at the latest. Airflow hardly bounds its dependencies,
-        and newer ones break it: with pydantic 2.14 the API server of 3.2.2 does not start. None for the packages of
-        ``locks/airflow.txt``.
-    :param pins: what had to be even older.
-    :param lowest: the lowest versions that pyproject.toml allows instead of the highest.
+    :param until: packages that the provider does not need are not newer than this day. Airflow hardly limits its
+        dependencies, and newer ones break it: with pydantic 2.14 the API server of 3.2.2 does not start. None for the
+        packages of ``locks/airflow.txt``.
+    :param pins: packages that must be even older.
+    :param lowest: whether to take the lowest versions that pyproject.toml allows, not the highest.
     """
 
     name: str
@@ -84,9 +84,9 @@ def build_wheel(folder: Path) -> Path:
 def environment(release: Release, wheel: Path) -> Path:
     """The interpreter of an environment with exactly the lock's packages and the wheel.
 
-    The packages are installed once, into the repository's ``.cache``; a lock that has changed makes it anew.
+    The packages are installed once, into the repository's ``.cache``, and again when the lock has changed.
 
-    :raises CompatError: with what uv says.
+    :raises CompatError: the text holds the output of uv.
     """
     lock = release.lock.read_bytes()
     key = hashlib.sha256(b"\n".join([sys.version.encode(), str(CACHE).encode(), lock])).hexdigest()[:12]
@@ -107,7 +107,7 @@ def environment(release: Release, wheel: Path) -> Path:
 
 
 def resolve(release: Release, *, upgrade: bool = False) -> None:
-    """Write a release's lock; what it holds already is kept where it fits, unless ``upgrade``."""
+    """Write a release's lock. Versions that it has already are kept where they fit, unless ``upgrade``."""
     options = ["--resolution", "lowest-direct" if release.lowest else "highest"]
     if release.until is None:
         options += ["--constraints", str(LOCKS.parent / "airflow.txt")]
@@ -142,7 +142,7 @@ def _run(command: Sequence[str | Path], text: str | None = None) -> None:
         text=True,
         cwd=ROOT,
         env={"UV_SYSTEM_CERTS": "true", **os.environ},
-        timeout=_SECONDS,
+        timeout=_COMMAND_SECONDS,
         check=False,
     )
     if done.returncode:
@@ -151,8 +151,8 @@ def _run(command: Sequence[str | Path], text: str | None = None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Resolve the locks of all releases."""
-    parser = argparse.ArgumentParser(prog="python -m devtools.compat", description="Resolve locks/compat anew.")
-    parser.add_argument("--upgrade", action="store_true", help="keep nothing of the locks that there are")
+    parser = argparse.ArgumentParser(prog="python -m devtools.compat", description="Resolve locks/compat again.")
+    parser.add_argument("--upgrade", action="store_true", help="do not keep the versions of the present locks")
     upgrade = parser.parse_args(arguments).upgrade
     LOCKS.mkdir(exist_ok=True)
     try:

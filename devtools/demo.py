@@ -24,11 +24,9 @@ from devtools.airflow_api import DONE
 from devtools.broker import Broker, ExternalBroker
 from devtools.embedded_broker import EmbeddedBroker
 from devtools.errors import AirflowError, DevtoolsError
-from devtools.kafka import prefixed_fleet
 from devtools.processes import require_port, stop_all, wait_until
 from devtools.terminal import Progress, Stopped, signals_raise
 from devtools.worker import Worker
-from workflow_events import Fleet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = REPOSITORY / "example_dags"
@@ -40,12 +38,12 @@ _LIVELY = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
 }
-"""For a person who edits DAG files."""
+"""Airflow reads DAG files again soon, for a person who edits them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """All that the demo starts."""
+    """The parts that the demo starts."""
 
     broker: Broker
     worker: Worker
@@ -55,7 +53,7 @@ class Parts:
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo.
 
-    :returns: 0; 1 for a failure; 128 and a signal's number, but 0 for the Ctrl-C that ends a successful ``--keep``.
+    :returns: 0, or 1 for a failure. After a signal: 128 plus its number, but 0 after a Ctrl-C that ends ``--keep``.
     """
     parser = argparse.ArgumentParser(prog="python -m devtools.demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
@@ -79,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def start(parts: Parts, progress: Progress) -> None:
-    """Start everything. Airflow's database is made while the broker and the worker start: both take 10 s."""
+    """Start all parts. Airflow's database is made while the broker and the worker start: each takes 10 s."""
     progress.say(f"broker: {parts.broker.description}")
     progress.begin("Airflow: making its database (temporary, SQLite)", until="the broker to acknowledge a record")
     parts.airflow.prepare()
@@ -120,12 +118,12 @@ def run_dag(airflow: AirflowStack, progress: Progress) -> None:
 
 
 def stay(parts: Parts, progress: Progress) -> None:
-    """Run on until a signal comes.
+    """Keep running until a signal comes.
 
-    :raises ChildDiedError: when a part dies.
+    :raises ChildDiedError: a part ended.
     """
     print(
-        f"\nAirflow's UI: {parts.airflow.url} (everybody is an administrator; the DAG is {DAG_ID})\n"
+        f"\nAirflow's UI: {parts.airflow.url} (every user is an administrator; the DAG is {DAG_ID})\n"
         f"Kafka: {parts.broker.bootstrap_servers}\nDAG files: {EXAMPLE_DAGS}, read again every few seconds\n"
         "Build a DAG and a graph of your own: docs/tutorial.md\nStop everything: Ctrl-C",
         flush=True,
@@ -136,11 +134,10 @@ def stay(parts: Parts, progress: Progress) -> None:
 
 @contextmanager
 def _parts(progress: Progress, *, keep: bool) -> Iterator[Parts]:
-    """The parts, not started yet; afterwards nothing is left of them, neither a process nor a file."""
+    """The parts, not started yet. At the end no process and no file of them is left."""
     with ExitStack() as cleanup:
         broker = _broker()
-        # Somebody else's broker may serve somebody else's workers.
-        fleet = prefixed_fleet("demo") if broker.kind == "external" else Fleet()
+        fleet = "demo" if broker.kind == "external" else ""  # other workers may use an external broker too
         cleanup.callback(broker.close)
         folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="devtools-worker-"))
         worker = Worker(broker, GRAPHS, Path(folder), fleet=fleet)
@@ -157,7 +154,7 @@ def _parts(progress: Progress, *, keep: bool) -> Iterator[Parts]:
 
 
 def _stop_at_once(parts: Parts) -> None:
-    """Stop in 10 s what would take longer one after the other."""
+    """Stop all parts at the same time: one after the other would take longer."""
     worker = [parts.worker.child] if parts.worker.child else []
     stop_all([*worker, *parts.airflow.children.values()])
 
@@ -175,7 +172,7 @@ def _port(variable: str, default: int, purpose: str) -> int:
 
 
 def _failure(airflow: AirflowStack, run_id: str) -> str:
-    """Which task failed, and the errors in its log."""
+    """The task that failed, and the errors in its log."""
     failed = [task for task in airflow.api.task_instances(DAG_ID, run_id) if task.state == "failed"]
     if not failed:
         return "the DAG run failed, but no task did; see the UI with: make dev"

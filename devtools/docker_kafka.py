@@ -34,9 +34,9 @@ _ENVIRONMENT = {
 
 
 class DockerKafka(Broker):
-    """The image ``apache/kafka`` on a port of this machine. It keeps data and port over a stop or a kill.
+    """The image ``apache/kafka`` on a port of this machine. It keeps its data and its port over a stop or a kill.
 
-    :raises MissingToolError: when there is no engine, or the image cannot be had.
+    :raises MissingToolError: there is no Docker engine, or the image cannot be pulled.
     """
 
     kind = "docker"
@@ -82,9 +82,9 @@ def _container(port: int) -> DockerContainer:
 
 
 def require_image(image: str) -> None:
-    """Have an image at hand, pulled if need be.
+    """Pull an image, unless it is there.
 
-    :raises MissingToolError: when there is no engine, or the image cannot be had.
+    :raises MissingToolError: there is no Docker engine, or the image cannot be pulled.
     """
     if not _engine_listens():
         raise MissingToolError("no Docker engine answers")
@@ -104,7 +104,7 @@ def require_image(image: str) -> None:
 
 
 def _engine_listens() -> bool:
-    """Whether it is worth to ask: the client leaks its socket when nothing listens at the engine's path."""
+    """Whether an engine listens. Without one the client would leak its socket."""
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
         return True

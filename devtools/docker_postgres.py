@@ -18,7 +18,7 @@ IMAGE = "postgres:17"
 class DockerPostgres(PostgresServer):
     """The image ``postgres`` on a port of this machine.
 
-    :raises MissingToolError: when there is no engine, or the image cannot be had.
+    :raises MissingToolError: there is no Docker engine, or the image cannot be pulled.
     """
 
     kind = "docker"

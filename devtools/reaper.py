@@ -1,10 +1,9 @@
-"""Ends what a parent left behind: ``python -P reaper.py ID``, started by :mod:`devtools.processes` only.
+"""End the processes that a parent left behind: ``python -P reaper.py ID``, started by :mod:`devtools.processes` only.
 
-It waits until its standard input closes, which the kernel sees to however the parent ended, SIGKILL included.
-Then it ends every process that carries ID in its ancestry, and each whose process id was a line of that input: root in
-a container may signal what runs as another account, but not read its environment. A parent-death signal
-(``PR_SET_PDEATHSIG``) would do less: it reaches the direct child only, not Airflow's task processes, and fires when the
-starting THREAD ends.
+It waits until its standard input closes: the kernel closes it when the parent ends, also after SIGKILL. Then it ends
+every process that has ID in its ancestry, and each process whose id was a line of that input: root in a container may
+signal a process of another account, but not read its environment. A parent-death signal (``PR_SET_PDEATHSIG``) would do
+less: it reaches the direct child only, not Airflow's task processes, and is sent when the starting THREAD ends.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import time
 from collections.abc import Iterable
 
 ANCESTRY = "DEVTOOLS_ANCESTRY"
-"""Environment variable with the ids of all the parents of a process, from the outermost in, with ``:`` between."""
+"""The environment variable with the ids of all parents of a process, the outermost first, separated by ``:``."""
 
-_GRACE = 10.0
+_TERM_SECONDS = 10.0
 
 
 def descendants(ancestor: str) -> list[int]:
-    """The ids of all living processes started under ``ancestor``, wherever they were re-parented or grouped."""
-    # Here, because it takes 30 ms, which a reaper with nothing to do need not spend.
+    """The ids of all living processes that were started under ``ancestor``, in any session or process group."""
+    # Imported here: it takes 30 ms, and most reapers have nothing to do.
     import psutil
 
     found = []
@@ -34,7 +33,7 @@ def descendants(ancestor: str) -> list[int]:
             if process.pid != os.getpid() and ancestor in process.environ().get(ANCESTRY, "").split(":"):
                 found.append(process.pid)
         except psutil.Error:
-            continue  # it ended meanwhile, or it is another user's
+            continue  # it has ended, or belongs to another user
     return found
 
 
@@ -48,17 +47,17 @@ def signal_each(pids: list[int], number: signal.Signals) -> None:
 
 
 def kill_descendants(ancestor: str) -> None:
-    """SIGKILL all that was started under ``ancestor``, until nothing is left of it."""
+    """SIGKILL all that was started under ``ancestor``, until nothing is left."""
     while left := descendants(ancestor):
         signal_each(left, signal.SIGKILL)
-        time.sleep(0.02)  # until the kernel has taken them away, and to see what they forked meanwhile
+        time.sleep(0.02)  # the kernel needs a moment, and they may have forked meanwhile
 
 
 def open_each(lines: Iterable[bytes]) -> list[int]:
-    """A file descriptor for each process that is named and lives. It never means another one, as an id may later."""
+    """A file descriptor for each named process that lives. Unlike an id, it never refers to a later process."""
     opened = []
     for line in lines:
-        with contextlib.suppress(OSError):  # it ended meanwhile, or the kernel is older than 5.3
+        with contextlib.suppress(OSError):  # it has ended, or the kernel is older than 5.3
             opened.append(os.pidfd_open(int(line)))
     return opened
 
@@ -76,13 +75,13 @@ def any_lives(named: list[int]) -> bool:
 
 
 def main(ancestor: str) -> None:
-    """Wait for the parent's end, then end what it left: TERM, 10 s, KILL."""
+    """Wait for the parent's end, then end what is left: TERM, 10 s, KILL."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     named = open_each(sys.stdin.buffer)
     signal_each(descendants(ancestor), signal.SIGTERM)
     signal_named(named, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + _TERM_SECONDS
     while (any_lives(named) or descendants(ancestor)) and time.monotonic() < deadline:
         time.sleep(0.1)
     signal_named(named, signal.SIGKILL)

@@ -22,11 +22,11 @@ from devtools.postgres_server import PostgresServer
 from devtools.processes import STOP_SECONDS, Child, as_user, free_port, wait_until
 
 DEBIAN = Path("/usr/lib/postgresql")
-"""Where Debian keeps the binaries, in a folder for each major version."""
+"""The folder of Debian's binaries, with a folder for each major version."""
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # the path of a socket may be too long, and nobody needs one
+    "unix_socket_directories": "",  # the path of a socket may be too long, and none is needed
     "shared_buffers": "64MB",
     "max_connections": "200",
 }
@@ -38,7 +38,7 @@ class SystemPostgres(PostgresServer):
     It keeps its data and its port over a stop or a kill. PostgreSQL refuses to run as root: started by root, it runs as
     the account postgres or nobody.
 
-    :raises MissingToolError: when :func:`find_binaries` does.
+    :raises MissingToolError: the binaries are not there, see :func:`find_binaries`.
     """
 
     kind = "system"
@@ -56,12 +56,12 @@ class SystemPostgres(PostgresServer):
 
     @property
     def directory(self) -> Path:
-        """Where its log and its data are."""
+        """The folder of its log and its data."""
         return Path(self._folder.name)
 
     @property
     def log(self) -> Path:
-        """What it writes: ``Child.tail`` shows the end of it."""
+        """The file of its output; ``Child.tail`` shows the end of it."""
         return self.directory / "postgres.log"
 
     @property
@@ -96,9 +96,9 @@ class SystemPostgres(PostgresServer):
     def kill(self) -> None:
         if self.child is None or self.child.returncode is not None:
             return
-        # Its processes have sessions of their own, and no environment that tells whose they are.
+        # Its processes have sessions of their own, and no environment that says who started them.
         postmaster = psutil.Process(self.child.pid)
-        postmaster.suspend()  # lest it forks meanwhile
+        postmaster.suspend()  # it must not fork meanwhile
         stopped = psutil.STATUS_STOPPED
         wait_until("the postmaster to halt", lambda: postmaster.status() == stopped, timeout=5, interval=0.01)
         others = postmaster.children(recursive=True)
@@ -112,7 +112,7 @@ class SystemPostgres(PostgresServer):
         try:
             if self.child is not None and self.child.returncode == -signal.SIGKILL:
                 with contextlib.suppress(DevtoolsError):
-                    self.start()  # nothing else frees the shared memory that a killed server leaves
+                    self.start()  # only a start frees the shared memory that a killed server leaves
             self.stop()
         finally:
             self._folder.cleanup()
@@ -120,22 +120,26 @@ class SystemPostgres(PostgresServer):
     def _initialise(self) -> None:
         password = self.directory / "password"
         password.write_text(self._password)
-        if self._user is not None:
-            for path in (self.directory, password):
-                shutil.chown(path, self._user)
+        self._own(self.directory, password)
         command = [str(self._binaries / "initdb"), "-D", str(self._data), "--username=postgres", f"--pwfile={password}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
-        command += ["--no-sync"]  # of the new files only: the server syncs what it writes
-        done = _run(command, cwd=self.directory, user=self._user)
+        command += ["--no-sync"]  # concerns the new files only: the server syncs what it writes
+        done = run(command, cwd=self.directory, user=self._user)
         password.unlink()
         if done.returncode != 0:
             raise DevtoolsError(f"PostgreSQL cannot make its data folder: {(done.stderr or done.stdout).strip()}")
+
+    def _own(self, *paths: Path) -> None:
+        """Give them to the account that the server runs as."""
+        if self._user is not None:
+            for path in paths:
+                shutil.chown(path, self._user)
 
 
 def find_binaries() -> Path:
     """The folder of the server's programs: pg_config's, else Debian's newest, else one on PATH.
 
-    :raises MissingToolError: when no folder has both initdb and postgres.
+    :raises MissingToolError: no folder has both initdb and postgres.
     """
     for folder in _folders():
         if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
@@ -144,8 +148,8 @@ def find_binaries() -> Path:
 
 
 def _folders() -> Iterator[Path]:
-    if (pg_config := shutil.which("pg_config")) and (told := _run([pg_config, "--bindir"]).stdout.strip()):
-        yield Path(told)
+    if (pg_config := shutil.which("pg_config")) and (folder := run([pg_config, "--bindir"]).stdout.strip()):
+        yield Path(folder)
     yield from sorted(DEBIAN.glob("*/bin"), key=_version, reverse=True)
     yield from map(Path, os.get_exec_path())
 
@@ -155,7 +159,7 @@ def _version(folder: Path) -> list[int]:
 
 
 def _user() -> str | None:
-    """The account that the server runs as; None for our own."""
+    """The account that the server runs as; None for this process's own."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -180,21 +184,26 @@ def _open_to_all(folder: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment without libpq's and the server's variables, which would change what runs."""
+    """The caller's environment without the variables of libpq and of the server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it has not ended, be it waited for or not."""
+    """Whether it has not ended; a zombie has ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def _run(
+def run(
     command: Sequence[str], *, cwd: Path | None = None, user: str | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL to its end.
+
+    :param user: the account that it runs as; None for this process's own.
+    :raises DevtoolsError: it has not ended within a minute.
+    """
     try:
         return subprocess.run(
             command,

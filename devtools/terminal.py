@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a long command, and how they stop it."""
+"""The output of a long command for a person at a terminal, and how the person stops it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked this program to stop. Like KeyboardInterrupt, no error handling gets in its way."""
+    """A signal asked this program to stop. Like KeyboardInterrupt, it passes ``except Exception``."""
 
     def __init__(self, number: int) -> None:
         self.number = signal.Signals(number)
@@ -27,7 +27,7 @@ class Stopped(BaseException):
 def signals_raise() -> Iterator[None]:
     """Let the first SIGINT, SIGTERM or SIGHUP raise :class:`Stopped` in the main thread.
 
-    The next ones do nothing: the cleanup that the first one began takes seconds, and must not be torn.
+    Later signals do nothing: the cleanup after the first takes seconds, and must not be interrupted.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -35,7 +35,7 @@ def signals_raise() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
 
-    # nohup has SIGHUP ignored, and means it.
+    # Under nohup SIGHUP is ignored, and must stay so.
     heeded = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heeded}
     try:
@@ -46,7 +46,7 @@ def signals_raise() -> Iterator[None]:
 
 
 class Progress:
-    """Lines with the seconds since the start, and a sign of life when nothing else was said for 10 s."""
+    """Prints lines with the seconds since the start, and a sign of life when nothing was printed for 10 s."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -63,12 +63,12 @@ class Progress:
             print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
 
     def begin(self, text: str, *, until: str) -> None:
-        """Print a line about something that takes a while, and what signs of life shall name meanwhile."""
+        """Print a line about something that takes a while, and set what signs of life name meanwhile."""
         self.until(until)
         self.say(text)
 
     def until(self, awaited: str | None) -> None:
-        """Set what signs of life name. None: there are none."""
+        """Set what signs of life name. None: print none."""
         self._awaited = awaited
 
     def __enter__(self) -> Self:

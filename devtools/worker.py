@@ -12,7 +12,6 @@ from typing import Self
 
 from devtools.broker import Broker
 from devtools.processes import Child, wait_until
-from workflow_events import Fleet
 
 READY_SECONDS = 60.0
 READY = "worker ready"
@@ -23,9 +22,10 @@ class Worker:
 
     It creates the topics that are missing. A second one in the same folder shares the first one's store.
 
-    :param langgraph_json: the graphs it offers.
-    :param directory: where it runs, logs and keeps its store.
-    :param env: further environment variables, over all others.
+    :param langgraph_json: the manifest of its graphs.
+    :param fleet: the name of its fleet.
+    :param directory: its working directory, with its log and its store.
+    :param env: further environment variables; they override all others.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Worker:
         langgraph_json: Path,
         directory: Path,
         *,
-        fleet: Fleet | None = None,
+        fleet: str = "",
         env: Mapping[str, str] | None = None,
         python: Path | None = None,
     ) -> None:
@@ -42,13 +42,13 @@ class Worker:
         self._python = python or Path(sys.executable)
         self.environment = {
             **_callers_environment(),
-            **_settings(broker, langgraph_json, fleet or Fleet()),
+            **_settings(broker, langgraph_json, fleet),
             **(env or {}),
         }
         self.child: Child | None = None
 
     def launch(self) -> Child:
-        """Start the process, also anew after a stop or a kill, without waiting for it."""
+        """Start the process, also again after a stop or a kill. Returns at once."""
         command = [str(self._python), "-m", "langgraph_worker", "run"]
         log = self._directory / "worker.log"
         self.child = Child("worker", command, log=log, env=self.environment, cwd=self._directory)
@@ -57,8 +57,8 @@ class Worker:
     def wait_ready(self) -> None:
         """Wait until the worker consumes.
 
-        :raises ChildDiedError: when it gave up, with the last lines of its log.
-        :raises NotReadyError: after a minute.
+        :raises ChildDiedError: it ended; the text has the last lines of its log.
+        :raises NotReadyError: it is not ready after a minute.
         """
         child = self.child or self.launch()
         wait_until("the worker to be ready", lambda: READY in child.output(), timeout=READY_SECONDS, show=[child])
@@ -88,17 +88,12 @@ def _callers_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "LANGGRAPH_WORKER_"))}
 
 
-def _settings(broker: Broker, langgraph_json: Path, fleet: Fleet) -> dict[str, str]:
+def _settings(broker: Broker, langgraph_json: Path, fleet: str) -> dict[str, str]:
     further = {name: value for name, value in broker.client.items() if name != "bootstrap.servers"}
     return {
         "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "KAFKA_CONFIG": json.dumps({**further, **broker.consumer}),
-        "KAFKA_CONSUMER_GROUP_ID": f"{fleet.events}-consumers",
-        "KAFKA_WORKFLOW_EVENTS_TOPIC": fleet.events,
-        "KAFKA_WORKFLOW_RESULTS_TOPIC": fleet.results,
-        "KAFKA_WORKFLOW_CONTROL_TOPIC": fleet.control,
-        "KAFKA_WORKFLOW_PROGRESS_TOPIC": fleet.progress,
-        "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
+        "LANGGRAPH_WORKER_FLEET": fleet,
         "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(langgraph_json.resolve()),
         "LANGGRAPH_WORKER_CREATE_TOPICS": "true",
         "LANGGRAPH_WORKER_DRAIN_SECONDS": "5",  # below the 10 s after which a child is killed

@@ -1,6 +1,7 @@
 """Three other ways to run a graph: templated and retried, on a slot of its own, and without waiting.
 
-All three use the graph `echo`, which answers with the text it is sent.
+All three use the graph `echo`, which answers with the text it is sent. They ask the fleet of workers that Airflow's
+configuration names, `[langgraph] fleet`; with `fleet="risk"` an operator asks another one.
 """
 
 from __future__ import annotations

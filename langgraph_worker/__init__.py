@@ -1,3 +1,6 @@
 """The worker's side: take requests from Kafka, run LangGraph graphs with checkpoints, reply. Never imports Airflow."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("airflow-provider-langgraph")
+"""As ``pyproject.toml`` says."""

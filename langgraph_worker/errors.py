@@ -1,30 +1,43 @@
-"""What can go wrong in the worker itself. What goes wrong in a run becomes a result: :mod:`langgraph_worker.faults`.
+"""What can go wrong in the worker itself. What goes wrong in a run is a result: :mod:`langgraph_worker.domain.faults`.
 
-::
+One tree; a class that needs the types of its room stands there::
 
     WorkerError
     ├── SettingsError           a setting is wrong: names it, its value's place and the remedy; exit code 2
-    ├── GraphLoadError          langgraph.json, or a graph it names, cannot be loaded
-    ├── NotSerializableError    a value has no JSON form (outcome.py)
+    ├── GraphLoadError          langgraph.json, or a graph that it names, cannot be loaded
+    ├── NotSerializableError    a value has no JSON form (domain/json_values.py)
+    ├── NotStorableError        a graph's state has no stored form (checkpoints/serializer.py); a TypeError too
+    ├── NotLoadableError        a checkpoint names a class that is not loaded (checkpoints/serializer.py); a ValueError
+    ├── GraphChangedError       a graph in a node would skip what it had left (checkpoints/resumed_graphs.py)
+    ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
+    ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
+    ├── MemoryFullError         a graph puts more into the long-term memory than the worker may hold
+    ├── RunFaultError           ends a run with a fault that the worker names (execution/thread_position.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
-    │   ├── UnstorableError     the database cannot keep a value; no trouble of its own
+    │   ├── SchemaError         the database cannot be brought up to date (store/migrations/migrate.py)
+    │   ├── RowError            one row of what was asked cannot be read, decided or written; the store is well
+    │   │   ├── UnstorableError the database cannot keep a value of it
+    │   │   └── ConflictError   a row that it refers to is gone
     │   └── LeaseLostError      the run has another owner by now, or none
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
-        ├── SendError           a message is not acknowledged (kafka/port.py)
-        └── DeadLetterError     a dead letter cannot be written, so the worker stops (deadletters.py)
+        ├── SendError           a message is not acknowledged (broker/port.py)
+        └── DeadLetterError     a dead letter cannot be written, so the worker stops
 """
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 
 class WorkerError(Exception):
-    """Base of the worker's own errors. Each ends the command with its message and exit code 1, without a traceback.
+    """Base of the worker's own errors. An unhandled one ends the command: its message, exit code 1, no traceback.
 
-    :cvar retriable: whether starting again can help without anyone changing anything.
+    :ivar retriable: whether the same again, later, can succeed without a change by a person.
     """
 
-    retriable = False
+    retriable: bool = False
 
 
 class SettingsError(WorkerError):
@@ -35,20 +48,63 @@ class GraphLoadError(WorkerError):
     """``langgraph.json``, or a graph that it names, cannot be loaded."""
 
 
+class ForeignThreadError(WorkerError, ValueError):
+    """A node reads or writes the checkpoints of a thread that its run does not own. A fault of the graph."""
+
+
+class ForeignNamespaceError(WorkerError, ValueError):
+    """A graph inside of a node would write its checkpoints over those of a graph around it. A fault of the graph."""
+
+
+class MemoryFullError(WorkerError):
+    """A graph puts more into the long-term memory than the worker may hold: nothing of it was written."""
+
+
 class StoreError(WorkerError):
-    """The run store cannot be used."""
+    """The run store cannot be used.
+
+    :param retriable: None: as the class says, True for this one.
+    """
 
     retriable = True
+
+    def __init__(self, text: str, *, retriable: bool | None = None) -> None:
+        super().__init__(text)
+        if retriable is not None:
+            self.retriable = retriable
 
 
 class StoreLockedError(StoreError):
     """Another process holds the SQLite store. Remedy: stop it, or give this worker a store of its own."""
 
 
-class UnstorableError(StoreError):
-    """A value is one that the database cannot keep: text with NUL, a number out of range."""
+class RowError(StoreError):
+    """One row of what was asked cannot be read, decided or written; the store itself is well.
+
+    Of several rows the others can be handled, each by itself (rule 20).
+    """
 
     retriable = False
+
+    @classmethod
+    def caused_by(cls, error: Exception, place: str) -> RowError:
+        """The error for what a transaction's own code raised: it lies in a row. The text holds no value of that row.
+
+        :param place: the store's.
+        """
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        return cls(f"the run store {place} cannot handle a row: {type(error).__name__}{where}")
+
+
+class UnstorableError(RowError):
+    """A value is one that the database cannot keep: text with NUL, a number out of range."""
+
+
+class ConflictError(RowError):
+    """A row that it refers to is gone. Where another transaction may have removed it just now, the store repeats its
+    own; so who gets this error has a damaged store.
+    """
 
 
 class LeaseLostError(StoreError):
@@ -61,3 +117,9 @@ class BrokerError(WorkerError):
     """Kafka cannot be used."""
 
     retriable = True
+
+
+class DeadLetterError(BrokerError):
+    """A dead letter cannot be written, so the worker must stop: going on would drop the event."""
+
+    retriable = False

@@ -28,12 +28,12 @@ os.environ.update(
 from devtools.airflow import AirflowStack  # noqa: E402 - see above
 from devtools.broker import Broker  # noqa: E402
 from devtools.errors import DevtoolsError, MissingToolError  # noqa: E402
-from devtools.kafka import choose, prefixed_fleet, real_kafka_required  # noqa: E402
+from devtools.kafka import choose, real_kafka_required  # noqa: E402
 from devtools.postgres import PostgresServer, choose_postgres, postgres_required  # noqa: E402
 from devtools.worker import Worker  # noqa: E402
+from tests.support.hostile_defaults import set_defaults  # noqa: E402
 from tests.support.kafka import KafkaTopics  # noqa: E402
 from tests.support.parallel import ByFile, put_longest_first  # noqa: E402
-from workflow_events import Fleet  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM = Path(__file__).parent / "system"
@@ -152,8 +152,9 @@ def postgres_server(request: pytest.FixtureRequest) -> PostgresServer:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """URL of a database of this test alone, empty."""
+    """URL of a database of this test alone, empty, with hostile defaults."""
     url = postgres_server.create_database()
+    set_defaults(url)
     yield url
     postgres_server.drop_database(url)
 
@@ -162,7 +163,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 def kafka(broker: Broker) -> Iterator[KafkaTopics]:
     """Topics of this test alone: a fleet, all created, and what it creates itself."""
     prefix = f"t{uuid.uuid4().hex[:10]}"
-    topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(broker, prefix)
     topics.create_fleet()
     yield topics
     topics.close()
@@ -181,20 +182,20 @@ def sasl(broker: Broker) -> dict[str, str]:
 def system_topics(broker: Broker) -> Iterator[KafkaTopics]:
     """The topics that the session's ``airflow`` and ``worker`` share."""
     prefix = f"system{uuid.uuid4().hex[:8]}"
-    topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(broker, prefix)
     topics.create_fleet()
     yield topics
     topics.close()
 
 
 @pytest.fixture(scope="session")
-def system_fleet(system_topics: KafkaTopics) -> Fleet:
-    """Their names."""
-    return system_topics.fleet
+def system_fleet(system_topics: KafkaTopics) -> str:
+    """The name of the fleet that has them."""
+    return system_topics.prefix
 
 
 @pytest.fixture(scope="session")
-def airflow(request: pytest.FixtureRequest, broker: Broker, system_fleet: Fleet) -> Iterator[AirflowStack]:
+def airflow(request: pytest.FixtureRequest, broker: Broker, system_fleet: str) -> Iterator[AirflowStack]:
     """A real Airflow with the DAGs of tests/system/dags and example_dags. Only for tests marked ``system``.
 
     It has two triggerers, if there is a PostgreSQL: on SQLite one. Whoever stops one brings it back.
@@ -215,7 +216,7 @@ def airflow(request: pytest.FixtureRequest, broker: Broker, system_fleet: Fleet)
 
 
 @pytest.fixture(scope="session")
-def worker(broker: Broker, system_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker(broker: Broker, system_fleet: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker with the graphs of tests/system/graphs. Only for tests marked ``system``."""
     graphs = SYSTEM / "graphs" / "langgraph.json"
     env = {"LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS": "1", "LANGGRAPH_WORKER_CONCURRENCY": "256"}

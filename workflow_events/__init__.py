@@ -1,7 +1,7 @@
 """The wire contract between Airflow and the workers that run LangGraph graphs.
 
 Everything that crosses Kafka is one of the models exported here, written and read by :mod:`workflow_events.codec`.
-The package needs pydantic only: neither Airflow nor LangGraph nor a Kafka client is imported.
+The package needs pydantic only: it imports neither Airflow nor LangGraph nor a Kafka client.
 """
 
 from workflow_events.control import (

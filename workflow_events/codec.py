@@ -1,4 +1,4 @@
-"""Between models and bytes. Encoding is deterministic; decoding says which field of which record is wrong, and why."""
+"""Encode models and decode records. Encoding is deterministic; a decoding error names the record, the field and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow_events.control import (
 )
 from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
 from workflow_events.identity import record_id
-from workflow_events.models import REQUESTS, EventType, WorkflowEvent
+from workflow_events.models import EARLIEST, LATEST, REQUESTS, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 DEFAULT_MAX_BYTES = 1_000_000
@@ -41,8 +41,8 @@ _CONTROL: dict[str, type[ControlMessage]] = {
     EventType.WORKFLOW_QUERY.value: WorkflowQueryEvent,
 }
 
-_LONGEST_PLACE = 200
-_LONGEST_REASON = 1_000
+_LONGEST_FIELD_CHARACTERS = 200
+_LONGEST_REASON_CHARACTERS = 1_000
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -57,7 +57,7 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes of key, value and headers, as the broker counts them but for its framing."""
+        """Bytes of key, value and headers; the broker counts its framing too."""
         return len(self.key) + len(self.value) + sum(len(name.encode()) + len(value) for name, value in self.headers)
 
 
@@ -65,9 +65,9 @@ class Encoded:
 class Record:
     """One record as a consumer delivered it.
 
-    :param timestamp_ms: the record's timestamp in milliseconds since 1970, None when the broker kept none.
-    :param cluster: the Kafka cluster's id: offsets mean nothing without it.
-    :param headers_readable: False if it has headers that this side cannot read; they may say that its schema is newer.
+    :param timestamp_ms: the record's timestamp in milliseconds since 1970; None if the broker kept none.
+    :param cluster: the id of the Kafka cluster; without it an offset means nothing.
+    :param headers_readable: False if it has headers that this side cannot read. They may name a newer schema.
     """
 
     topic: str
@@ -82,7 +82,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        """``topic[partition]@offset``, as every error names a record."""
+        """``topic[partition]@offset``: how every error names a record."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
@@ -90,8 +90,8 @@ def encode(message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent:
     """Encode a message; the same message gives the same bytes.
 
     :param max_bytes: limit for key, value and headers together.
-    :raises MessageTooLargeError: over the limit; names size and limit.
-    :raises EncodeError: a text in it is no Unicode (half of a surrogate pair).
+    :raises MessageTooLargeError: it is over the limit; the error names size and limit.
+    :raises EncodeError: a text in it is not Unicode (half of a surrogate pair).
     """
     key, correlation, event_type = _address(message)
     try:
@@ -109,7 +109,7 @@ def encode(message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent:
 
 
 def _address(message: Message) -> tuple[str, UUID | None, str]:
-    """Key, correlation id and event type. One task's events share a partition; one request's results do too."""
+    """Key, correlation id and event type. One task's events share a partition, and so do one request's results."""
     match message:
         case WorkflowEvent():
             key = message.attempt.task if message.attempt else message.thread_id or str(message.event_id)
@@ -127,10 +127,10 @@ def _address(message: Message) -> tuple[str, UUID | None, str]:
 def decode_event(record: Record) -> WorkflowEvent:
     """Read a request from the events topic.
 
-    What a plain event leaves out comes from the record: ``event_id`` from its header, else from its place;
-    ``timestamp`` from the record's.
+    What a plain event leaves out comes from the record: ``event_id`` from its header, else from its place in Kafka;
+    ``timestamp`` from the record's timestamp.
 
-    :raises DecodeError: not a request of this contract; carries the correlation id if the header holds one.
+    :raises DecodeError: it is not a request of this contract. The error has the correlation id, if the header has one.
     """
     body = _body(record)
     correlation = h.correlation_id_of(record.headers)
@@ -138,7 +138,12 @@ def decode_event(record: Record) -> WorkflowEvent:
         body["event_id"] = correlation or record_id(record.cluster, record.topic, record.partition, record.offset)
     if body.get("timestamp") is None and (written := _written_at(record)) is not None:
         body["timestamp"] = written
+    data = _taken_data(body)
+    if data is not None and not _is_finite(data):
+        raise _error(record, "holds a number that is too large for a double", "payload.data")
     event = _validate(WorkflowEvent, body, record)
+    if data is not None:
+        event = event.model_copy(update={"payload": event.payload.model_copy(update={"data": data})})
     if event.event_type not in REQUESTS:
         known = ", ".join(sorted(kind.value for kind in REQUESTS))
         raise _error(record, f"{event.event_type.value} does not ask for a run; this topic takes {known}", "event_type")
@@ -146,10 +151,31 @@ def decode_event(record: Record) -> WorkflowEvent:
     return event
 
 
+def _taken_data(body: dict[str, Any]) -> dict[str, Any] | None:
+    """A request's input, taken out of its body: it is JSON already, and to validate it takes longer than all else."""
+    payload = body.get("payload")
+    if not isinstance(payload, dict) or not isinstance(payload.get("data"), dict):
+        return None
+    data: dict[str, Any] = payload.pop("data")
+    return data
+
+
+def _is_finite(data: dict[str, Any]) -> bool:
+    """Whether each number has a JSON form: a text such as ``1e999`` is read as infinity."""
+    text = pydantic_core.to_json(data, inf_nan_mode="constants")
+    if b"Infinity" not in text:
+        return True
+    try:
+        pydantic_core.from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return False
+    return True  # it is a word in a text
+
+
 def decode_result(record: Record) -> WorkflowResultEvent:
     """Read a reply from the results topic.
 
-    :raises DecodeError: not a result of this contract.
+    :raises DecodeError: it is not a result of this contract.
     """
     result = _validate(WorkflowResultEvent, _body(record), record)
     _same_as_header(record, result.correlation_id, "correlation_id")
@@ -159,7 +185,7 @@ def decode_result(record: Record) -> WorkflowResultEvent:
 def decode_control(record: Record) -> ControlMessage:
     """Read a message of the control topic; its event type says which model it is.
 
-    :raises DecodeError: not a control message of this contract.
+    :raises DecodeError: it is not a control message of this contract.
     """
     body = _body(record)
     kind = _CONTROL.get(str(body.get("event_type")))
@@ -171,20 +197,22 @@ def decode_control(record: Record) -> ControlMessage:
 def decode_progress(record: Record) -> WorkflowProgressEvent:
     """Read a message of the progress topic.
 
-    :raises DecodeError: not a progress message of this contract.
+    :raises DecodeError: it is not a progress message of this contract.
     """
     return _validate(WorkflowProgressEvent, _body(record), record)
 
 
 def _written_at(record: Record) -> datetime | None:
+    # A foreign producer may write microseconds, or worse: then the current time counts.
     try:
-        return None if record.timestamp_ms is None else datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        at = None if record.timestamp_ms is None else datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        return None  # a foreign producer's microseconds, or worse: then it was written now
+        return None
+    return at if at is not None and EARLIEST <= at <= LATEST else None
 
 
 def _same_as_header(record: Record, named: UUID, field: str) -> None:
-    # Readers choose by the header what to parse; a body about something else must not pass for it.
+    # A reader decides by the header which body it parses; a body about another request must not pass.
     header = h.correlation_id_of(record.headers)
     if header is not None and header != named:
         raise _error(record, f"differs from the {h.CORRELATION_ID} header, which is {header}", field)
@@ -216,18 +244,20 @@ def _validate(model: type[_M], body: dict[str, Any], record: Record) -> _M:
         return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _error(record, first["msg"], _shown(place, _LONGEST_PLACE) or None) from None
+        field = ".".join(str(part) for part in first["loc"])
+        raise _error(record, first["msg"], _shown(field, _LONGEST_FIELD_CHARACTERS) or None) from None
     except RecursionError:
         raise _error(record, "the body is nested too deeply") from None
 
 
 def _error(record: Record, reason: str, field: str | None = None) -> DecodeError:
     correlation = h.correlation_id_of(record.headers)
-    return DecodeError(_shown(reason, _LONGEST_REASON), field=field, where=record.where, correlation_id=correlation)
+    return DecodeError(
+        _shown(reason, _LONGEST_REASON_CHARACTERS), field=field, where=record.where, correlation_id=correlation
+    )
 
 
 def _shown(text: str, length: int) -> str:
-    """One line of bounded length: names in a message are as long, and as strange, as their sender likes."""
+    """One printable line of bounded length: a sender can put any text of any length into a message."""
     kept = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[:length])
     return kept if len(text) <= length else f"{kept}… ({len(text) - length:,} more characters)"

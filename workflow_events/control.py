@@ -1,4 +1,4 @@
-"""What steers running work (control topic), and what running work tells (progress topic)."""
+"""The messages that steer running work (control topic) and those that report its progress (progress topic)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow_events.models import Attempt, EventType, Name, Reason, UtcDatetime
 
 
 class WorkflowCancelledEvent(WireModel):
-    """Ends one request, whether it is still to come, waiting, running or done (then nothing changes).
+    """Ends one request, whether it has not arrived yet, waits or runs. If it has ended, nothing changes.
 
     :param correlation_id: the request.
     :param reason: for the person who reads the result.
@@ -36,7 +36,7 @@ class WorkflowSupersededEvent(WireModel):
 class WorkflowQueryEvent(WireModel):
     """Asks for stored results to be published again, by a waiter that can no longer read them.
 
-    :param query_id: a worker answers each once. Whoever asks again takes a new one: the answer may be gone again.
+    :param query_id: workers answer each query once. A waiter that asks again takes a new id.
     """
 
     event_type: Literal[EventType.WORKFLOW_QUERY] = EventType.WORKFLOW_QUERY
@@ -56,7 +56,7 @@ class ProgressKind(StrEnum):
 
 
 class WorkflowProgressEvent(WireModel):
-    """A best-effort line about a run: may be lost, late or dropped under load, and promises nothing."""
+    """A best-effort message about a run: it may be late, and it may be lost."""
 
     event_type: Literal[EventType.WORKFLOW_PROGRESS] = EventType.WORKFLOW_PROGRESS
     correlation_id: UUID

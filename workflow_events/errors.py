@@ -1,4 +1,4 @@
-"""What can be wrong with a message.
+"""The errors of the wire contract: what can be wrong with a message.
 
 ::
 
@@ -15,7 +15,7 @@ from uuid import UUID
 
 
 class WorkflowEventsError(Exception):
-    """Base of every error of the wire contract. Sending the same bytes again never helps."""
+    """Base of every error of the wire contract. It never helps to send the same bytes again."""
 
     retriable = False
 
@@ -24,9 +24,9 @@ class DecodeError(WorkflowEventsError):
     """The bytes are not what the topic carries.
 
     :param reason: one sentence, safe to show: it names the field and the rule, never the value.
-    :param field: dotted path of the first offending field (``payload.data``), None when the body is not JSON at all.
-    :param where: ``topic[partition]@offset`` of the record, None when it did not come from Kafka.
-    :param correlation_id: from the record's header, if that could be read. A request with one still gets an answer.
+    :param field: dotted path of the first wrong field (``payload.data``); None if the body is not JSON.
+    :param where: ``topic[partition]@offset`` of the record; None if it did not come from Kafka.
+    :param correlation_id: from the record's header, if it could be read. A request that has one still gets an answer.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DecodeError(WorkflowEventsError):
 
 
 class UnsupportedSchemaError(DecodeError):
-    """The peer speaks a newer major version of the contract. Remedy: upgrade this side."""
+    """The message has a newer major version of the contract. Remedy: upgrade this side."""
 
 
 class EncodeError(WorkflowEventsError, ValueError):
@@ -55,9 +55,9 @@ class EncodeError(WorkflowEventsError, ValueError):
 
 
 class MessageTooLargeError(WorkflowEventsError):
-    """The encoded message exceeds the limit; nothing was sent, nothing was truncated.
+    """The encoded message is over the limit. Nothing was sent, nothing was cut off.
 
-    :param what: the kind of message, for the reader.
+    :param what: the message, for the reader.
     :param size: encoded size in bytes: key, value and headers.
     :param limit: the limit in bytes.
     """

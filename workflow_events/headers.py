@@ -1,6 +1,6 @@
-"""Record headers: what lets a reader skip a message without parsing its body.
+"""Record headers: a reader can skip a message by them without parsing its body.
 
-Kafka clients hand headers over as ``[(name, bytes), ...]`` or None; names may repeat, then the last one counts.
+Kafka clients give headers as ``[(name, bytes), ...]`` or None. A name may repeat; the last one counts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ TRACEPARENT = "traceparent"
 SIGNATURE = "signature"  # reserved
 
 CURRENT_SCHEMA = "1.0"
-"""``major.minor``. A reader accepts every minor of its own major: unknown fields are ignored."""
+"""``major.minor``. A reader accepts every minor version of its own major version: it ignores unknown fields."""
 
 Headers = Sequence[tuple[str, bytes | str | None]]
 
 
 def build(correlation_id: UUID | None, event_type: str, traceparent: str | None = None) -> list[tuple[str, bytes]]:
-    """The headers of one message, in a fixed order (a repeated answer is identical bytes)."""
+    """The headers of one message, in a fixed order: an answer that is repeated has the same bytes."""
     headers = [] if correlation_id is None else [(CORRELATION_ID, str(correlation_id).encode())]
     headers += [(EVENT_TYPE, event_type.encode()), (SCHEMA_VERSION, CURRENT_SCHEMA.encode())]
     if traceparent:
@@ -30,7 +30,7 @@ def build(correlation_id: UUID | None, event_type: str, traceparent: str | None 
 
 
 def value_of(headers: Headers | None, name: str) -> str | None:
-    """The last value of a header as text; None when absent, null or not UTF-8."""
+    """The last value of a header as text; None if it is absent, null or not UTF-8."""
     for key, value in reversed(headers or ()):
         if key == name:
             if isinstance(value, bytes):
@@ -43,7 +43,7 @@ def value_of(headers: Headers | None, name: str) -> str | None:
 
 
 def correlation_id_of(headers: Headers | None) -> UUID | None:
-    """The correlation id that a record is about; None when the header is absent or no UUID."""
+    """The correlation id that a record is about; None if the header is absent or not a UUID."""
     text = value_of(headers, CORRELATION_ID)
     if text is None:
         return None

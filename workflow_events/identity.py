@@ -1,6 +1,6 @@
-"""Names that both sides compute alike: correlation ids, tasks, lineages, logical runs, threads.
+"""Names that both sides compute in the same way: correlation ids, tasks, lineages, logical runs, threads.
 
-Every name is derived, never drawn: whoever repeats a request arrives at the same one.
+Every name is derived, none is random: a repeated request has the same names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from pydantic import JsonValue
 
 NAMESPACE = UUID("6e1dc6e4-6d5f-5a0f-9a6e-1c2f4f1b7a10")
-"""The namespace of every uuid5 of this contract. Changing it orphans every request under way."""
+"""The namespace of every uuid5 of this contract. A change would orphan every request under way."""
 
 
 def _joined(*parts: object) -> str:
@@ -36,7 +36,7 @@ def task_key(deployment: str, dag_id: str, run_id: str, task_id: str, map_index:
 
 
 def lineage_key(task: str, agent: str) -> str:
-    """One agent of one task over all attempts: what a retry can resume. 64 hex digits."""
+    """One agent of one task over all attempts, which a retry can resume: 64 hex digits."""
     return hashlib.sha256(_joined("lineage", task, agent).encode()).hexdigest()
 
 
@@ -45,15 +45,19 @@ def plain_lineage_key(event_id: UUID) -> str:
     return hashlib.sha256(_joined("plain", event_id).encode()).hexdigest()
 
 
-def logical_run_id(lineage: str, generation: int) -> UUID:
-    """What LangGraph sees as ``metadata.run_id``: the same over retries, new on every fresh start."""
-    return uuid5(NAMESPACE, _joined("logical-run", lineage, generation))
+def logical_run_id(lineage: str, first_request: UUID) -> UUID:
+    """The id that LangGraph gets as ``metadata.run_id``: the same over retries, new on every fresh start.
+
+    :param first_request: the correlation id of the request that started it afresh. A count of the starts would begin
+        again once they are pruned, and so name a logical run twice.
+    """
+    return uuid5(NAMESPACE, _joined("logical-run", lineage, first_request))
 
 
 def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
-    """The LangGraph ``thread_id``: the logical run's own, or the author's conversation within its deployment and graph.
+    """LangGraph's ``thread_id``: the logical run's own, or the author's conversation within its deployment and graph.
 
-    Two graphs never share a thread, and neither do two Airflow installations: a name in a message grants no access.
+    Two graphs never share a thread, nor do two Airflow installations: a name in a message grants no access.
     """
     if shared is None:
         return f"run:{graph}:{logical_run}"
@@ -62,6 +66,6 @@ def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deploy
 
 
 def input_hash(data: JsonValue) -> str:
-    """SHA-256 of the input in canonical JSON: tells a retry with other input from one with the same."""
+    """SHA-256 of the input in canonical JSON: by it a retry with other input is found."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

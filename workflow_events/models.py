@@ -1,11 +1,12 @@
-"""What Airflow asks of a worker: :class:`WorkflowEvent`.
+"""The request that Airflow sends to a worker: :class:`WorkflowEvent`.
 
-The models accept the plain events that people write by hand (six fields) and ignore fields they do not know, so that
-a newer peer can add some. What they know, they check.
+The models accept the plain events that people write by hand (six fields). They check the fields that they know and
+ignore the others, so that a newer peer can add some.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -37,18 +38,24 @@ def _naive_is_utc(value: Any) -> Any:
     return value
 
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
 def _to_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies outside of the years 1 to 9999 in UTC") from None
+    # What lies near the ends of the calendar has no form in another time zone, and no sum with a duration.
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError(
+            f"an instant must lie between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d} in UTC. Correct it, or leave it out"
+        )
+    return value.astimezone(UTC)
 
 
 UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc), AfterValidator(_to_utc)]
-"""An instant, always UTC. Input without a zone is taken as UTC."""
+"""An instant from :data:`EARLIEST` to :data:`LATEST`, always in UTC. Input without a time zone counts as UTC."""
 
 Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
-"""An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL (no database keeps it)."""
+"""An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL, which no database stores."""
 
 
 def _without_nul(value: str) -> str:
@@ -56,17 +63,23 @@ def _without_nul(value: str) -> str:
 
 
 Who = Annotated[str, Field(max_length=512), AfterValidator(_without_nul)]
-"""A person or a program, in free text that is only shown. NUL, which no database keeps, becomes a visible mark."""
+"""A person or a program, as free text that is only shown. NUL, which no database stores, becomes a visible mark."""
 
 Reason = Annotated[str, Field(max_length=2048), AfterValidator(_without_nul)]
-"""Why, in free text that is only shown; likewise."""
+"""A reason, as free text that is only shown. NUL becomes a visible mark here, too."""
 
 Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
-"""A number of something, as every database can keep it."""
+"""A count that every database can store."""
+
+
+def _is_uuid7(value: UUID) -> UUID:
+    if value.version != 7:
+        raise ValueError("is no uuid7. Take Airflow's ti.id; a request that is of no Airflow task has no attempt")
+    return value
 
 
 def utcnow() -> datetime:
-    """The current instant, with its zone."""
+    """The current instant, in UTC."""
     return datetime.now(UTC)
 
 
@@ -77,7 +90,7 @@ class WireModel(BaseModel):
 
 
 class EventType(StrEnum):
-    """What a message says. The first six travel on events, results and progress; the last three on control."""
+    """What a message is. The first six are on the events, results and progress topics, the last three on control."""
 
     WORKFLOW_TRIGGERED = "workflow.triggered"
     WORKFLOW_RESUMED = "workflow.resumed"
@@ -91,7 +104,7 @@ class EventType(StrEnum):
 
 
 class EventSource(StrEnum):
-    """Which kind of system wrote the message."""
+    """The kind of system that wrote the message."""
 
     AIRFLOW = "airflow"
     LANGGRAPH = "langgraph"
@@ -101,31 +114,33 @@ class EventSource(StrEnum):
 class WorkflowEventPayload(WireModel):
     """The input of the graph, as JSON.
 
-    :param data: the graph's input: for a graph whose state is a mapping, its initial values.
+    :param data: for a graph whose state is a mapping: its initial values.
     """
 
     data: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class WorkflowEventMetadata(WireModel):
-    """Who speaks: free text, never interpreted by the worker."""
+    """Free text about the sender. The worker does not interpret it."""
 
     environment: str = Field(default="dev", max_length=128)
     version: str = Field(default="1.0", max_length=128)
 
 
 class Attempt(WireModel):
-    """Which execution of which Airflow task asks; the worker decides from it what a request is to earlier ones.
+    """The execution of an Airflow task that sends the request. The worker classifies the request by it: first,
+    duplicate, retry, clear or late.
 
-    :param task: :func:`workflow_events.identity.task_key`, the same over all attempts of one task.
-    :param deployment: which Airflow installation; part of ``task`` and of the name of a shared thread.
-    :param agent: names one of several agents in one task; ``default`` for a single one.
-    :param id: Airflow's ``ti.id``, a uuid7: new on every retry and clear, the same over deferrals.
+    :param task: :func:`workflow_events.identity.task_key`: the same over all attempts of one task.
+    :param deployment: the Airflow installation; part of ``task`` and of the name of a shared thread.
+    :param agent: the name of one of several agents in one task; ``default`` for a single one.
+    :param id: Airflow's ``ti.id``, a uuid7: new on every retry and clear, the same over deferrals. Another id is
+        refused, and by workers one whose time lies in the future: it would be newer than every attempt to come.
     :param try_number: from 1; grows on retry and on clear, starts again in a re-created DAG run.
-    :param max_tries: Airflow's ``ti.max_tries``: raised by a clear, untouched by a retry.
-    :param run_start: ``dag_run.start_date``: untouched by a retry, new in a re-created or re-opened DAG run.
+    :param max_tries: Airflow's ``ti.max_tries``: a clear raises it, a retry does not change it.
+    :param run_start: ``dag_run.start_date``: a retry does not change it; new in a re-created or re-opened DAG run.
     :param returned: an earlier attempt of the task has already returned its result, so this one is a clear.
-    :param replay: 0; n for the n-th replay of a dead letter.
+    :param replay: n for the n-th replay of a dead letter, else 0.
     :param on_retry: what a retry does with unfinished work.
     :param on_clear: what a clear does with unfinished work.
     """
@@ -133,7 +148,7 @@ class Attempt(WireModel):
     task: Name
     deployment: str = Field(default="", max_length=512)
     agent: Name = "default"
-    id: UUID
+    id: Annotated[UUID, AfterValidator(_is_uuid7)]
     try_number: Count
     max_tries: Count
     run_start: UtcDatetime | None = None
@@ -143,48 +158,63 @@ class Attempt(WireModel):
     on_clear: Literal["restart", "resume"] = "restart"
 
 
-MAX_CONFIGURABLE = 65_536
-"""Bytes of JSON: LangGraph keeps its texts and numbers with every checkpoint of the run."""
+MAX_CONFIGURABLE_BYTES = 65_536
+"""As JSON. LangGraph stores its texts and numbers with every checkpoint of the run."""
 
-_RESERVED_CONFIGURABLE = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "run_id"})
+_RESERVED_CONFIGURABLE = re.compile(
+    r"__|langgraph_|(thread_id|thread_ts|checkpoint_id|checkpoint_ns|checkpoint_map|run_id|assistant_id|graph_id)$"
+)
+_RESERVED_TAGS = re.compile(r"langsmith:|langgraph:|nostream$")
+"""LangGraph's own: one tag hides a node from its breakpoints and streams, one name says who is logged in."""
 
 
 class RunConfig(WireModel):
-    """Settings of one run. They may choose among what the worker allows and lower its caps, never raise them.
+    """Settings of one run. They choose among what the worker allows, and may lower its limits, never raise them.
 
-    :param tags: LangChain tags, for traces.
-    :param recursion_limit: at most this many supersteps; the worker's own cap still holds.
+    :param tags: LangChain tags, for traces. Those that LangGraph obeys are refused.
+    :param recursion_limit: at most so many supersteps; the worker's own limit still holds.
     :param model: the chat model by name; must be on the worker's allow-list. The graph finds it as
         ``config["configurable"]["model"]``.
-    :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE` bytes. Names that
-        steer checkpoints are refused.
+    :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE_BYTES`. Names that
+        LangGraph itself reads are refused here, those that move power (keys, endpoints) by the worker.
     """
 
-    model_config = ConfigDict(extra="forbid")  # a misspelt setting must not silently do nothing
+    model_config = ConfigDict(extra="forbid")  # a misspelt setting must not be ignored
 
     tags: list[Name] = Field(default_factory=list, max_length=64)
     recursion_limit: int | None = Field(default=None, ge=1, le=2_147_483_647)
     model: Name | None = None
     configurable: dict[Name, JsonValue] = Field(default_factory=dict)
 
+    @field_validator("tags")
+    @classmethod
+    def _no_reserved_tags(cls, value: list[str]) -> list[str]:
+        taken = sorted(tag for tag in value if _RESERVED_TAGS.match(tag))
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: LangGraph obeys this tag, so an event may not set it; leave it out")
+        return value
+
     @field_validator("configurable")
     @classmethod
     def _no_reserved_names(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        taken = sorted(name for name in value if name in _RESERVED_CONFIGURABLE or name.startswith("__"))
+        taken = sorted(name for name in value if _RESERVED_CONFIGURABLE.match(name))
         if taken:
-            raise ValueError(f"{', '.join(taken)}: reserved for the worker; use the event's own thread_id field")
+            raise ValueError(
+                f"{', '.join(taken)}: LangGraph's own, reserved for the worker. For a conversation, use the event's "
+                "thread_id field; for everything else, another name"
+            )
         if "model" in value:
             raise ValueError("model: set config.model instead, which the worker checks against its allow-list")
         size = len(pydantic_core.to_json(value))
-        if size > MAX_CONFIGURABLE:
+        if size > MAX_CONFIGURABLE_BYTES:
             raise ValueError(
-                f"{size:,} bytes, over the limit of {MAX_CONFIGURABLE:,}; large values belong to payload.data"
+                f"{size:,} bytes, over the limit of {MAX_CONFIGURABLE_BYTES:,}; large values belong to payload.data"
             )
         return value
 
 
 class Budget(WireModel):
-    """Upper bounds of one run. A worker that does not enforce them must refuse an event that carries any.
+    """Upper limits of one run. A worker that does not enforce them must refuse an event that has any.
 
     :param tokens: input and output tokens, all models together.
     :param cost_usd: in US dollars.
@@ -203,7 +233,7 @@ class Answer(WireModel):
 
     :param interrupt_id: the id that the ``interrupted`` result named.
     :param value: what the graph's ``interrupt()`` call returns.
-    :param answered_by: who answered, for the record.
+    :param answered_by: the person who answered.
     """
 
     interrupt_id: Name
@@ -218,17 +248,17 @@ REQUESTS = frozenset({EventType.WORKFLOW_TRIGGERED, EventType.WORKFLOW_RESUMED})
 class WorkflowEvent(WireModel):
     """A request to run a graph.
 
-    :param event_id: the correlation id of the reply. Absent in bytes: derived from the record's place in Kafka, so a
-        plain event that is delivered twice is one request.
-    :param timestamp: when it was asked; absent in bytes: the record's timestamp.
+    :param event_id: the correlation id of the reply. A message without one gets it from its place in Kafka, so a plain
+        event that is delivered twice is one request.
+    :param timestamp: the time of the request. A message without one gets the record's timestamp.
     :param workflow_id: the DAG.
     :param workflow_run_id: the DAG run.
-    :param graph: a name in the worker's ``langgraph.json``; None is its only or default graph.
-    :param thread_id: a conversation that the author shares between tasks; None is a thread of the run's own.
+    :param graph: a name in the worker's ``langgraph.json``; None means its only or its default graph.
+    :param thread_id: a conversation that the author shares between tasks; None means a thread of the run's own.
     :param attempt: None for a plain request, which is never superseded.
-    :param deadline: past it the request does not start, and a run ends with status ``timeout``.
-    :param reply_topic: must be on the worker's allow-list; None is the fleet's results topic.
-    :param round: 0, then one more for each answer to an interrupt.
+    :param deadline: after it the request does not start, and a run ends with status ``timeout``.
+    :param reply_topic: must be on the worker's allow-list; None means the fleet's results topic.
+    :param round: 0, and one more for each answer to an interrupt.
     :param answers: on ``workflow.resumed`` only, at least one.
     """
 

@@ -1,4 +1,4 @@
-"""What a worker replies: :class:`WorkflowResultEvent`."""
+"""The reply of a worker: :class:`WorkflowResultEvent`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ResultStatus(StrEnum):
 class Interrupt(WireModel):
     """One pending question of a graph.
 
-    :param id: names the question in an :class:`~workflow_events.models.Answer`.
+    :param id: an :class:`~workflow_events.models.Answer` names the question by it.
     :param value: what the graph passed to ``interrupt()``.
     """
 
@@ -44,14 +44,14 @@ class ModelUsage(WireModel):
 
 
 class WorkflowResultEvent(WireModel):
-    """The one terminal answer to a request.
+    """The only terminal reply to a request.
 
     :param correlation_id: the request's ``event_id``.
     :param result: the graph's final state as JSON; None unless status is ``success`` or ``interrupted``.
     :param error: one or a few lines for a person; None on success.
-    :param error_type: a stable word for a program: an exception's name, or one of the worker's own
+    :param error_type: a stable word for programs: an exception's name, or one of the worker's own
         (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
-    :param retriable: whether running the request again can help; None when the worker cannot tell.
+    :param retriable: whether it can help to run the request again; None if the worker does not know.
     :param usage: tokens by model name.
     :param attempts: how often the run was started, takeovers included.
     """

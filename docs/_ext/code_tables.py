@@ -35,11 +35,11 @@ class WorkerSettingsTable(CodeTable):
     header = ("Setting", "Default", "Meaning")
 
     def rows(self) -> Iterable[Sequence[str]]:
-        from langgraph_worker.settings import documentation
+        from langgraph_worker.settings.explain import documentation
 
         for setting in documentation():
             default = f"``{setting.default}``" if setting.default else ""
-            names = f"``{setting.env}`` ``{setting.flag}``"
+            names = f"``{setting.env}`` ``{setting.flag}``" if setting.flag else f"``{setting.env}``"
             yield names, default, setting.description.replace("*", r"\*")
 
 
@@ -49,7 +49,7 @@ class FaultsTable(CodeTable):
     header = ("``error_type``", "Status", "Airflow's retry can help", "Dead letter", "When")
 
     def rows(self) -> Iterable[Sequence[str]]:
-        from langgraph_worker.faults import FAULTS
+        from langgraph_worker.domain.faults import FAULTS
 
         for fault in FAULTS:
             yield (
@@ -59,6 +59,20 @@ class FaultsTable(CodeTable):
                 "yes" if fault.dead_letter else "no",
                 fault.when,
             )
+
+
+class MutantsTable(CodeTable):
+    """The mutants that break one rule."""
+
+    header = ("Mutant", "What it breaks")
+    required_arguments = 1
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        from devtools.mutants import catalogue
+
+        for mutant in catalogue():
+            if mutant.rule == self.arguments[0]:
+                yield f"``{mutant.name}``", mutant.breaks.replace("*", r"\*")
 
 
 class TopicsTable(CodeTable):
@@ -79,4 +93,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("worker-settings", WorkerSettingsTable)
     app.add_directive("faults", FaultsTable)
     app.add_directive("fleet-topics", TopicsTable)
+    app.add_directive("mutants", MutantsTable)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""What the two databases' savers have in common, as the worker uses them."""
+"""What the worker needs from LangGraph's saver, for each of the two databases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from sqlalchemy import Connection
 
-from langgraph_worker.store.database import Statement
+from langgraph_worker.store.engines.database import Statement
 
 Saver = BaseCheckpointSaver[str]
 
@@ -22,9 +22,9 @@ class Dialect(Protocol):
         """Create or upgrade the saver's tables. Blocks."""
 
     def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
-        """What a saver would execute, with every value already in its stored form: a node may go on and change it.
+        """Record what a saver would execute, with every value in its stored form: its node may change a value later.
 
-        Only in the event loop's thread: ``put`` may not await, so one recorder does for all runs.
+        Call it only in the event loop's thread: ``put`` may not await, so that one recorder serves all runs.
 
         :raises NotStorableError: a value has no stored form.
         """
@@ -37,7 +37,7 @@ class Dialect(Protocol):
 
 
 class Recording:
-    """Stands in for a cursor, and keeps what it is told to execute."""
+    """Takes the place of a cursor, and keeps the statements instead of executing them."""
 
     def __init__(self, freeze: Callable[[Any], Any] = lambda values: values) -> None:
         self.statements: list[Statement] = []

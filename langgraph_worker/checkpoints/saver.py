@@ -15,35 +15,46 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     PendingWrite,
 )
-from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from langgraph.types import Interrupt
 
-from langgraph_worker.checkpoints.dialect import Dialect, Saver
-from langgraph_worker.checkpoints.postgres import PostgresCheckpoints
+from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
+from langgraph_worker.checkpoints.dialect import Saver
+from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
+from langgraph_worker.checkpoints.make_dialect import make_dialect
+from langgraph_worker.checkpoints.own_place import require_own_namespace, require_own_thread
+from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError, ResumedGraphs
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
-from langgraph_worker.checkpoints.sqlite import SqliteCheckpoints
-from langgraph_worker.errors import LeaseLostError, UnstorableError
-from langgraph_worker.patience import persist
-from langgraph_worker.store.port import Claim, Lease
-from langgraph_worker.store.postgres import PostgresDatabase
-from langgraph_worker.store.sql import SqlRunStore
-from langgraph_worker.store.sqlite import SqliteDatabase
-from langgraph_worker.store.writes import PutCheckpoint
+from langgraph_worker.domain.models import Claim, Lease
+from langgraph_worker.errors import LeaseLostError, RowError, StoreError, WorkerError
+from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_writes import PutCheckpoint
 
 _T = TypeVar("_T")
+
+let_ids_grow()
 
 
 class Checkpoints:
     """The checkpoints of a run store's threads, in its database.
 
     :param store: open.
-    :ivar ensure: awaited behind each put, before the graph goes on: an owner that stood still must not begin a node
-        that another may have ended.
+    :param ensure_lease: awaited behind each put: after a pause of the process, the lease is checked before the next
+        node starts, since another worker may have run that node.
+    :param loadable: what classes a checkpoint may name; None: those of LangGraph and LangChain.
     """
 
-    def __init__(self, store: SqlRunStore) -> None:
+    def __init__(
+        self,
+        store: SqlRunStore,
+        ensure_lease: Callable[[Lease], Awaitable[None]] | None = None,
+        loadable: LoadableClasses | None = None,
+    ) -> None:
         self.store = store
-        self.dialect = _dialect(store)
-        self.ensure: Callable[[Lease], Awaitable[None]] = _trust
+        self.serde = NamingSerializer(loadable or LoadableClasses())
+        self.dialect = make_dialect(store, self.serde)
+        self.ensure_lease = ensure_lease or _trust
 
     async def setup(self) -> None:
         """Create or upgrade the saver's tables.
@@ -52,21 +63,13 @@ class Checkpoints:
         """
         await asyncio.to_thread(self.dialect.setup)
 
-    def of(self, claim: Claim) -> RunSaver:
+    def saver_for(self, claim: Claim) -> RunSaver:
         """The checkpointer for a claimed run. It writes for as long as the claim's lease is good."""
         return RunSaver(self, claim)
 
 
 async def _trust(lease: Lease) -> None:
     """Nobody watches over it."""
-
-
-def _dialect(store: SqlRunStore) -> Dialect:
-    database = store.database
-    if isinstance(database, PostgresDatabase):
-        return PostgresCheckpoints(database)
-    assert isinstance(database, SqliteDatabase)
-    return SqliteCheckpoints(database)
 
 
 def _count(answers: Any) -> int:
@@ -76,21 +79,32 @@ def _count(answers: Any) -> int:
 class RunSaver(BaseCheckpointSaver[str]):
     """One run's checkpointer. When a put returns, it is durable.
 
-    Every method raises :exc:`StoreError` if the database fails for good; while it is away, it waits.
+    The transaction of each put checks the run's lease, in ``store/sql/leases.py``. The lease is for one thread, so each
+    method raises :exc:`ForeignThreadError` for another one: LangGraph lends this saver to each graph that a node runs,
+    also with a config in which the node has replaced the thread's id. Each checkpoint's metadata names the logical run
+    as ``run_id``, by which the next worker knows where to go on.
+
+    Every method raises :exc:`StoreError` if the database fails for good; while it is away, it waits. After that, every
+    put raises it again: the run ends, whatever a node has made of it. So it is with :exc:`GraphChangedError`.
     """
 
     def __init__(self, checkpoints: Checkpoints, claim: Claim) -> None:
-        super().__init__(serde=NamingSerializer())
+        super().__init__(serde=checkpoints.serde)
         self._checkpoints = checkpoints
         self._store = checkpoints.store
         self._dialect = checkpoints.dialect
         self._claim = claim
         self._loop = asyncio.get_running_loop()
         self._is_empty = claim.is_new  # until the first put
-        self._progress = claim.takeovers > 0  # to be noted with the next checkpoint
-        self._asked: dict[str, set[str]] = {}  # by id of LangGraph's task: ids of the questions that it waits for,
-        self._had: dict[str, int] = {}  # and how many answers it has
-        self._answers = set(claim.answers)  # ids of those that no checkpoint holds yet
+        self._progress = claim.takeovers > 0  # to be stored with the next checkpoint
+        self._asked: dict[str, set[str]] = {}  # ids of the questions that a task of LangGraph's waits for, by task id
+        self._answer_counts: dict[str, int] = {}  # how many answers a task has, by its id
+        self._answers = set(claim.answers)  # ids of the questions whose answers no checkpoint holds yet
+        self.questions: list[Interrupt] = []
+        """What the run's own graph asks, as it is stored: also what LangGraph leaves out of its streams."""
+        self._trouble: WorkerError | None = None  # the first; a node around a graph may have caught it (rule 19)
+        self.resumed_graphs = ResumedGraphs()
+        """To be called back by a run that goes on with an earlier one's checkpoints."""
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """As the database's own saver counts."""
@@ -103,13 +117,21 @@ class RunSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """:raises LeaseLostError: the run has another owner, or none."""
+        """:raises LeaseLostError: the run has another owner, or none.
+        :raises ForeignNamespaceError: a graph inside of a node was given the place of a graph around it.
+        :raises GraphChangedError: a graph inside of a node would skip nodes that it had left.
+        """
+        self._require_own(config["configurable"]["thread_id"])
+        namespace = config["configurable"].get("checkpoint_ns", "")
+        require_own_namespace(namespace, metadata)
+        self._check(lambda graphs: graphs.check_checkpoint(namespace, checkpoint))
         progress = self._progress
-        # The graph itself, not a subgraph, has left whatever was asked: also a question that its node no longer asks,
-        # and one whose writes this checkpoint overtakes, since LangGraph does not wait for them.
-        answers = () if config["configurable"].get("checkpoint_ns") else frozenset(self._answers)
+        # With a checkpoint of the graph itself, not of a subgraph, every question is settled: also one that its node no
+        # longer asks, and one whose writes come after this checkpoint, because LangGraph does not wait for them.
+        answers = () if namespace else frozenset(self._answers)
+        marked: CheckpointMetadata = {**metadata, "run_id": str(self._claim.logical_run)}
         made = await self._put(
-            lambda saver: saver.put(config, checkpoint, metadata, new_versions), progress=progress, answers=answers
+            lambda saver: saver.put(config, checkpoint, marked, new_versions), progress=progress, answers=answers
         )
         self._progress = self._progress and not progress
         return made
@@ -117,29 +139,48 @@ class RunSaver(BaseCheckpointSaver[str]):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """:raises LeaseLostError: the run has another owner, or none."""
-        # Of a task that waits for its subgraph, the questions are the subgraph's: the answers that it has are older.
-        has = max((_count(value) for channel, value in writes if channel == RESUME), default=0)
-        asked = self._asked.get(task_id, set()) if has > self._had.get(task_id, 0) else set()
+        """:raises LeaseLostError: the run has another owner, or none.
+        :raises GraphChangedError: a graph inside of the task has skipped the nodes that it had left.
+        """
+        self._require_own(config["configurable"]["thread_id"])
+        if not any(channel in (ERROR, INTERRUPT) for channel, _ in writes):
+            namespace = config["configurable"].get("checkpoint_ns", "")
+            self._check(lambda graphs: graphs.check_writes(namespace, task_id, task_path))
+        # A task that waits for its subgraph has older answers: the questions are the subgraph's, and it has no new one.
+        count = max((_count(value) for channel, value in writes if channel == RESUME), default=0)
+        asked = self._asked.get(task_id, set()) if count > self._answer_counts.get(task_id, 0) else set()
         answers = self._answers & asked
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
+        if not config["configurable"].get("checkpoint_ns"):
+            self.questions += [one for channel, value in writes if channel == INTERRUPT for one in value]
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint, the newest if the config names none."""
+        self._require_own(config["configurable"]["thread_id"])
         if self._is_empty:
             return None
         found = await self._read(lambda saver: saver.get_tuple(config))
         if found is not None:
-            # A graph is resumed from what it reads here, and so is each of its subgraphs, wherever a node keeps it.
+            id_clock.see(found.checkpoint["id"])
+            # A graph resumes from what it reads here, and so does each of its subgraphs, whichever node runs it.
             self._see(found.pending_writes or ())
+            namespace = config["configurable"].get("checkpoint_ns", "")
+            self.resumed_graphs.read(namespace, found.checkpoint, found.pending_writes or ())
         return found
+
+    def _check(self, check: Callable[[ResumedGraphs], None]) -> None:
+        try:
+            check(self.resumed_graphs)
+        except GraphChangedError as error:
+            self._trouble = error
+            raise
 
     def _see(self, writes: Sequence[PendingWrite]) -> None:
         for task_id, channel, value in writes:
             if channel == INTERRUPT:
                 self._asked[task_id] = {interrupt.id for interrupt in value}
             elif channel == RESUME:
-                self._had[task_id] = _count(value)
+                self._answer_counts[task_id] = _count(value)
 
     async def alist(
         self,
@@ -149,7 +190,8 @@ class RunSaver(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """A thread's checkpoints, newest first."""
+        """The thread's checkpoints, newest first. The config may not be left out: other threads have other owners."""
+        self._require_own(None if config is None else config["configurable"]["thread_id"])
         for found in await self._read(
             lambda saver: list(saver.list(config, filter=filter, before=before, limit=limit))
         ):
@@ -157,32 +199,46 @@ class RunSaver(BaseCheckpointSaver[str]):
 
     async def aget_delta_channel_history(self, *, config: RunnableConfig, channels: Sequence[str]) -> Mapping[str, Any]:
         """What LangGraph rebuilds a delta channel from."""
+        self._require_own(config["configurable"]["thread_id"])
         return await self._read(lambda saver: saver.get_delta_channel_history(config=config, channels=channels))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """:raises LeaseLostError: the run has another owner, or none."""
+        self._require_own(thread_id)
         await self._put(lambda saver: saver.delete_thread(thread_id))
+
+    def _require_own(self, thread_id: object) -> None:
+        require_own_thread(self._claim.thread_id, thread_id)
 
     async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
         self._is_empty = False
         made, statements = self._dialect.record(put)
+        if self._trouble is not None:
+            raise self._trouble
         write = PutCheckpoint(self._claim, statements, progress, answers)
         try:
-            written = await persist(lambda: self._store.put_checkpoint(write), "write a checkpoint")
-        except UnstorableError as error:
+            written = await retry_store(lambda: self._store.put_checkpoint(write), "write a checkpoint")
+        except RowError as error:
             raise NotStorableError(str(error)) from error
+        except StoreError as error:
+            self._trouble = error
+            raise
         if not written:
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its checkpoint is not written")
         self._answers.difference_update(answers)
-        await self._checkpoints.ensure(self._claim.lease)
+        await self._checkpoints.ensure_lease(self._claim.lease)
         return made
 
     async def _read(self, read: Callable[[Saver], _T]) -> _T:
-        return await persist(
-            lambda: self._store.read(lambda connection: read(self._dialect.reader(connection))), "read a checkpoint"
-        )
+        try:
+            return await retry_store(
+                lambda: self._store.read(lambda connection: read(self._dialect.reader(connection))), "read a checkpoint"
+            )
+        except StoreError as error:
+            self._trouble = error
+            raise
 
-    # A synchronous node that runs a subgraph comes here from its thread.
+    # The methods below are called by a synchronous node that runs a subgraph, from the node's thread.
 
     def put(
         self,

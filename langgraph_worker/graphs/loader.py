@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,22 @@ from types import ModuleType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.constants import START
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
 from langgraph_sdk.runtime import _ExecutionRuntime
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.manifest import GraphSpec, Manifest
+from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.graphs.node_names import node_names
+
+PROJECT_FILE = "langgraph_project__"
+"""How the name of a module begins that is imported from a file of no package."""
 
 _FORMS = "a compiled graph, a StateGraph, or a function that returns one"
-_MOST_WRAPPINGS = 4  # an awaitable of a context manager of a builder, and one to spare
+_MAX_WRAPPINGS = 4  # an awaitable of a context manager of a builder, and one to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Graph:
     """A graph of the manifest, its module imported.
 
     :param value: a compiled graph, or a factory.
-    :param kind: for people: what the variable holds: ``compiled``, ``builder`` or ``factory``.
+    :param kind: what the variable holds, for the log and the command line: ``compiled``, ``builder`` or ``factory``.
     """
 
     spec: GraphSpec
@@ -46,7 +51,7 @@ class Graph:
     kind: str
 
     @classmethod
-    def of(cls, spec: GraphSpec, value: Any) -> Graph:
+    def from_variable(cls, spec: GraphSpec, value: Any) -> Graph:
         """The graph of a variable's value; a builder is compiled here, once.
 
         :raises ValueError: the builder does not compile, and why.
@@ -59,51 +64,73 @@ class Graph:
 class Graphs:
     """The graphs of one project.
 
-    :param store: LangGraph's long-term memory, for graphs that bring none of their own.
+    :param memories: LangGraph's long-term memory, for graphs that bring none of their own.
+    :param folders: where the project's own modules lie.
     """
 
-    def __init__(self, graphs: Mapping[str, Graph], store: BaseStore) -> None:
+    def __init__(self, graphs: Mapping[str, Graph], memories: Memories, folders: Collection[Path] = ()) -> None:
+        self.folders = folders
         self._graphs = dict(graphs)
-        self._store = store
+        self._memories = memories
+        self._node_names: dict[str, frozenset[str]] = {}
 
     @property
     def names(self) -> frozenset[str]:
         """The names that events may use."""
         return frozenset(self._graphs)
 
+    @property
+    def packages(self) -> frozenset[str]:
+        """The packages of graphs that the manifest names by a module."""
+        specs = [graph.spec for graph in self._graphs.values()]
+        return frozenset(spec.source.partition(".")[0] for spec in specs if not spec.is_file)
+
     def __iter__(self) -> Any:
         """The graphs, in the manifest's order."""
         return iter(self._graphs.values())
 
     @asynccontextmanager
-    async def open(self, name: str, config: RunnableConfig) -> AsyncIterator[Pregel[Any]]:
+    async def open(self, name: str, config: RunnableConfig, deployment: str = "") -> AsyncIterator[Pregel[Any]]:
         """One run's graph, compiled, without a checkpointer of ours; its context managers end with the block.
 
         :param config: what factories get; a copy, so that they cannot change the run's.
+        :param deployment: the graph gets its memory for this one.
         :raises GraphLoadError: the factory gave something else than a graph.
         """
-        graph = self._graphs[name]
+        graph, memory = self._graphs[name], self._memories.memory(name, deployment)
         async with AsyncExitStack() as stack:
-            made = await _unwrap(await self._made(graph, config), stack)
-            compiled = made.compile() if isinstance(made, StateGraph) else made
+            value = await _unwrap(await self._value(graph, config, memory), stack)
+            compiled = value.compile() if isinstance(value, StateGraph) else value
             if not isinstance(compiled, Pregel):
                 raise GraphLoadError(
-                    f"graph {name!r} ({graph.spec.target}): it gave a {type(made).__name__}, not {_FORMS}"
+                    f"graph {name!r} ({graph.spec.target}): it gave a {type(value).__name__}, not {_FORMS}"
                 )
-            yield compiled if compiled.store is not None else compiled.copy(update={"store": self._store})
+            yield compiled if compiled.store is not None else compiled.copy(update={"store": memory})
 
-    async def _made(self, graph: Graph, config: RunnableConfig) -> Any:
+    def rights(self, name: str) -> EventRights:
+        """What events may set for a graph."""
+        return self._graphs[name].spec.rights
+
+    def node_names(self, name: str, opened: Pregel[Any]) -> frozenset[str]:
+        """The node names of a graph that :meth:`open` gave, at every depth."""
+        if self._graphs[name].kind == "factory":
+            return node_names(opened)
+        if name not in self._node_names:  # it takes about a millisecond for each node
+            self._node_names[name] = node_names(opened)
+        return self._node_names[name]
+
+    async def _value(self, graph: Graph, config: RunnableConfig, memory: BaseStore) -> Any:
         if graph.kind != "factory":
             return graph.value
         copied: RunnableConfig = {**config, "configurable": dict(config.get("configurable", {}))}
-        arguments = _arguments(graph.value, copied, self._store)
+        arguments = _arguments(graph.value, copied, memory)
         if _is_async(graph.value):
             return graph.value(**arguments)
         # A plain function may block (build a client, ask a server for its models): not on the event loop.
         return await _in_thread(graph.value, **arguments)
 
 
-def load_graphs(manifest: Manifest, store: BaseStore) -> Graphs:
+def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
     """Import every graph of a project; factories are not called yet.
 
     Puts the project's folders on ``sys.path`` and its variables into the environment.
@@ -115,34 +142,30 @@ def load_graphs(manifest: Manifest, store: BaseStore) -> Graphs:
             sys.path.insert(0, str(folder))
     for name, value in manifest.env.items():
         os.environ.setdefault(name, value)
-    return Graphs({spec.name: _load(spec, manifest) for spec in manifest.graphs}, store)
-
-
-def node_names(graph: Pregel[Any]) -> frozenset[str]:
-    """The names of a graph's own nodes."""
-    return frozenset(graph.nodes) - {START}
+    graphs = {spec.name: _load(spec, manifest) for spec in manifest.graphs}
+    return Graphs(graphs, memories, (manifest.root, *manifest.import_paths))
 
 
 def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
-    place = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
+    where = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
     try:
         module = _import_file(spec, manifest) if spec.is_file else importlib.import_module(spec.source)
     except GraphLoadError as error:
-        raise GraphLoadError(f"{place}: {error}") from None
+        raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
         raise GraphLoadError(
-            f"{place}: importing it raises {type(error).__name__}: {error}. Install what it needs into the worker's "
+            f"{where}: importing it raises {type(error).__name__}: {error}. Install what it needs into the worker's "
             "environment, or correct the file"
         ) from error
     if not hasattr(module, spec.variable):
-        raise GraphLoadError(f"{place}: there is no {spec.variable!r} in {spec.source}")
+        raise GraphLoadError(f"{where}: there is no {spec.variable!r} in {spec.source}")
     value = getattr(module, spec.variable)
     if not isinstance(value, (Pregel, StateGraph)) and not callable(value):
-        raise GraphLoadError(f"{place}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
+        raise GraphLoadError(f"{where}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
     try:
-        return Graph.of(spec, value)
+        return Graph.from_variable(spec, value)
     except ValueError as error:
-        raise GraphLoadError(f"{place}: it does not compile: {error}") from error
+        raise GraphLoadError(f"{where}: it does not compile: {error}") from error
 
 
 def _import_file(spec: GraphSpec, manifest: Manifest) -> ModuleType:
@@ -153,16 +176,16 @@ def _import_file(spec: GraphSpec, manifest: Manifest) -> ModuleType:
     if dotted := _dotted_name(file, manifest.import_paths):
         return importlib.import_module(dotted)
     # The name is always the same: checkpoints name the classes that they hold by it.
-    name = "langgraph_project__" + "__".join(Path(spec.source).with_suffix("").parts).replace(".", "").replace("-", "_")
+    name = PROJECT_FILE + "__".join(Path(spec.source).with_suffix("").parts).replace(".", "").replace("-", "_")
     if name in sys.modules:
         return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, file)
-    if found is None or found.loader is None:
+    module_spec = importlib.util.spec_from_file_location(name, file)
+    if module_spec is None or module_spec.loader is None:
         raise GraphLoadError(f"{file} is no Python file")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(module_spec)
     sys.modules[name] = module
     try:
-        found.loader.exec_module(module)
+        module_spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -181,7 +204,7 @@ def _dotted_name(file: Path, import_paths: tuple[Path, ...]) -> str | None:
 
 
 def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore) -> dict[str, Any]:
-    """A parameter is the runtime by its annotation or its name; another without a default is the config."""
+    """The runtime is recognised by its annotation or name, and any other parameter without a default is the config."""
     arguments: dict[str, Any] = {}
     for name, parameter in inspect.signature(factory).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -204,7 +227,7 @@ def _is_async(factory: Callable[..., Any]) -> bool:
 
 
 async def _unwrap(value: Any, stack: AsyncExitStack) -> Any:
-    for _ in range(_MOST_WRAPPINGS):
+    for _ in range(_MAX_WRAPPINGS):
         if isinstance(value, (Pregel, StateGraph)):
             break
         if inspect.isawaitable(value):
@@ -223,7 +246,7 @@ async def _in_thread(function: Callable[..., Any], *arguments: Any, **named: Any
         try:
             return function(*arguments, **named)
         except StopIteration as error:
-            # No future takes it: whoever awaits would wait for ever.
+            # A future cannot carry it: its waiter would wait for ever.
             raise RuntimeError(f"{function!r} raised StopIteration") from error
 
     return await asyncio.to_thread(call)

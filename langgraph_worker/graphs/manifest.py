@@ -1,16 +1,19 @@
-"""``langgraph.json``, read as LangGraph documents it. Keys that only its own server uses are ignored."""
+"""``langgraph.json``, read as LangGraph documents it. Keys that only its own server uses are ignored; ``events`` of a
+graph's entry is this worker's own.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.event_rights import EventRights
 
 _FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
@@ -22,6 +25,7 @@ class GraphSpec:
     :param source: a file's path relative to the manifest, or a module's dotted name.
     :param is_file: which of the two.
     :param variable: the name in it.
+    :param rights: what events may set.
     """
 
     name: str
@@ -29,6 +33,7 @@ class GraphSpec:
     is_file: bool
     variable: str
     description: str = ""
+    rights: EventRights = field(default_factory=EventRights)
 
     @property
     def target(self) -> str:
@@ -42,7 +47,7 @@ class Manifest:
 
     :param path: the manifest itself, absolute; other paths are relative to its folder.
     :param import_paths: folders of local ``dependencies``, to be put on ``sys.path``.
-    :param env: the project's variables; those that the process has already win.
+    :param env: the project's variables; variables that the process already has win.
     """
 
     path: Path
@@ -85,26 +90,30 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _spec(path: Path, name: str, value: Any) -> GraphSpec:
-    place = f"{path}: graph {name!r}"
-    description = ""
+    where = f"{path}: graph {name!r}"
+    description, rights = "", EventRights()
     if isinstance(value, dict):
         description = str(value.get("description") or "")
+        try:
+            rights = EventRights.from_entry(value.get("events", {}))
+        except ValueError as error:
+            raise GraphLoadError(f"{where}: {error}") from None
         value = value.get("path")
     if not isinstance(value, str):
-        raise GraphLoadError(f'{place} must be {_FORMS}, or {{"path": ..., "description": ...}} with one of these')
+        raise GraphLoadError(f'{where} must be {_FORMS}, or {{"path": ..., "description": ...}} with one of these')
     source, colon, variable = value.rpartition(":")
     if not colon or not source or not variable.isidentifier():
-        raise GraphLoadError(f"{place}: {value!r} is not of the form {_FORMS}")
+        raise GraphLoadError(f"{where}: {value!r} is not of the form {_FORMS}")
     if not 1 <= len(name) <= 512:
-        raise GraphLoadError(f"{place}: a graph's name has 1 to 512 characters")
+        raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, description)
+    return GraphSpec(name, source, is_file, variable, description, rights)
 
 
 def _import_paths(path: Path, dependencies: Any) -> tuple[Path, ...]:
     if not isinstance(dependencies, list) or not all(isinstance(entry, str) for entry in dependencies):
         raise GraphLoadError(f"{path}: key 'dependencies' must be a list of texts, such as [\".\"]")
-    # The others name packages of an index: whoever installs the worker installs them with it.
+    # The others name packages of an index: they are installed with the worker.
     local = [entry for entry in dependencies if entry.startswith((".", "/"))]
     folders = []
     for entry in local:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.plan import long_form, short_form
-from tests.chaos.proof import prove, tell
+from tests.chaos.trial import print_line, prove
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
         try:
             violations = prove(plan, given.folder or Path(folder))
         except BaseException:
-            tell(f"chaos: seed {seed}: broke off")
+            print_line(f"chaos: seed {seed}: broke off")
             raise
     return 1 if violations else 0
 

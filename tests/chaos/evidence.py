@@ -97,13 +97,18 @@ def _checkpoint(row: dict[str, Any]) -> Checkpoint:
 
 
 def _durable(checkpoints: list[Checkpoint], writes: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, int], float]]:
-    """A node is durable with its writes, which hang on the checkpoint before it, or with the checkpoint after it."""
+    """A node is durable with its writes, which hang on the checkpoint before it, or with the checkpoint after it.
+
+    Writes whose checkpoint is not there keep nothing: LangGraph may run a thread's first node while its input is still
+    being stored, and a kill between the two leaves the writes alone.
+    """
     found: dict[tuple[str, int], float] = {}
     before = {(one.thread, one.id): one for one in checkpoints}
     times = [((one.logical_run, one.step), one.committed) for one in checkpoints]
     for row in writes:
-        one = before[row["thread_id"], row["checkpoint_id"]]
-        times.append(((one.logical_run, one.step + 1), row["committed"]))
+        one = before.get((row["thread_id"], row["checkpoint_id"]))
+        if one is not None:
+            times.append(((one.logical_run, one.step + 1), row["committed"]))
     for place, committed in times:
         found[place] = min(committed, found.get(place, committed))
     yield from found.items()

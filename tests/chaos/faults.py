@@ -12,13 +12,13 @@ import psycopg
 from devtools.broker import ChildBroker, require_ready
 from devtools.errors import ChildDiedError
 from devtools.system_postgres import SystemPostgres
-from tests.chaos.asked import Asked
 from tests.chaos.fleet import Life, Workers
 from tests.chaos.load import Load
 from tests.chaos.plan import CONCURRENCY, WORKERS, Fault, Kind, Plan
+from tests.chaos.sent_requests import SentRequest
 
 _FULL = "SELECT correlation_id FROM threads WHERE until > now() AND held = token"
-_FILL = 4.0
+_FILL_SECONDS = 4.0
 """Seconds for a burst to fill every slot."""
 _BURSTS = 3
 
@@ -108,14 +108,14 @@ class Faults:
             time.sleep(min(0.2, left))
 
     def _kill(self, fault: Fault) -> str:
-        life = self._workers.of(fault.worker)
+        life = self._workers.process(fault.worker)
         self._workers.kill([life])
         time.sleep(fault.seconds)
         self._workers.start(life.worker)
         return f"worker-{life.worker}, pid {life.pid}, down for {fault.seconds:.1f} s"
 
     def _suspend(self, fault: Fault) -> str:
-        life = self._workers.of(fault.worker)
+        life = self._workers.process(fault.worker)
         self._load.order(lambda: self._load.burst(20))
         time.sleep(0.4)
         with self._workers.suspended(life):
@@ -152,7 +152,7 @@ class Faults:
         left = self._load.open()
         tasks = [one for one in left if one.relation == "first" and one.newer is None and not one.cancelled_at]
         others = [one for one in left if one.relation == "plain" and not one.cancelled_at]
-        cancelled: list[Asked] = []
+        cancelled: list[SentRequest] = []
 
         def strike() -> None:
             for one in [*others[:10], *tasks[:10], *self._load.burst(6)]:
@@ -172,7 +172,7 @@ class Faults:
         return f"{len(cancelled)} cancels and {len(tasks[10:20])} newer attempts came"
 
     def _clear(self, fault: Fault) -> str:
-        found: list[Asked] = []
+        found: list[SentRequest] = []
         for _ in range(_BURSTS):
             running = self._fill()
             found = [one for one in running if one.relation == "first" and not one.newer and not one.cancelled_at][:15]
@@ -182,16 +182,16 @@ class Faults:
         self.cleared_while_full += len(found)
         return f"{len(found)} clears met {len(running)} running requests"
 
-    def _fill(self) -> list[Asked]:
+    def _fill(self) -> list[SentRequest]:
         """Ask so much at once that every slot is full; what runs then. Empty if that did not come to pass."""
         slots = WORKERS * CONCURRENCY
         self._load.order(lambda: self._load.burst(2 * slots))
         known = {one.id: one for one in self._load.open()}
-        end = time.monotonic() + _FILL
+        end = time.monotonic() + _FILL_SECONDS
         with psycopg.connect(self._url, autocommit=True) as connection:
             while time.monotonic() < end:
-                ids = [of for (of,) in connection.execute(_FULL)]
+                ids = [request_id for (request_id,) in connection.execute(_FULL)]
                 if len(ids) >= slots:
-                    return [known[of] for of in ids if of in known]
+                    return [known[request_id] for request_id in ids if request_id in known]
                 time.sleep(0.02)
         return []

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,11 @@ import psutil
 from devtools.broker import Broker
 from devtools.processes import Child
 from devtools.worker import READY, Worker
-from tests.chaos.plan import CONCURRENCY, LEASE, RENEW, WORKERS
-from workflow_events import Fleet
+from tests.chaos.plan import CONCURRENCY, LEASE_SECONDS, RENEW_SECONDS, WORKERS
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs" / "chaos" / "langgraph.json"
 READY_SECONDS = 60.0
+QUICK = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
 _LEDGERS = "CHAOS_LEDGER"  # see the graph
 
 
@@ -50,38 +50,56 @@ class Life:
 
 
 class Workers:
-    """Three workers of one group on one store."""
+    """Workers of one group on one store.
 
-    def __init__(self, broker: Broker, fleet: Fleet, url: str, folder: Path) -> None:
+    :param further: for each worker: environment variables of its own.
+    :param begin_with: how many of them are started on entering; None for all.
+    :param kafka_config: further librdkafka settings of all.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        fleet: str,
+        url: str,
+        folder: Path,
+        further: Sequence[Mapping[str, str]] = ({},) * WORKERS,
+        begin_with: int | None = None,
+        kafka_config: Mapping[str, str] = QUICK,
+    ) -> None:
+        self._kafka_config = kafka_config
         self.ledgers = folder / "ledgers"
         self.ledgers.mkdir(parents=True)
         self.lives: list[Life] = []
         self.deaths: list[str] = []
         """Processes that ended by themselves, which none should."""
-        self._workers = [self._make(number, broker, fleet, url, folder) for number in range(WORKERS)]
+        self._further = further
+        self._begin_with = len(further) if begin_with is None else begin_with
+        self._workers = [self._make(number, broker, fleet, url, folder) for number in range(len(further))]
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="memory", daemon=True)
 
-    def _make(self, number: int, broker: Broker, fleet: Fleet, url: str, folder: Path) -> Worker:
-        quick = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
+    def _make(self, number: int, broker: Broker, fleet: str, url: str, folder: Path) -> Worker:
         settings = {
             "LANGGRAPH_WORKER_WORKER_ID": f"worker-{number}",
             "LANGGRAPH_WORKER_STORE_URL": url,
             "LANGGRAPH_WORKER_CONCURRENCY": str(CONCURRENCY),
             "LANGGRAPH_WORKER_PREFETCH": "8",
             "LANGGRAPH_WORKER_NODE_THREADS": str(CONCURRENCY),
-            "LANGGRAPH_WORKER_LEASE_SECONDS": str(LEASE),
-            "LANGGRAPH_WORKER_RENEW_SECONDS": str(RENEW),
+            "LANGGRAPH_WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
+            "LANGGRAPH_WORKER_RENEW_SECONDS": str(RENEW_SECONDS),
             "LANGGRAPH_WORKER_CREATE_TOPICS": "false",
-            "KAFKA_CONFIG": json.dumps({**broker.consumer, **quick}),
+            "LANGGRAPH_WORKER_KEEP_CHECKPOINTS": "0",  # the judges read every checkpoint
+            "KAFKA_CONFIG": json.dumps({**broker.consumer, **self._kafka_config}),
             _LEDGERS: str(self.ledgers),
+            **self._further[number],
         }
         directory = folder / f"worker-{number}"
         directory.mkdir()
         return Worker(broker, GRAPHS, directory, fleet=fleet, env=settings)
 
     def __enter__(self) -> Workers:
-        for number in range(WORKERS):  # on an empty database, all at once
+        for number in range(self._begin_with):  # on an empty database, all at once
             self.start(number)
         self.wait_ready()
         self._sampler.start()
@@ -104,7 +122,7 @@ class Workers:
     def running(self) -> list[Life]:
         return [life for life in self.lives if life.died_at is None]
 
-    def of(self, number: int) -> Life:
+    def process(self, number: int) -> Life:
         """The present process of a worker."""
         return next(life for life in reversed(self.lives) if life.worker == number)
 

@@ -10,15 +10,15 @@ from typing import Any, cast
 from uuid import UUID
 
 from devtools.processes import Child
-from tests.chaos.asked import Asked, Desk, Relation
 from tests.chaos.evidence import Checkpoint, Evidence
 from tests.chaos.faults import Snapshot, Window
 from tests.chaos.fleet import Life
 from tests.chaos.ledger import Execution
-from tests.chaos.letters import Letters
 from tests.chaos.plan import NODES
-from tests.chaos.verdicts import Judge
-from tests.chaos.writers import Writers
+from tests.chaos.record_factory import RecordFactory
+from tests.chaos.request_checks import Judge
+from tests.chaos.sent_requests import Relation, SentRequest, SentRequests
+from tests.chaos.writer_checks import Writers
 from workflow_events import ResultStatus, WorkflowResultEvent
 
 T = 1_790_000_000.0
@@ -31,13 +31,13 @@ ONE, OTHER = 11, 22
 class Record:
     """As much of a Kafka message as the judges look at."""
 
-    of: bytes
+    key_bytes: bytes
     body: bytes | None
     named: tuple[tuple[str, bytes], ...] = ()
     place: tuple[int, int] = (0, 0)
 
     def key(self) -> bytes:
-        return self.of
+        return self.key_bytes
 
     def value(self) -> bytes | None:
         return self.body
@@ -63,9 +63,11 @@ class History:
     """One plain request that went well: a second for each of its nodes, all in process ONE."""
 
     def __init__(self, relation: Relation = "plain") -> None:
-        self.desk, letters = Desk(), Letters(1)
-        self.asked: Asked = replace(letters.plain() if relation == "plain" else letters.first(), relation=relation)
-        self.desk.add(self.asked)
+        self.sent_requests, letters = SentRequests(), RecordFactory(1)
+        self.asked: SentRequest = replace(
+            letters.plain() if relation == "plain" else letters.first(), relation=relation
+        )
+        self.sent_requests.add(self.asked)
         self.windows: list[Window] = []
         self.snapshots: list[Snapshot] = []
         self.lives = [Life(0, ONE, cast("Child", None), T, died_at=T + 99), Life(1, OTHER, cast("Child", None), T)]
@@ -87,8 +89,10 @@ class History:
         self.results = {self.asked.id: [Record(str(self.asked.id).encode(), answer.model_dump_json().encode())]}
 
     def execution(self, node: str, step: int, began: float, pid: int = ONE) -> Execution:
-        of = self.asked.id
-        return Execution(uuid.uuid4().hex, pid, node, step, of, f"run-{of}", "thread", T + began, T + began + 0.9)
+        request_id = self.asked.id
+        return Execution(
+            uuid.uuid4().hex, pid, node, step, request_id, f"run-{request_id}", "thread", T + began, T + began + 0.9
+        )
 
     def checkpoint(self, step: int, committed: float) -> Checkpoint:
         return Checkpoint("thread", f"c{step}", f"c{step - 1}", f"run-{self.asked.id}", step, "loop", T + committed)
@@ -120,6 +124,6 @@ class History:
         """Which are violated."""
         evidence = self.evidence()
         executions = sorted(self.executions, key=lambda one: one.began)
-        judge = Judge(self.desk, evidence, self.windows, self.snapshots)
+        judge = Judge(self.sent_requests, evidence, self.windows, self.snapshots)
         writers = Writers(executions, evidence, self.lives, self.windows)
         return {found.rule for found in (*judge.verdicts(), *writers.verdicts())}

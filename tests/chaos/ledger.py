@@ -44,8 +44,8 @@ def read_ledgers(folder: Path) -> list[Execution]:
         for line in path.read_text().splitlines():
             what, at, name, *facts = line.split("\t")
             if what == "begin":
-                node, step, of, logical_run, thread = facts
-                found[name] = Execution(name, pid, node, int(step), UUID(of), logical_run, thread, float(at))
+                node, step, request_id, logical_run, thread = facts
+                found[name] = Execution(name, pid, node, int(step), UUID(request_id), logical_run, thread, float(at))
             else:
                 found[name].ended = float(at)
                 found[name].is_cut = what == "cut"

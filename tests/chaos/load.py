@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from tests.chaos.asked import Asked, Desk
-from tests.chaos.letters import Letters
 from tests.chaos.plan import Plan
+from tests.chaos.record_factory import RecordFactory
+from tests.chaos.sent_requests import SentRequest, SentRequests
 from tests.chaos.topics import Listener, Publisher
 from tests.support.kafka import KafkaTopics
 from workflow_events.codec import ControlMessage, encode
@@ -23,9 +23,9 @@ MOST_OPEN = 400
 """Requests without an answer: the load waits then, as Airflow's pools do."""
 _CONVERSATIONS = 20
 _THIRD = 3
-_TICK = 0.02
+_TICK_SECONDS = 0.02
 _SOME_NEVER_START = 1.12
-"""Asked for each that is to run: some are cancelled in time, or answered from what was stored."""
+"""Requests sent for each that is to run: some are cancelled in time, or answered from what was stored."""
 
 
 class Load:
@@ -34,14 +34,16 @@ class Load:
     :param calm: set once no further fault comes: the load ends then, if enough has run.
     """
 
-    def __init__(self, plan: Plan, kafka: KafkaTopics, desk: Desk, listener: Listener, calm: threading.Event) -> None:
+    def __init__(
+        self, plan: Plan, kafka: KafkaTopics, sent_requests: SentRequests, listener: Listener, calm: threading.Event
+    ) -> None:
         self._plan = plan
         self._kafka = kafka
-        self._desk = desk
+        self._sent_requests = sent_requests
         self._listener = listener
         self._calm = calm
         self._rng = random.Random(f"load-{plan.seed}")
-        self._letters = Letters(plan.seed)
+        self._letters = RecordFactory(plan.seed)
         self._publisher = Publisher(kafka)
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._number = itertools.count()
@@ -91,11 +93,11 @@ class Load:
             if not self._thread.is_alive():
                 raise RuntimeError("the load has ended early")
 
-    def open(self) -> list[Asked]:
+    def open(self) -> list[SentRequest]:
         """Requests without an answer, oldest first."""
         answered = self._listener.answered
-        with self._desk.lock:
-            return [one for one in self._desk.requests.values() if one.id not in answered]
+        with self._sent_requests.lock:
+            return [one for one in self._sent_requests.requests.values() if one.id not in answered]
 
     # ---- its thread ----
 
@@ -114,9 +116,9 @@ class Load:
             self._do_what_is_due(now)
             if self.asked < self._enough or not self._calm.is_set():
                 # Half of it steadily, the other half at once now and then.
-                if self._desk.size - len(self._listener.answered) < MOST_OPEN:
+                if self._sent_requests.size - len(self._listener.answered) < MOST_OPEN:
                     allowance = min(allowance + (now - asked_at) * self._rate, self._rate * 15)
-                count = int(allowance) if now >= burst_at else int(self._rng.random() < self._rate / 2 * _TICK)
+                count = int(allowance) if now >= burst_at else int(self._rng.random() < self._rate / 2 * _TICK_SECONDS)
                 if now >= burst_at:
                     burst_at = now + self._rng.uniform(5, 12)
                 for _ in range(min(count, int(allowance))):
@@ -125,7 +127,7 @@ class Load:
             asked_at = now
             if self._abandoned.is_set():
                 return
-            self._publisher.poll(_TICK)
+            self._publisher.poll(_TICK_SECONDS)
 
     def _do_what_is_due(self, now: float) -> None:
         while not self._orders.empty():
@@ -147,16 +149,16 @@ class Load:
         if self._rng.random() < 0.01:
             self._query()
 
-    def _plain(self) -> Asked:
+    def _plain(self) -> SentRequest:
         return self._new(self._letters.plain())
 
-    def _talk(self) -> Asked:
+    def _talk(self) -> SentRequest:
         return self._new(self._letters.plain(f"conversation-{self._rng.randrange(_CONVERSATIONS)}"))
 
-    def _first(self) -> Asked:
+    def _first(self) -> SentRequest:
         return self._new(self._letters.first())
 
-    def _retried(self) -> Asked:
+    def _retried(self) -> SentRequest:
         """A newer attempt comes while the older one waits, runs, or has ended; sometimes one between them is late."""
         first = self._new(self._letters.first())
         is_late = self._rng.random() < 0.25
@@ -166,20 +168,20 @@ class Load:
             self._in(newer + self._rng.uniform(0.1, 3), lambda: self._be_late(first))
         return first
 
-    def _cleared(self) -> Asked:
+    def _cleared(self) -> SentRequest:
         first = self._new(self._letters.first())
         self._in(self._rng.uniform(0, 4), lambda: self.supersede(first, is_clear=True))
         return first
 
-    def _cancelled(self) -> Asked:
+    def _cancelled(self) -> SentRequest:
         asked = self._new(self._rng.choice((self._letters.plain, self._letters.first))())
         self._in(self._rng.uniform(0, 2), lambda: self.cancel(asked))
         return asked
 
-    def _forestalled(self) -> Asked:
+    def _forestalled(self) -> SentRequest:
         """The cancel comes before its request."""
         asked = self._letters.plain()
-        self._desk.add(asked)
+        self._sent_requests.add(asked)
         self.asked += 1
         self.cancel(asked)
         self._in(self._rng.uniform(0.2, 2), lambda: self.publish(asked))
@@ -187,7 +189,7 @@ class Load:
 
     # ---- what the faults order, too ----
 
-    def supersede(self, older: Asked, *, is_clear: bool, tries: int = 1) -> None:
+    def supersede(self, older: SentRequest, *, is_clear: bool, tries: int = 1) -> None:
         """Publish a newer attempt of its task, and announce it, in either order; unless it has one already."""
         if older.newer is not None:
             return
@@ -203,16 +205,16 @@ class Load:
         if not first:
             self._steer(WorkflowSupersededEvent(attempt=attempt))
 
-    def clear(self, several: Sequence[Asked]) -> None:
+    def clear(self, several: Sequence[SentRequest]) -> None:
         """Publish a clear of each."""
         for asked in several:
             self.supersede(asked, is_clear=True)
 
-    def cancel(self, asked: Asked) -> None:
+    def cancel(self, asked: SentRequest) -> None:
         now = time.time()
         asked.cancelled_at = asked.cancelled_at or now
         asked.history.append((now, "cancel sent"))
-        self._desk.counts["cancels"] += 1
+        self._sent_requests.counts["cancels"] += 1
 
         def acknowledged() -> None:
             asked.cancel_acknowledged_at = asked.cancel_acknowledged_at or time.time()
@@ -220,7 +222,7 @@ class Load:
 
         self._steer(WorkflowCancelledEvent(correlation_id=asked.id, reason="chaos"), acknowledged)
 
-    def burst(self, count: int) -> list[Asked]:
+    def burst(self, count: int) -> list[SentRequest]:
         """First attempts of new tasks, at once."""
         return [self._first() for _ in range(count)]
 
@@ -228,7 +230,7 @@ class Load:
         """Wait until the broker has all that was sent."""
         self._publisher.flush()
 
-    def publish(self, asked: Asked) -> None:
+    def publish(self, asked: SentRequest) -> None:
         """Publish a request, again the second time."""
         now = time.time()
         asked.sent_at = asked.sent_at or now
@@ -239,27 +241,27 @@ class Load:
 
     # ----
 
-    def _new(self, asked: Asked) -> Asked:
-        self._desk.add(asked)
+    def _new(self, asked: SentRequest) -> SentRequest:
+        self._sent_requests.add(asked)
         self.asked += asked.relation != "late"
         self.publish(asked)
         return asked
 
-    def _be_late(self, first: Asked) -> None:
+    def _be_late(self, first: SentRequest) -> None:
         """Publish the second try, if the third was there before it."""
-        newest = self._desk.requests[first.newer].event.attempt if first.newer else None
+        newest = self._sent_requests.requests[first.newer].event.attempt if first.newer else None
         if newest is not None and newest.try_number == _THIRD:
             self._new(self._letters.again(first, "late"))
 
     def _litter(self) -> None:
         found = self._letters.garbage()
-        key = self._desk.drop(found)
+        key = self._sent_requests.drop(found)
         self._publisher.send(self._kafka.fleet.events, found.value, key, found.headers)
 
     def _query(self) -> None:
         answered = list(self._listener.answered)
         if answered:
-            self._desk.counts["queries"] += 1
+            self._sent_requests.counts["queries"] += 1
             wanted = [self._rng.choice(answered) for _ in range(3)]
             self._steer(WorkflowQueryEvent(query_id=uuid4(), correlation_ids=wanted))
 

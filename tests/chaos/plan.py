@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 WORKERS = 3
-LEASE = 10.0
+LEASE_SECONDS = 10.0
 """Seconds."""
-RENEW = 3.0
+RENEW_SECONDS = 3.0
 CONCURRENCY = 16
 """Runs at once, of each worker."""
 NODES = ("fetch", "think", "trade", "report")
@@ -90,9 +90,9 @@ def _fault(rng: random.Random, at: float, kind: Kind, number: int) -> Fault:
     """The second of each kind of restart is a crash, and the third lasts longer than a lease."""
     seconds = {
         Kind.KILL: rng.uniform(0.0, 3.0),
-        Kind.SUSPEND: LEASE + rng.uniform(2.0, 5.0),
-        Kind.BROKER: LEASE + 3 if number == 3 else rng.uniform(0.0, 2.0),
-        Kind.STORE: LEASE + 3 if number == 3 else rng.uniform(0.0, 2.0),
+        Kind.SUSPEND: LEASE_SECONDS + rng.uniform(2.0, 5.0),
+        Kind.BROKER: LEASE_SECONDS + 3 if number == 3 else rng.uniform(0.0, 2.0),
+        Kind.STORE: LEASE_SECONDS + 3 if number == 3 else rng.uniform(0.0, 2.0),
         Kind.ALL_DOWN: rng.uniform(1.0, 4.0),
         Kind.CLEARS: 0.0,
     }[kind]

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from tests.chaos.asked import Desk
 from tests.chaos.evidence import Evidence, seconds
 from tests.chaos.fleet import Life
 from tests.chaos.ledger import Execution
+from tests.chaos.request_checks import Violation, header
+from tests.chaos.sent_requests import SentRequests
 from tests.chaos.topics import Listener
-from tests.chaos.verdicts import Violation, header
 
-MOST_MEMORY = 256 * 2**20
+MOST_MEMORY_BYTES = 256 * 2**20
 """Resident bytes of one worker: about twice what it has after its start."""
-MOST_GROWTH = 2 * 2**20
+MOST_GROWTH_BYTES = 2 * 2**20
 """Resident bytes in a minute, over a process's life without its first minute."""
-_WARM_UP = 60.0
-_LONG_ENOUGH = 180.0
-_MOST_TOLD = 5
+_WARM_UP_SECONDS = 60.0
+_LONG_ENOUGH_SECONDS = 180.0
+_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Memory:
     growth: float | None
 
     @classmethod
-    def of(cls, lives: Sequence[Life]) -> Memory:
+    def measured(cls, lives: Sequence[Life]) -> Memory:
         most = max((size for life in lives for _, size in life.memory), default=0)
         slopes = [slope for life in lives if (slope := _slope(life)) is not None]
         return cls(most, max(slopes, default=None))
@@ -44,16 +44,16 @@ class Memory:
 
     def verdicts(self) -> Iterator[Violation]:
         rule = "memory stays bounded"
-        if self.most > MOST_MEMORY:
+        if self.most > MOST_MEMORY_BYTES:
             yield Violation(rule, None, f"a worker had {self.most / 2**20:.0f} MiB")
-        if self.growth is not None and self.growth > MOST_GROWTH:
+        if self.growth is not None and self.growth > MOST_GROWTH_BYTES:
             yield Violation(rule, None, f"a worker grew by {self.growth / 2**20:.2f} MiB a minute")
 
 
 def _slope(life: Life) -> float | None:
     """Least squares, in bytes a minute."""
-    points = [(at, size) for at, size in life.memory if at >= life.started_at + _WARM_UP]
-    if not points or points[-1][0] - points[0][0] < _LONG_ENOUGH - _WARM_UP:
+    points = [(at, size) for at, size in life.memory if at >= life.started_at + _WARM_UP_SECONDS]
+    if not points or points[-1][0] - points[0][0] < _LONG_ENOUGH_SECONDS - _WARM_UP_SECONDS:
         return None
     mean_at = sum(at for at, _ in points) / len(points)
     mean_size = sum(size for _, size in points) / len(points)
@@ -65,34 +65,35 @@ def _slope(life: Life) -> float | None:
 class Story:
     """All that is known of a request, for a person."""
 
-    desk: Desk
+    sent_requests: SentRequests
     evidence: Evidence
     executions: Sequence[Execution]
     over: dict[str, float]
     folder: Path
 
-    def tell(self, of: UUID) -> Iterator[str]:
+    def lines(self, request_id: UUID) -> Iterator[str]:
         """Line by line, in order of time where there is one."""
-        row = self.evidence.runs.get(of)
+        row = self.evidence.runs.get(request_id)
         yield "  store: " + (", ".join(f"{name}={_short(value)}" for name, value in row.items()) if row else "no row")
-        lines = [(at, text) for asked in (self.desk.requests.get(of),) if asked for at, text in asked.history]
+        asked = self.sent_requests.requests.get(request_id)
+        lines = list(asked.history) if asked else []
         logical_run = row["logical_run"] if row else None
         for one in self.executions:
-            if one.correlation_id == of or (logical_run and one.logical_run == logical_run):
+            if one.correlation_id == request_id or (logical_run and one.logical_run == logical_run):
                 about = f"{one.node}, step {one.step}, process {one.pid}, {one.name[:8]}, for {one.correlation_id}"
                 lines.append((one.began, f"began {about}"))
                 lines.append((self.over[one.name], f"{'cut' if one.is_cut else 'over'} {about}"))
         checkpoints = [one for one in self.evidence.checkpoints if logical_run and one.logical_run == logical_run]
         lines += [(one.committed, f"checkpoint {one.id} of step {one.step} durable") for one in checkpoints]
         yield from (f"  {_clock(at)} {text}" for at, text in sorted(lines))
-        for message in self.evidence.results.get(of, ()):
+        for message in self.evidence.results.get(request_id, ()):
             yield f"  result at {message.partition()}@{message.offset()}: {(message.value() or b'')[:300]!r}"
-        yield from self._logged(of)
+        yield from self._logged(request_id)
 
-    def _logged(self, of: UUID) -> Iterator[str]:
+    def _logged(self, request_id: UUID) -> Iterator[str]:
         for path in sorted(self.folder.glob("worker-*/worker.log")):
             with path.open(errors="replace") as log:
-                yield from (f"  {path.parent.name}: {line.rstrip()[:240]}" for line in log if str(of) in line)
+                yield from (f"  {path.parent.name}: {line.rstrip()[:240]}" for line in log if str(request_id) in line)
 
 
 def explain(violations: Sequence[Violation], story: Story) -> Iterator[str]:
@@ -100,24 +101,29 @@ def explain(violations: Sequence[Violation], story: Story) -> Iterator[str]:
     counts = Counter(found.rule for found in violations)
     for rule, count in counts.items():
         yield f"VIOLATED {count} times: {rule}"
-        first = [found for found in violations if found.rule == rule][:_MOST_TOLD]
-        yield from (f"  {found.of or ''} {found.text}" for found in first)
-        named = next((found.of for found in first if found.of is not None), None)
+        first = [found for found in violations if found.rule == rule][:_MOST_SHOWN]
+        yield from (f"  {found.request_id or ''} {found.text}" for found in first)
+        named = next((found.request_id for found in first if found.request_id is not None), None)
         if named is not None:
             yield f"  the history of {named}:"
-            yield from (f"  {line}" for line in story.tell(named))
+            yield from (f"  {line}" for line in story.lines(named))
 
 
-def figures(desk: Desk, evidence: Evidence, listener: Listener, executions: Sequence[Execution]) -> Iterator[str]:
+def figures(
+    sent_requests: SentRequests, evidence: Evidence, listener: Listener, executions: Sequence[Execution]
+) -> Iterator[str]:
     """What was asked, and what became of it."""
     rows = evidence.runs.values()
     ended = Counter(f"{row['result_status']}{'/' + row['error_type'] if row['error_type'] else ''}" for row in rows)
     decided = Counter(row["decision"] for row in rows)
     started = sum(row["attempts"] > 0 for row in rows)
     waits = sorted(
-        at - asked.sent_at for of, at in listener.answered.items() if (asked := desk.requests.get(of)) and asked.sent_at
+        at - asked.sent_at
+        for request_id, at in listener.answered.items()
+        if (asked := sent_requests.requests.get(request_id)) and asked.sent_at
     )
-    yield f"asked: {len(desk.requests)} requests ({_counts(desk.counts)}), {len(desk.garbage)} garbage"
+    requests, garbage = len(sent_requests.requests), len(sent_requests.garbage)
+    yield f"asked: {requests} requests ({_counts(sent_requests.counts)}), {garbage} garbage"
     yield f"decided: {_counts(decided)}"
     yield f"ended: {_counts(ended)}"
     yield f"started: {started} runs, {len(executions)} node executions"
@@ -128,11 +134,11 @@ def figures(desk: Desk, evidence: Evidence, listener: Listener, executions: Sequ
         yield f"answered after: median {waits[len(waits) // 2]:.1f} s, longest {waits[-1]:.1f} s"
 
 
-def lost_races(desk: Desk, evidence: Evidence) -> str:
+def lost_races(sent_requests: SentRequests, evidence: Evidence) -> str:
     """How cancels went."""
     late = []
     cancelled = before = 0
-    for asked in desk.requests.values():
+    for asked in sent_requests.requests.values():
         row = evidence.runs.get(asked.id)
         if asked.cancelled_at is None or row is None:
             continue

@@ -11,7 +11,7 @@ import pytest
 from devtools.errors import MissingToolError
 from devtools.kafka import real_kafka_required
 from tests.chaos.plan import short_form
-from tests.chaos.proof import prove
+from tests.chaos.trial import prove
 
 
 @pytest.mark.integration

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.asked import Garbage
 from tests.chaos.faults import Snapshot, Window
 from tests.chaos.history import ONE, OTHER, History, Record, T, at
 from tests.chaos.ledger import Execution
 from tests.chaos.plan import Fault, Kind, Plan, short_form
 from tests.chaos.report import Memory
+from tests.chaos.sent_requests import Garbage
 from workflow_events import ResultStatus
 
 ONE_RESULT = "one distinct terminal result for each accepted event"
@@ -121,7 +121,7 @@ def test_an_offset_that_was_committed_before_its_request_was_accepted_is_told(hi
 
 
 def test_garbage_has_to_be_a_dead_letter_with_its_reason(history):
-    key = history.desk.drop(Garbage(b"?", (), "invalid_event", None))
+    key = history.sent_requests.drop(Garbage(b"?", (), "invalid_event", None))
     assert history.rules() == {GARBAGE}
     facts = {"error-type": "invalid_event", "reason": "not JSON", "partition": "0", "offset": "7"}
     named = [(f"dead-letter-{name}", text.encode()) for name, text in facts.items()]
@@ -192,11 +192,13 @@ def sizes(*values: float) -> Sequence[tuple[float, int]]:
 def test_memory_is_judged_by_its_most_and_its_growth(history):
     life = history.lives[0]
     life.memory += sizes(*([150] * 40))
-    assert list(Memory.of(history.lives).verdicts()) == []
+    assert list(Memory.measured(history.lives).verdicts()) == []
     life.memory[:] = sizes(*(150 + 2 * number for number in range(40)))
-    assert [found.text for found in Memory.of(history.lives).verdicts()] == ["a worker grew by 12.00 MiB a minute"]
+    assert [found.text for found in Memory.measured(history.lives).verdicts()] == [
+        "a worker grew by 12.00 MiB a minute"
+    ]
     life.memory[:] = sizes(*([150] * 39), 900)
-    assert "a worker had 900 MiB" in [found.text for found in Memory.of(history.lives).verdicts()]
+    assert "a worker had 900 MiB" in [found.text for found in Memory.measured(history.lives).verdicts()]
 
 
 def test_a_plan_is_the_same_for_the_same_seed():

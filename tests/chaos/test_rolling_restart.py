@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import sys
-import threading
 import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from devtools.broker import Broker
-from devtools.kafka import prefixed_fleet
-from devtools.processes import wait_until
 from tests.chaos.fleet import Workers
 from tests.chaos.ledger import Execution, read_ledgers
 from tests.chaos.plan import NODES, WORKERS
-from tests.chaos.topics import Listener, Publisher
+from tests.chaos.steady_load import SteadyLoad
+from tests.chaos.topics import Listener
 from tests.support.kafka import KafkaTopics
-from tests.support.worker import PLAIN
-
-PER_SECOND = 12
-LAST_ANSWERS = 60.0  # seconds
-
-
-class SteadyLoad(threading.Thread):
-    """Asks until it is told to stop."""
-
-    def __init__(self, kafka: KafkaTopics) -> None:
-        super().__init__(name="steady-load", daemon=True)
-        self._kafka = kafka
-        self.asked: list[UUID] = []
-        self.enough = threading.Event()
-
-    def run(self) -> None:
-        publisher, rng = Publisher(self._kafka), random.Random(1)
-        while not self.enough.wait(1 / PER_SECOND):
-            event_id = uuid4()
-            data = {"delays": [rng.randint(50, 500) for _ in NODES]}
-            event = {**PLAIN, "event_id": str(event_id), "graph": "desk", "payload": {"data": data}}
-            publisher.send(self._kafka.fleet.events, json.dumps(event).encode(), str(event_id).encode(), [])
-            self.asked.append(event_id)
-        publisher.flush()
 
 
 def pauses(executions: Sequence[Execution]) -> list[float]:
@@ -63,7 +36,7 @@ def pauses(executions: Sequence[Execution]) -> list[float]:
 
 
 def restart(workers: Workers, number: int) -> None:
-    life = workers.of(number)
+    life = workers.process(number)
     life.child.signal(signal.SIGTERM)
     assert life.child.wait(30) == 0
     life.died_at = time.time()
@@ -75,22 +48,20 @@ def restart(workers: Workers, number: int) -> None:
 @pytest.mark.timeout(200)
 def test_no_run_fails_or_starts_over_in_a_rolling_restart(broker: Broker, postgres_url: str, tmp_path: Path) -> None:
     prefix = f"roll{uuid.uuid4().hex[:8]}"
-    kafka = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    kafka = KafkaTopics(broker, prefix)
     kafka.create_fleet()
-    with Listener(kafka) as listener, Workers(broker, kafka.fleet, postgres_url, tmp_path) as workers:
-        load = SteadyLoad(kafka)
+    with Listener(kafka) as listener, Workers(broker, kafka.prefix, postgres_url, tmp_path) as workers:
+        load = SteadyLoad(kafka, listener, ["desk"])
         load.start()
-        wait_until("the load to flow", lambda: len(listener.answered) > 2 * PER_SECOND, timeout=LAST_ANSWERS)
+        load.wait_for()
         for number in range(WORKERS):
             restart(workers, number)
-        load.enough.set()
-        load.join()
-        wait_until("the last answer", lambda: listener.answered.keys() >= set(load.asked), timeout=LAST_ANSWERS)
+        load.finish()
         assert workers.stop() == [0] * WORKERS
         assert not workers.deaths
     executions = read_ledgers(workers.ledgers)
     done = Counter((one.correlation_id, one.node) for one in executions)
-    assert done == Counter((of, node) for of in load.asked for node in NODES)
+    assert done == Counter((request_id, node) for request_id in load.asked for node in NODES)
     assert not [one for one in executions if one.is_cut or one.ended is None]
     longest = sorted(pauses(executions))
     sys.stdout.write(

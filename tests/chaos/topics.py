@@ -13,8 +13,9 @@ from uuid import UUID
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.support.kafka import QUIET, KafkaTopics
+from workflow_events.kafka_rules import PARTITIONER
 
-_PATIENCE = 120_000  # milliseconds: longer than any broker is away
+_DELIVERY_MS = 120_000  # longer than any broker is away
 
 
 class Publisher:
@@ -22,7 +23,7 @@ class Publisher:
 
     def __init__(self, kafka: KafkaTopics) -> None:
         config: dict[str, Any] = {**kafka.client, **QUIET, "enable.idempotence": True, "linger.ms": 2}
-        self._producer = Producer({**config, "delivery.timeout.ms": _PATIENCE, "partitioner": "murmur2_random"})
+        self._producer = Producer({**config, "delivery.timeout.ms": _DELIVERY_MS, "partitioner": PARTITIONER})
         self.failed: list[str] = []
 
     def send(
@@ -46,7 +47,7 @@ class Publisher:
 
     def flush(self) -> None:
         """:raises RuntimeError: not all was acknowledged."""
-        left = self._producer.flush(_PATIENCE / 1000)
+        left = self._producer.flush(_DELIVERY_MS / 1000)
         if left or self.failed:
             raise RuntimeError(f"{left} records were not written; {self.failed[:3]}")
 
@@ -65,6 +66,8 @@ class Listener:
         self.answered: dict[UUID, float] = {}
         self.different: dict[UUID, set[bytes]] = {}
         self.records: Counter[UUID] = Counter()
+        self.results: dict[UUID, bytes] = {}
+        """The first answer of each request."""
 
     def __enter__(self) -> Listener:
         self._thread.start()
@@ -75,15 +78,20 @@ class Listener:
         self._thread.join(10)
         self._consumer.close()
 
+    def answered_ids(self) -> set[UUID]:
+        """Whose answer has come. A copy, made in one step of the interpreter: the reader goes on meanwhile."""
+        return set(self.answered)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             message = self._consumer.poll(0.2)
             if message is None or message.error() is not None:
                 continue
-            of = UUID(bytes(message.key() or b"").decode())
-            self.answered.setdefault(of, time.time())
-            self.different.setdefault(of, set()).add(fingerprint(message))
-            self.records[of] += 1
+            request_id = UUID(bytes(message.key() or b"").decode())
+            self.results.setdefault(request_id, message.value() or b"")
+            self.answered.setdefault(request_id, time.time())
+            self.different.setdefault(request_id, set()).add(fingerprint(message))
+            self.records[request_id] += 1
 
 
 def fingerprint(message: Message) -> bytes:

@@ -20,7 +20,6 @@ from devtools.postgres import PostgresServer
 from devtools.processes import wait_until
 from tests.support.kafka import KafkaTopics
 from tests.system.witnesses import Folder, Wire, request_of
-from workflow_events import Fleet
 
 HERE = Path(__file__).resolve().parent
 NAMES = os.environ.get("COMPAT", "").split()
@@ -74,9 +73,7 @@ def python(release: Release, wheel: Path) -> Path:
 
 
 @pytest.fixture(scope="package")
-def airflow(
-    python: Path, broker: Broker, system_fleet: Fleet, postgres_server: PostgresServer
-) -> Iterator[AirflowStack]:
+def airflow(python: Path, broker: Broker, system_fleet: str, postgres_server: PostgresServer) -> Iterator[AirflowStack]:
     """This Airflow, with two triggerers, and with a connection in its database. Whoever stops one brings it back."""
     database = postgres_server.create_database("airflow")
     with AirflowStack(
@@ -124,15 +121,15 @@ def run(airflow: AirflowStack, folder: Folder) -> Callable[[str], str]:
 def wait_for_trigger(airflow: AirflowStack) -> Callable[[str, str, str], str]:
     """Waits until a triggerer is at work on a task; the task's request.
 
-    Before that, nothing of ours hears of what is done to the task.
+    Before that, what is done to the task reaches nothing of ours.
     """
 
     def wait_for_trigger(dag_id: str, run_id: str, task_id: str) -> str:
         request = request_of(airflow.wait_for_task(dag_id, run_id, task_id, "deferred"))
-        told = f"Waiting for the reply to request {request}"
+        line = f"Waiting for the reply to request {request}"
 
         def begun() -> bool:
-            return told in airflow.api.logs(dag_id, run_id, task_id)
+            return line in airflow.api.logs(dag_id, run_id, task_id)
 
         wait_until(f"the trigger of {task_id} to be at work", begun, timeout=60, interval=0.5)
         return request

@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def holders(airflow, pair):
-    """Which triggerers, by Airflow's ids, the two wait in: None while one of them is in nobody's."""
+    """Which triggerers, by Airflow's ids, the two wait in: None while one of them is in no triggerer."""
 
     def holders() -> set[int] | None:
         tasks = [airflow.api.task_instance("pair", pair.run_id, name) for name in BOTH]

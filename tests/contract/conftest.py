@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import create_engine
 
 from devtools.postgres import PostgresServer
-from langgraph_worker.store.migrate import upgrade
-from tests.support.memory_store import MemoryBackend
+from langgraph_worker.store.migrations.migrate import upgrade
+from tests.support.hostile_defaults import set_defaults
+from tests.support.memory_backend import MemoryBackend
 from tests.support.run_store import Backend, Clock, Store, empty
 
 
@@ -20,9 +21,13 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def contract_database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """One PostgreSQL database for all contract tests, emptied for each: a schema takes long to make."""
+    """One PostgreSQL database for all contract tests, emptied for each: a schema takes long to make.
+
+    Its defaults are hostile: no answer of the store may depend on how its database is set up.
+    """
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = server.create_database("contract")
+    set_defaults(url)
     yield url
     server.drop_database(url)
 

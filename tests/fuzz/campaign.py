@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from devtools.broker import Broker
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.fuzz.judge import Wrong
-from tests.fuzz.memory import Memory
+from tests.fuzz.kafka_campaign import through
+from tests.fuzz.memory_growth import Memory
 from tests.fuzz.mutator import Mutator, save
-from tests.fuzz.through import through
 from tests.fuzz.world import World
 from tests.support.run_store import Clock
 
@@ -23,7 +23,7 @@ BATCH = 100
 STEERED = 25
 """Control messages for each batch of events."""
 
-GROWTH = 32.0
+GROWTH_MIB = 32.0
 """MiB that a process may grow by once it is warm: the allocator's noise, where a leak of 1 KB an event would be 100."""
 
 Tell = Callable[[str], None]
@@ -107,7 +107,7 @@ def through_kafka(
 
 def require_flat(memory: Memory, what: str) -> None:
     """:raises Wrong: it grew, and by how much."""
-    if memory.growth > GROWTH:
+    if memory.growth > GROWTH_MIB:
         looks = ", ".join(f"{look / 2**20:.0f}" for look in memory.seen)
         raise Wrong(f"{what} grew by {memory.growth:.0f} MiB; it had {looks} MiB")
 
@@ -132,7 +132,10 @@ def _saving(mutator: Mutator, first: int, count: int, failures: Path, kafka: boo
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Refusals are logged one by one, as they must be; here they would be all that one sees."""
-    loggers = [logging.getLogger(name) for name in ("langgraph_worker.control", "langgraph_worker.deadletters")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("langgraph_worker.control.control_messages", "langgraph_worker.publishing.dead_letters")
+    ]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from langgraph_worker.faults import FAULTS
-from langgraph_worker.intake import Rejected, Rules
-from langgraph_worker.store.port import Accepted, Decision, Refusal, Request, RunStatus
+from langgraph_worker.domain.faults import FAULTS
+from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
+from langgraph_worker.intake.screening import Rejected, ScreeningRules
+from tests.fuzz.hostile_values import SECRET
 from tests.fuzz.mutator import Sample
-from tests.fuzz.odd import SECRET
 from workflow_events.codec import DEFAULT_MAX_BYTES, Record
 from workflow_events.headers import correlation_id_of
 from workflow_events.models import REQUESTS, WorkflowEvent
@@ -44,7 +44,7 @@ def require(holds: bool, text: str) -> None:
         raise Wrong(text)
 
 
-def judge(sample: Sample, record: Record, found: Request | Rejected, rules: Rules) -> None:
+def judge(sample: Sample, record: Record, found: Request | Rejected, rules: ScreeningRules) -> None:
     """Whether one record's screening is sound.
 
     :raises Wrong: says how it is not.
@@ -60,7 +60,7 @@ def judge(sample: Sample, record: Record, found: Request | Rejected, rules: Rule
         )
 
 
-def _judge_request(record: Record, found: Request, rules: Rules) -> None:
+def _judge_request(record: Record, found: Request, rules: ScreeningRules) -> None:
     event = found.event
     require(event.event_type in REQUESTS, f"{event.event_type} runs")
     deadline = event.deadline

@@ -11,8 +11,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from tests.fuzz import shapes, wire
-from tests.fuzz.seeds import CONTROL, EVENTS, WINDOW, Draft, Maker, Place
+from tests.fuzz import body_mutations, byte_mutations
+from tests.fuzz.valid_events import CONTROL, EVENTS, WINDOW, Draft, Maker, Place
 from workflow_events.codec import Record
 from workflow_events.headers import correlation_id_of
 
@@ -99,7 +99,7 @@ class Mutator:
         draft = maker(Place(number, rng, self._reply_topic, aim))
         recipe = [maker.__name__]
         if rng.random() < _UNTOUCHED:
-            value: bytes | None = wire.dump(draft.body)
+            value: bytes | None = byte_mutations.dump(draft.body)
             time: int | None = 1_780_000_000_000
         else:
             value, time = _mutated(draft, rng, recipe)
@@ -113,16 +113,16 @@ def _mutated(draft: Draft, rng: Random, recipe: list[str]) -> tuple[bytes | None
         ("shape", "bytes", "headers", "null", "time"), (55, 20, 20, 1, 4), k=rng.choice((1, 1, 1, 2, 2, 3, 4))
     )
     for _ in range(kinds.count("shape")):
-        _apply(_choose(rng, shapes.MUTATIONS, shapes.RARE), recipe)(draft.body, rng)
-    value = wire.dump(draft.body)
+        _apply(_choose(rng, body_mutations.MUTATIONS, body_mutations.RARE), recipe)(draft.body, rng)
+    value = byte_mutations.dump(draft.body)
     for _ in range(kinds.count("bytes")):
-        value = _apply(_choose(rng, wire.BYTES, wire.RARE_BYTES), recipe)(value, rng)
+        value = _apply(_choose(rng, byte_mutations.BYTES, byte_mutations.RARE_BYTES), recipe)(value, rng)
     for _ in range(kinds.count("headers")):
-        _apply(_choose(rng, wire.HEADERS, wire.RARE_HEADERS), recipe)(draft, rng)
+        _apply(_choose(rng, byte_mutations.HEADERS, byte_mutations.RARE_HEADERS), recipe)(draft, rng)
     time: int | None = 1_780_000_000_000
     if "time" in kinds:
         recipe.append("time")
-        time = wire.timestamp(rng)
+        time = byte_mutations.timestamp(rng)
     if "null" in kinds:
         recipe.append("null body")
         return None, time

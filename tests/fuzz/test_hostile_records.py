@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from confluent_kafka import Message, Producer
 
 from devtools.broker import Broker
-from langgraph_worker.kafka.records import to_record
-from tests.fuzz import foreign
+from devtools.postgres import PostgresServer
+from langgraph_worker.broker.kafka.records import to_record
+from tests.fuzz import raw_producer
+from tests.support.hostile_defaults import set_defaults
 from tests.support.kafka import QUIET
+from tests.support.ti_ids import ti_id
 from tests.support.worker import PLAIN, desk_of
 from workflow_events import ResultStatus
 from workflow_events.headers import value_of
@@ -20,15 +24,15 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.skipif(foreign.library() is None, reason="librdkafka's own library is not beside the Python package")
+@pytest.mark.skipif(raw_producer.library() is None, reason="librdkafka's own library is not beside the Python package")
 def test_a_header_name_that_is_no_text(real_broker: Broker, tmp_path: Path):
     with desk_of(real_broker, tmp_path) as desk:
         headers = [(b"\xff\xfe", b"x"), (b"schema-version", b"1.0")]
-        foreign.write(real_broker, desk.kafka.fleet.control, b'{"event_type": "workflow.cancelled"}', headers)
+        raw_producer.write(real_broker, desk.kafka.fleet.control, b'{"event_type": "workflow.cancelled"}', headers)
         desk.worker.launch()
         desk.worker.wait_ready()
-        foreign.write(real_broker, desk.kafka.fleet.events, json.dumps(PLAIN).encode(), headers)
-        foreign.write(real_broker, desk.kafka.fleet.control, b"{}", headers)
+        raw_producer.write(real_broker, desk.kafka.fleet.events, json.dumps(PLAIN).encode(), headers)
+        raw_producer.write(real_broker, desk.kafka.fleet.control, b"{}", headers)
 
         assert desk.run("echo").status is ResultStatus.SUCCESS
         [letter] = desk.kafka.read(desk.kafka.fleet.dead_letters, 1)
@@ -71,3 +75,25 @@ def test_headers_that_leave_a_dead_letter_no_room(real_broker: Broker, tmp_path:
         letters = desk.kafka.read(desk.kafka.fleet.dead_letters, len(names))
         assert all("the event is 1,048," in reason(letter) for letter in letters)
         assert desk.run("echo").status is ResultStatus.SUCCESS
+
+
+@pytest.mark.timeout(120)
+def test_instants_that_no_time_zone_has(real_broker: Broker, postgres_server: PostgresServer, tmp_path: Path):
+    """One culprit in a batch is dead-lettered alone, also where the database's own zone is far from UTC."""
+    url = postgres_server.create_database("instants")
+    set_defaults(url)
+    attempt = {"task": "t", "id": str(ti_id(1_700_000_000_000)), "try_number": 1, "max_tries": 0}
+    bad = [{"deadline": "0001-01-01T00:00:00Z"}, {"attempt": attempt | {"run_start": "9999-12-31T23:59:59Z"}}]
+    with desk_of(real_broker, tmp_path, store_url=url) as desk:
+        asked = [UUID(int=number) for number in range(6)]
+        for one, fields in zip(asked, ({}, bad[0], {}, bad[1], bad[1], {}), strict=True):
+            desk.send(json.dumps(PLAIN | fields), (("correlation-id", str(one).encode()),))
+        desk.worker.launch()
+        assert [desk.answer(one).error_type for one in asked] == [
+            *(None, "invalid_event", None, "invalid_event", "invalid_event", None)
+        ]
+        reasons = [reason(letter) for letter in desk.kafka.read(desk.kafka.fleet.dead_letters, 3)]
+    assert sorted("field 'attempt.run_start'" in text for text in reasons) == [False, True, True]
+    assert sum("field 'deadline'" in text for text in reasons) == 1
+    assert all("between 1970-01-01 and 2200-01-01" in text for text in reasons)
+    postgres_server.drop_database(url)

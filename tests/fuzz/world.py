@@ -14,16 +14,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from langgraph_worker.control import Steering
-from langgraph_worker.deadletters import PREFIX, DeadLetters
-from langgraph_worker.intake import Rejected, Rules, screen
-from langgraph_worker.kafka.port import Producer
-from langgraph_worker.store.port import Claim, Refusal, Request
-from langgraph_worker.store.schema import cancellations, tombstones, workflow_runs
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.broker.port import Producer
+from langgraph_worker.control.control_messages import ControlMessages
+from langgraph_worker.domain.models import Claim, Refusal, Request
+from langgraph_worker.intake.screening import Rejected, ScreeningRules, screen
+from langgraph_worker.publishing.dead_letters import PREFIX, DeadLetters
+from langgraph_worker.store.migrations.schema import cancellations, tombstones, workflow_runs
+from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.fuzz.judge import Wrong, judge, judge_accepted
 from tests.fuzz.mutator import Sample
-from tests.fuzz.seeds import MODEL, WINDOW, interrupt_id
+from tests.fuzz.valid_events import MODEL, WINDOW, interrupt_id
 from tests.support.run_store import Clock
 from workflow_events.codec import ControlMessage, Record, decode_control, decode_progress, decode_result
 from workflow_events.control import WorkflowCancelledEvent
@@ -31,7 +31,7 @@ from workflow_events.errors import DecodeError
 from workflow_events.headers import value_of
 from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 
-RULES = Rules(
+RULES = ScreeningRules(
     graphs={"echo"},
     default_graph="echo",
     results_topic="results",
@@ -40,7 +40,7 @@ RULES = Rules(
     max_bytes=1_000_000,
     worker_id="fuzz",
 )
-HANG = 30.0
+HANG_SECONDS = 30.0
 """Seconds that a batch may take."""
 
 _WEEK = timedelta(days=7)
@@ -78,7 +78,7 @@ class World:
 
     def __post_init__(self) -> None:
         self._dead_letters = DeadLetters(self.letters, "dead-letters", "fuzz")
-        self._steering = Steering(self.store, _WEEK, lambda: None)
+        self._steering = ControlMessages(self.store, _WEEK, lambda: None)
 
     async def take(self, samples: Sequence[Sample], steering: Sequence[Sample]) -> None:
         """One batch, as an intake takes it, and judge it; then what a fleet does meanwhile.
@@ -86,7 +86,7 @@ class World:
         :raises Wrong: something is not as it must be.
         :raises TimeoutError: it hangs.
         """
-        async with asyncio.timeout(HANG):
+        async with asyncio.timeout(HANG_SECONDS):
             entries = await self._screened(samples)
             accepted = await self.store.accept(entries)
             rows = await self.store.read(lambda connection: _rows(connection, [one.correlation_id for one in accepted]))

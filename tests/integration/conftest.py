@@ -12,7 +12,7 @@ import pytest
 from devtools.broker import Broker
 from devtools.postgres import PostgresServer
 from tests.support.kafka import KafkaTopics
-from tests.support.results_desk import ResultsDesk
+from tests.support.reply_routing import ReplyExchange
 
 if TYPE_CHECKING:  # they import LangGraph
     from tests.support.crash_bench import Case, CrashBench
@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # they import LangGraph
 
 
 @pytest.fixture
-def desk(kafka: KafkaTopics, monkeypatch: pytest.MonkeyPatch) -> ResultsDesk:
-    """Somebody who asks and answers on the results topic of this test's fleet."""
+def exchange(kafka: KafkaTopics, monkeypatch: pytest.MonkeyPatch) -> ReplyExchange:
+    """Publishes requests and their replies on the results topic of this test's fleet."""
     monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": kafka.client}))
-    return ResultsDesk(kafka)
+    return ReplyExchange(kafka)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from devtools.embedded_broker import EmbeddedBroker
 from devtools.errors import BrokerError, DevtoolsError, MissingToolError, NoRealKafkaError
 from devtools.processes import free_port
 from tests.support.kafka import KafkaTopics
-from workflow_events import Fleet
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +25,7 @@ def test_a_record_comes_back_from_a_topic_of_its_own(kafka):
 @pytest.mark.timeout(120)
 def test_apache_kafka_keeps_data_and_port_over_a_stop_and_a_kill():
     with apache_kafka() as broker:
-        topics = KafkaTopics(broker, "kept", Fleet())
+        topics = KafkaTopics(broker, "kept")
         topics.create("kept", partitions=1)
         topics.produce("kept", b"before")
         broker.stop()
@@ -45,7 +44,7 @@ def test_the_embedded_broker_is_ready_at_once_and_for_this_machine_only():
         assert broker.bootstrap_servers in broker.description
         listening = psutil.Process(broker.child.pid).net_connections()
         assert {one.laddr.ip for one in listening if one.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
-        topics = KafkaTopics(broker, "ready", Fleet())
+        topics = KafkaTopics(broker, "ready")
         topics.create("ready")
         topics.produce("ready", b"body")
         assert [message.value() for message in topics.read("ready", 1)] == [b"body"]

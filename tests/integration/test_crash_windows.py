@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import pytest
 
-from langgraph_worker.store.schema import workflow_errors
+from langgraph_worker.store.migrations.schema import workflow_errors
 from tests.support.crash_bench import Place
 from tests.support.crash_windows import (
     ANY,

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
-from langgraph_worker.store.schema import interrupts, workflow_runs
+from langgraph_worker.store.migrations.schema import interrupts, workflow_runs
 from tests.support.crash_bench import CrashBench, Place
 from tests.support.crash_windows import (
     CHAIN,
@@ -25,6 +25,7 @@ from tests.support.crash_windows import (
     wait_at_gate,
 )
 from tests.support.run_store import attempt
+from tests.support.ti_ids import new_ti_id
 from workflow_events import ResultStatus, WorkflowResultEvent
 from workflow_events.headers import value_of
 from workflow_events.identity import correlation_id
@@ -169,7 +170,7 @@ class Task:
     def __post_init__(self) -> None:
         self._name = uuid4().hex * 2
         self._attempts = [attempt(number, task=self._name) for number in (1, 2)]
-        self._attempts = [one.model_copy(update={"id": uuid4()}) for one in self._attempts]
+        self._attempts = [one.model_copy(update={"id": new_ti_id()}) for one in self._attempts]
 
     def id_of(self, number: int) -> UUID:
         one = self._attempts[number - 1]

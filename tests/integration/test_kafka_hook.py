@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
-from uuid import uuid4
 
 import pytest
+from confluent_kafka import Producer
 
 from airflow_provider_langgraph.exceptions import KafkaError, PublishError
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from tests.support.kafka import QUIET
+from tests.support.ti_ids import new_ti_id
 from workflow_events import EventSource, EventType, Fleet, MessageTooLargeError, WorkflowEvent
 from workflow_events.codec import Record, decode_control, decode_event
 from workflow_events.models import Attempt
@@ -59,11 +61,11 @@ def test_the_documents_publish_works(kafka, connect):
 
 
 def test_a_newer_try_is_announced_on_the_control_topic(kafka, connect):
-    newer = Attempt(task="t" * 64, id=uuid4(), try_number=2, max_tries=3)
+    newer = Attempt(task="t" * 64, id=new_ti_id(), try_number=2, max_tries=3)
     connect(kafka.client).announce(newer, kafka.fleet.control)
     (message,) = kafka.read(kafka.fleet.control, 1)
-    told = decode_control(Record(kafka.fleet.control, 0, 0, message.value(), message.headers()))
-    assert (told.event_type, told.attempt) == (EventType.WORKFLOW_SUPERSEDED, newer)
+    announced = decode_control(Record(kafka.fleet.control, 0, 0, message.value(), message.headers()))
+    assert (announced.event_type, announced.attempt) == (EventType.WORKFLOW_SUPERSEDED, newer)
 
 
 def test_end_offsets_move_with_what_is_written(kafka, connect):
@@ -84,6 +86,23 @@ def test_topics_are_created_once(kafka, connect):
     assert set(hook.ensure_topics(own)) == {spec.name for spec in own.specs()}
     assert hook.ensure_topics(own) == []
     assert len(hook.end_offsets(own.results).offsets) == 12
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "lz4", "snappy"])
+def test_a_topic_that_is_created_takes_no_record_that_grows_when_it_is_read(kafka, connect, codec):
+    if kafka.broker.kind == "embedded":
+        pytest.skip("the embedded broker has no settings of topics")
+    own = Fleet.named(f"{kafka.prefix}-{codec}")
+    connect(kafka.client).ensure_topics(own)
+    reports = []
+    large = {"compression.type": codec, "message.max.bytes": 10_000_000, "message.timeout.ms": 15_000}
+    producer = Producer({**kafka.client, **QUIET, **large})
+    for value in (b"\0" * 2_000_000, b"\0" * 100_000):
+        producer.produce(own.events, value, on_delivery=lambda error, _: reports.append(error and error.name()))
+        assert producer.flush(16) == 0
+    assert reports == ["MSG_SIZE_TOO_LARGE", None]
+    (message,) = kafka.read(own.events, 1)
+    assert message.value() == b"\0" * 100_000
 
 
 def test_a_good_connection_tests_well(kafka, connect):
@@ -116,10 +135,10 @@ class TestRefused:
             with pytest.raises(PublishError if call == "publish" else KafkaError) as caught:
                 hook.publish(event(), "t") if call == "publish" else hook.end_offsets("t")
             says = str(caught.value)
-        assert "no broker can be reached: check bootstrap.servers" in says
+        assert "no broker answers: check bootstrap.servers" in says
 
     @pytest.mark.parametrize("call", ["publish", "end_offsets", "test_connection"])
-    def test_a_wrong_password_is_told_as_such(self, sasl, connect, call):
+    def test_a_wrong_password_is_reported_as_such(self, sasl, connect, call):
         hook = connect(sasl | {"sasl.password": "wrong"}, timeout=15)
         if call == "test_connection":
             usable, says = hook.test_connection()
@@ -128,7 +147,7 @@ class TestRefused:
             with pytest.raises(KafkaError) as caught:
                 hook.publish(event(), "t") if call == "publish" else hook.end_offsets("t")
             says = str(caught.value)
-        assert "the broker refused the login: check security.protocol" in says
+        assert "Kafka refuses the credentials: check security.protocol" in says
         assert "wrong" not in says
 
     def test_the_right_password_is_let_in(self, sasl, connect):

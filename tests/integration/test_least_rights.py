@@ -17,23 +17,25 @@ import pytest
 
 from airflow_provider_langgraph.exceptions import KafkaError, PublishError, WaitError
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
-from airflow_provider_langgraph.triggers import poll, telling
-from airflow_provider_langgraph.triggers.cancel import send_cancel
-from airflow_provider_langgraph.triggers.listener import shared_listener
+from airflow_provider_langgraph.task_log import wait_log
+from airflow_provider_langgraph.waiting import consumer_thread
+from airflow_provider_langgraph.waiting.cancel_on_kill import send_cancel
+from airflow_provider_langgraph.waiting.shared_consumer import shared_consumer
 from devtools.apache_kafka import ApacheKafka
 from devtools.errors import MissingToolError
 from devtools.kafka import real_kafka_required
 from devtools.processes import wait_until
 from devtools.worker import Worker
+from langgraph_worker.broker.kafka.admin import ClusterAdmin, preflight
+from langgraph_worker.broker.kafka.client_configs import producer_config
+from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.errors import BrokerError
-from langgraph_worker.kafka.config import producer_config
-from langgraph_worker.kafka.producer import AckProducer
-from langgraph_worker.kafka.topics import ClusterAdmin, preflight
-from langgraph_worker.settings import WorkerSettings
 from tests.support.guarded_kafka import TOPICS, Guarded, Right, client_of, guarded_kafka, worker_variables
-from tests.support.results_desk import wait_for_result
+from tests.support.polling import until
+from tests.support.reply_routing import wait_for_result
 from tests.support.worker import ODD, SECONDS, Desk, desk_of
 from workflow_events import Fleet, ResultStatus
+from workflow_events.topics import CONSUMER_GROUP
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 log = logging.getLogger("this.task")
@@ -96,9 +98,7 @@ def connect(guarded, monkeypatch):
 
 
 async def logged(caplog, text):
-    async with asyncio.timeout(SECONDS):
-        while not any(re.search(text, record.getMessage()) for record in caplog.records):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await until(lambda: any(re.search(text, record.getMessage()) for record in caplog.records), SECONDS)
 
 
 def start_again(desk: Desk) -> None:
@@ -109,8 +109,7 @@ def start_again(desk: Desk) -> None:
 
 def test_the_page_lists_these_rights_and_grants_them():
     section = PAGE.read_text().split("## Rights (ACLs)")[1].split("\n## ")[0]
-    group = WorkerSettings.model_fields["kafka_consumer_group_id"].default
-    places = {place: f"topic `{getattr(Fleet(), place)}`" for place in TOPICS} | {"group": f"group `{group}`"}
+    places = {place: f"topic `{getattr(Fleet(), place)}`" for place in TOPICS} | {"group": f"group `{CONSUMER_GROUP}`"}
     rights = sorted((right.who, right.operation, places[right.place]) for right in RIGHTS)
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in section.splitlines() if line.startswith("| ")]
     assert sorted(map(tuple, rows[1:])) == rights
@@ -173,20 +172,20 @@ class TestAirflow:
 
     @pytest.mark.parametrize("sees", [False, True])
     async def test_a_waiter_that_may_not_read_ends_with_a_named_error(self, guarded, connect, monkeypatch, sees):
-        monkeypatch.setattr(poll, "HOPELESS_SECONDS", 0.5)
+        monkeypatch.setattr(consumer_thread, "HOPELESS_SECONDS", 0.5)
         handle = await asyncio.to_thread(guarded.ask, "echo", {})
         with ExitStack() as stack:
             stack.enter_context(guarded.without(READ_RESULTS))
             if sees:
                 guarded.grant(describe := READ_RESULTS._replace(operation="Describe"))
                 stack.callback(guarded.revoke, describe)
-            async with shared_listener(KafkaHook().settings(), guarded.fleet.results) as listener:
+            async with shared_consumer(KafkaHook().settings(), guarded.fleet.results) as listener:
                 with pytest.raises(WaitError, match=rf"cannot read {guarded.fleet.results}(\[\d\])?: {REFUSED}"):
                     await asyncio.wait_for(listener.wait(handle), SECONDS)
 
     async def test_a_waiter_goes_on_when_the_right_is_back_in_time(self, guarded, connect):
         handle = await asyncio.to_thread(guarded.ask, "echo", {})
-        async with shared_listener(KafkaHook().settings(), guarded.fleet.results) as listener:
+        async with shared_consumer(KafkaHook().settings(), guarded.fleet.results) as listener:
             with guarded.without(READ_RESULTS):
                 waiting = listener.wait(handle)
                 while listener.trouble is None:
@@ -195,7 +194,7 @@ class TestAirflow:
             assert (await asyncio.wait_for(waiting, SECONDS)).topic == guarded.fleet.results
 
     async def test_without_progress_the_lines_are_missing_and_nothing_else(self, guarded, connect, caplog, monkeypatch):
-        monkeypatch.setattr(telling, "NO_WORKER_SECONDS", 1.0)
+        monkeypatch.setattr(wait_log, "NO_WORKER_SECONDS", 1.0)
         caplog.set_level(logging.INFO)
         gate = guarded.desk.gate()
         with guarded.without(READ_PROGRESS):
@@ -226,12 +225,12 @@ class TestWorker:
     def test_a_group_that_it_may_not_use_ends_its_start(self, guarded, tmp_path):
         environment = guarded.desk.worker.environment | worker_variables(guarded.broker, "twin")
         with guarded.without(twins(JOIN)):
-            child = Worker(guarded.broker, ODD, tmp_path, fleet=guarded.fleet, env=environment).launch()
+            child = Worker(guarded.broker, ODD, tmp_path, fleet=guarded.desk.kafka.prefix, env=environment).launch()
             assert child.wait(SECONDS) == 1
             with pytest.raises(BrokerError, match=f"group {guarded.desk.group}: this user may not use"):
                 ClusterAdmin(guarded.worker_settings("twin")).members(guarded.desk.group)  # as `check` does
         assert "this user may not use the consumer group" in child.output()
-        assert "Grant READ on the group" in child.output()
+        assert "Grant it READ on the group" in child.output()
 
     def test_nobody_sees_no_topic(self, guarded):
         with pytest.raises(BrokerError, match=r"no topic .*, or this user may not see it"):
@@ -240,7 +239,7 @@ class TestWorker:
     async def test_a_user_who_may_write_nothing_at_all_ends_it(self, guarded):
         producer = AckProducer(producer_config(guarded.worker_settings("onlooker")))
         sending = asyncio.create_task(producer.send(guarded.fleet.results, b"key", b"value", []))
-        with pytest.raises(BrokerError, match=r"lacks a right .*Grant WRITE on the results topic"):
+        with pytest.raises(BrokerError, match=r"lacks a right .*Grant it WRITE on the results topic"):
             await asyncio.wait_for(producer.failed, SECONDS)
         await asyncio.to_thread(producer.close, 1)
         sending.cancel()
@@ -269,7 +268,7 @@ class TestWorker:
     def test_without_progress_it_works_and_tells_nothing(self, guarded):
         with guarded.without(WRITE_PROGRESS):
             start_again(guarded.desk)
-            guarded.desk.logged(f"no progress is told: there is no topic {guarded.fleet.progress}")
+            guarded.desk.logged(f"no progress is published: there is no topic {guarded.fleet.progress}")
             assert guarded.desk.run("echo").status is ResultStatus.SUCCESS
         start_again(guarded.desk)
 

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.integration
 _LOST = "-sys_admin,-sys_ptrace,-perfmon"
 AS_IN_A_CONTAINER = ["setpriv", f"--bounding-set={_LOST}", f"--inh-caps={_LOST}"]
 PARENT = """
-import time
+import signal
 from devtools.system_postgres import SystemPostgres
 with SystemPostgres() as server:
     print(server.child.pid, server.directory, flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 

@@ -1,4 +1,4 @@
-"""What an agent tells reaches its own task's log: with a real Kafka."""
+"""What an agent reports reaches its own task's log: with a real Kafka."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_provider_langgraph.triggers import progress
-from airflow_provider_langgraph.triggers.progress import join_progress, leave_progress
-from tests.support.results_desk import wait_for_result
+from airflow_provider_langgraph.task_log import progress_thread
+from airflow_provider_langgraph.task_log.progress_listener import join_progress, leave_progress
+from tests.support.reply_routing import wait_for_result
 from workflow_events.codec import encode
 from workflow_events.control import WorkflowProgressEvent
 
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def tell(kafka):
+def report(kafka):
     """Writes progress of requests."""
 
-    def tell(*handles, node="plan", **fields):
+    def report(*handles, node="plan", **fields):
         for handle in handles:
             message = WorkflowProgressEvent(
                 correlation_id=handle.correlation_id,
@@ -32,120 +32,120 @@ def tell(kafka):
             )
             kafka.produce(kafka.fleet.progress, encode(message))
 
-    return tell
+    return report
 
 
 @asynccontextmanager
-async def follow(desk, handle, topic=None, since=None):
+async def follow(exchange, handle, topic=None, since=None):
     key = str(handle.correlation_id).encode()
-    listener = join_progress(desk.settings, topic or handle.progress_topic, since or handle.asked_at)
+    listener = join_progress(exchange.settings, topic or handle.progress_topic, since or handle.asked_at)
     came = asyncio.Event()
-    news = listener.follow(key, came.set)
+    inbox = listener.follow(key, came.set)
     try:
-        yield listener, News(news, came)
+        yield listener, Arrivals(inbox, came)
     finally:
-        listener.leave(key, news)
+        listener.leave(key, inbox)
         leave_progress(listener)
 
 
-class News:
+class Arrivals:
     """What comes, and when."""
 
-    def __init__(self, news, came):
-        self.news = news
+    def __init__(self, inbox, came):
+        self.inbox = inbox
         self.came = came
 
     async def take(self):
         await self.came.wait()
         self.came.clear()
-        return self.news.take()[0]
+        return self.inbox.take()[0]
 
 
-async def words(news, count):
+async def words(arrivals, count):
     """What the next messages say."""
     found = []
     while len(found) < count:
-        found += [message.words for message in await news.take()]
+        found += [message.words for message in await arrivals.take()]
     return found
 
 
-async def test_each_hears_of_its_own_run(desk, tell):
-    one, two = desk.ask(), desk.ask()
-    async with follow(desk, one) as (listener, first), follow(desk, two) as (same, second):
+async def test_each_hears_of_its_own_run(exchange, report):
+    one, two = exchange.ask(), exchange.ask()
+    async with follow(exchange, one) as (listener, first), follow(exchange, two) as (same, second):
         assert listener is same
-        tell(one, node="a")
-        tell(two, node="b")
-        tell(desk.ask(), node="c")
-        tell(one, node="d")
+        report(one, node="a")
+        report(two, node="b")
+        report(exchange.ask(), node="c")
+        report(one, node="d")
         assert await words(first, 2) == ["a started", "d started"]
         assert await words(second, 1) == ["b started"]
 
 
-async def test_what_was_told_before_anybody_listened_is_heard(desk, tell):
-    handle = desk.ask()
-    tell(handle, kind="accepted", node=None)
-    async with follow(desk, handle) as (listener, news):
-        assert await words(news, 1) == ["worker ? took the request"]
-        assert news.news.heard
+async def test_what_was_reported_before_a_listener_started_is_received(exchange, report):
+    handle = exchange.ask()
+    report(handle, kind="accepted", node=None)
+    async with follow(exchange, handle) as (listener, arrivals):
+        assert await words(arrivals, 1) == ["worker ? took the request"]
+        assert arrivals.inbox.has_heard
         assert listener.covers(handle.asked_at)
         assert not listener.covers(handle.asked_at - timedelta(hours=1))
 
 
-async def test_who_comes_later_hears_the_latest(desk, tell):
-    one, two = desk.ask(), desk.ask()
-    async with follow(desk, one) as (_, first):
-        tell(two, node="early")
-        tell(two, node="late")
-        tell(one, node="mark")
+async def test_who_comes_later_hears_the_latest(exchange, report):
+    one, two = exchange.ask(), exchange.ask()
+    async with follow(exchange, one) as (_, first):
+        report(two, node="early")
+        report(two, node="late")
+        report(one, node="mark")
         await words(first, 1)
-        async with follow(desk, two) as (_, second):
+        async with follow(exchange, two) as (_, second):
             assert "late started" in await words(second, 1)
 
 
-async def test_a_topic_that_is_missing_costs_the_lines_alone(desk):
-    handle = desk.ask()
-    async with follow(desk, handle, topic="no-such-progress") as (listener, news):
+async def test_a_topic_that_is_missing_costs_the_lines_alone(exchange):
+    handle = exchange.ask()
+    async with follow(exchange, handle, topic="no-such-progress") as (listener, arrivals):
         while listener.trouble is None:
-            await asyncio.wait({asyncio.create_task(news.came.wait())}, timeout=0.05)
+            await asyncio.wait({asyncio.create_task(arrivals.came.wait())}, timeout=0.05)
         assert "does not exist" in listener.trouble
         assert not listener.covers(handle.asked_at)
-        desk.answer(handle)
+        exchange.answer(handle)
         assert (await wait_for_result(handle, logging.getLogger())).correlation_id == handle.correlation_id
 
 
-async def test_garbage_is_passed_over(desk, tell, kafka):
-    handle = desk.ask()
-    async with follow(desk, handle) as (_, news):
+async def test_garbage_is_passed_over(exchange, report, kafka):
+    handle = exchange.ask()
+    async with follow(exchange, handle) as (_, arrivals):
         key = [("correlation-id", str(handle.correlation_id).encode())]
         kafka.produce(kafka.fleet.progress, b"\x00{", headers=key)
         kafka.produce(kafka.fleet.progress, b"{}", headers=[("correlation-id", b"\xff")])
-        tell(handle, node="good")
-        assert await words(news, 1) == ["good started"]
+        report(handle, node="good")
+        assert await words(arrivals, 1) == ["good started"]
 
 
-async def test_a_flood_is_not_read_back_whole(desk, tell, monkeypatch):
-    monkeypatch.setattr(progress, "MOST_BEHIND", 2)
-    handle = desk.ask()
-    tell(*[handle] * 12)
-    async with follow(desk, handle) as (listener, news):
-        await words(news, 1)
+async def test_a_flood_is_not_read_back_whole(exchange, report, monkeypatch):
+    monkeypatch.setattr(progress_thread, "MOST_RECORDS_BEHIND", 2)
+    handle = exchange.ask()
+    report(*[handle] * 12)
+    async with follow(exchange, handle) as (listener, arrivals):
+        await words(arrivals, 1)
         assert not listener.covers(handle.asked_at)
 
 
-async def test_the_tasks_log_shows_it(desk, tell, caplog):
+async def test_the_tasks_log_shows_it(exchange, report, caplog):
     caplog.set_level(logging.INFO)
-    handle = desk.ask()
+    handle = exchange.ask()
     waiting = asyncio.create_task(wait_for_result(handle, logging.getLogger("this.task")))
-    tell(handle, node="plan", data={"thread_id": "t-1"})
+    report(handle, node="plan", data={"thread_id": "t-1"})
     while not any(record.getMessage().startswith("Agent: plan started on thread t-1") for record in caplog.records):
         await asyncio.wait({waiting}, timeout=0.05)
-    desk.answer(handle)
+    exchange.answer(handle)
     await waiting
 
 
-async def test_the_consumer_ends_with_the_last_follower(desk, tell):
-    handle = desk.ask()
-    async with follow(desk, handle, since=datetime.now(UTC)) as (listener, _):
+async def test_the_consumer_ends_with_the_last_follower(exchange, report):
+    handle = exchange.ask()
+    async with follow(exchange, handle, since=datetime.now(UTC)) as (listener, _):
         thread = listener._thread
     await asyncio.to_thread(thread.join, 10)
     assert not thread.is_alive()

@@ -10,6 +10,7 @@ import pytest
 
 from devtools.broker import Broker
 from devtools.processes import wait_until
+from tests.support.ti_ids import new_ti_id
 from tests.support.worker import SECONDS, Desk, desk_of
 from workflow_events import ResultStatus
 from workflow_events.control import WorkflowCancelledEvent, WorkflowQueryEvent, WorkflowSupersededEvent
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 @pytest.fixture
 def desk(broker: Broker, tmp_path: Path) -> Iterator[Desk]:
-    # A renewal never comes by itself: an owner that stops its run was told to look.
+    # A renewal never comes by itself: an owner that stops its run was asked to look.
     with (
         desk_of(broker, tmp_path, concurrency=2, prefetch=0, lease_seconds=600, renew_seconds=300) as desk,
         desk.worker,
@@ -29,7 +30,7 @@ def desk(broker: Broker, tmp_path: Path) -> Iterator[Desk]:
 
 
 def attempt(task: str, number: int) -> dict[str, object]:
-    return {"task": task, "id": str(uuid4()), "try_number": number, "max_tries": 3}
+    return {"task": task, "id": str(new_ti_id()), "try_number": number, "max_tries": 3}
 
 
 @pytest.mark.parametrize("graph", ["gated", "gated_sync"])
@@ -58,6 +59,8 @@ def test_requests_are_cancelled_while_every_slot_is_full(desk):
     desk.cancel(running[0])
     assert desk.answer(running[0]).status is ResultStatus.CANCELLED
     assert desk.answer(unread).status is ResultStatus.CANCELLED
+    # In the slot of the one that was cancelled, whose gate is still closed.
+    assert desk.run("echo", {"task": "the next one"}).status is ResultStatus.SUCCESS
     gates[1].open()
     assert desk.answer(running[1]).status is ResultStatus.SUCCESS
 

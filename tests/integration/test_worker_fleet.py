@@ -19,7 +19,8 @@ from devtools.postgres import PostgresServer, choose_postgres
 from devtools.processes import wait_until
 from devtools.system_postgres import SystemPostgres
 from devtools.worker import Worker
-from tests.support.worker import ODD, SECONDS, Desk, desk_of, settings
+from tests.support.ti_ids import new_ti_id
+from tests.support.worker import ODD, PLAIN, SECONDS, Desk, desk_of, settings
 from workflow_events import ResultStatus
 from workflow_events.headers import value_of
 from workflow_events.identity import correlation_id
@@ -38,7 +39,7 @@ def fleet_of(broker: Broker, folder: Path, url: str, **env: Any) -> Iterator[tup
         config = json.loads(desk.worker.environment["KAFKA_CONFIG"])
         own = {**settings(create_topics="false", worker_id="two", **quick), "KAFKA_CONFIG": json.dumps(config)}
         (folder / "two").mkdir()
-        with Worker(broker, ODD, folder / "two", fleet=desk.kafka.fleet, env=own) as other:
+        with Worker(broker, ODD, folder / "two", fleet=desk.kafka.prefix, env=own) as other:
             yield desk, other
 
 
@@ -110,7 +111,7 @@ def test_an_idle_worker_takes_what_a_busy_one_has_accepted(broker, tmp_path, pos
         gates = [desk.gate() for _ in range(2)]
         task = "t" * 64  # one key, one partition, one worker that accepts both
         for number, gate in enumerate(gates):
-            attempt = Attempt(task=task, id=uuid4(), agent=f"agent{number}", try_number=1, max_tries=0)
+            attempt = Attempt(task=task, id=new_ti_id(), agent=f"agent{number}", try_number=1, max_tries=0)
             same = attempt.model_copy(update={"id": UUID(int=7 << 76 | 2 << 62)})
             desk.ask(
                 "gated",
@@ -122,6 +123,26 @@ def test_an_idle_worker_takes_what_a_busy_one_has_accepted(broker, tmp_path, pos
             gate.wait_for("waiting")  # both at once, though each worker has one slot
         for gate in gates:
             gate.open()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_busy_worker_takes_in_for_an_idle_one(broker, tmp_path, postgres_url, prefetch):
+    """Whose partitions they are does not matter: every request finds the slot that is left."""
+    with fleet_of(broker, tmp_path, postgres_url, concurrency=1, prefetch=prefetch) as (desk, other):
+        for worker in (desk.worker, other):
+            wait_until("a worker to read", lambda child=worker.child: "worker ready" in child.output(), timeout=SECONDS)
+        gate = desk.gate()
+        desk.ask("gated", gate.data)
+        gate.wait_for("waiting")
+        topic, events = desk.kafka.fleet.events, []
+        for partition in range(3):
+            for _ in range(3):
+                events.append(uuid4())
+                body = {**PLAIN, "graph": "echo", "event_id": str(events[-1])}
+                desk.kafka.produce(topic, json.dumps(body), partition=partition)
+        assert {desk.answer(event).status for event in events} == {ResultStatus.SUCCESS}
+        assert "passed" not in gate.ledger
+        gate.open()
 
 
 def test_a_question_is_answered_by_anybody_on_any_worker(fleet):

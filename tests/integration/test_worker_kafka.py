@@ -1,4 +1,4 @@
-"""The worker's two Kafka clients by themselves: who may touch what, when it counts as done, what a rebalance does."""
+"""The worker's two Kafka clients by themselves: delivery, commits, rebalances, acknowledgements."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from langgraph_worker.broker.kafka.client_configs import consumer_config, producer_config
+from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.broker.port import Batch, SendError
 from langgraph_worker.errors import BrokerError, SettingsError
-from langgraph_worker.kafka.config import consumer_config, producer_config
-from langgraph_worker.kafka.consumer import EventConsumer
-from langgraph_worker.kafka.port import Batch, SendError
-from langgraph_worker.kafka.producer import AckProducer
-from langgraph_worker.settings import load_settings
+from langgraph_worker.settings.load import load_settings
 from tests.support.kafka import KafkaTopics
+from tests.support.polling import until
 
 pytestmark = pytest.mark.integration
 
@@ -69,9 +70,10 @@ async def reading(kafka: KafkaTopics, allowed: int, **more: Any) -> AsyncIterato
 
 
 async def committed(kafka: KafkaTopics, count: int) -> None:
-    async with asyncio.timeout(12):
-        while sum(max(0, at) for at in await _offsets(kafka)) != count:  # noqa: ASYNC110 - the broker has no event
-            await asyncio.sleep(0.05)
+    async def are_committed() -> bool:
+        return sum(max(0, at) for at in await _offsets(kafka)) == count
+
+    await until(are_committed, 12)
 
 
 async def _offsets(kafka: KafkaTopics) -> list[int]:
@@ -141,14 +143,19 @@ async def test_a_consumer_that_librdkafka_refuses_says_which_setting(kafka):
         await reader.consumer.start()
 
 
-async def test_the_newer_group_protocol_works_too(kafka):
+def newer_protocol(kafka: KafkaTopics) -> dict[str, Any]:
     if kafka.broker.kind == "embedded":
         pytest.skip("the embedded broker knows only the classic protocol")
-    kafka.produce(kafka.fleet.events, b"x", partition=0)
-    reader = Reader(kafka)
     config = consumer_config(settings(kafka)) | {"group.protocol": "consumer"}
     for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
         config.pop(name, None)
+    return config
+
+
+async def test_the_newer_group_protocol_works_too(kafka):
+    config = newer_protocol(kafka)
+    kafka.produce(kafka.fleet.events, b"x", partition=0)
+    reader = Reader(kafka)
     reader.consumer = EventConsumer(config, kafka.fleet.events, "c", reader._take)
     reader.consumer.allow(10)
     await reader.consumer.start()
@@ -156,6 +163,16 @@ async def test_the_newer_group_protocol_works_too(kafka):
     reader.consumer.commit(reader.batches[0])
     await reader.consumer.close()
     await committed(kafka, 1)
+
+
+async def test_a_member_without_a_partition_is_ready_with_the_newer_group_protocol_too(kafka):
+    config = newer_protocol(kafka)
+    members = [EventConsumer(config, kafka.fleet.events, "c", lambda batch: None) for _ in range(4)]  # 3 partitions
+    try:
+        for member in members:
+            await asyncio.wait_for(member.start(), 10)
+    finally:
+        await asyncio.gather(*(member.close() for member in members))
 
 
 @pytest.fixture

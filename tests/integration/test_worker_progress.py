@@ -1,4 +1,4 @@
-"""What a worker tells while its runs run, on a real Kafka."""
+"""What a worker publishes while its runs run, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workflow_events.control import ProgressKind, WorkflowProgressEvent
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
-def told(desk: Desk) -> list[WorkflowProgressEvent]:
+def published(desk: Desk) -> list[WorkflowProgressEvent]:
     found = desk.kafka.read_all(desk.kafka.fleet.progress)
     records = [Record("progress", one.partition(), one.offset(), one.value(), one.headers()) for one in found]
     return [decode_progress(record) for record in records]
@@ -25,7 +25,7 @@ def test_a_run_tells_what_it_does_while_it_does_it(broker, tmp_path):
         event = desk.ask("tells", gate.data)
         gate.wait_for("waiting")
         before = wait_until(
-            "its progress", lambda: (found := told(desk)) and len(found) == 5 and found, timeout=SECONDS
+            "its progress", lambda: (found := published(desk)) and len(found) == 5 and found, timeout=SECONDS
         )
         K = ProgressKind
         kinds = [(one.kind, one.node) for one in before]
@@ -44,7 +44,7 @@ def test_a_run_tells_what_it_does_while_it_does_it(broker, tmp_path):
         assert before[3].data["status"] == "COMPLETED"
         gate.open()
         assert desk.answer(event).status is ResultStatus.SUCCESS
-        wait_until("the last node's end", lambda: told(desk)[-1].kind is K.NODE_FINISHED, timeout=SECONDS)
+        wait_until("the last node's end", lambda: published(desk)[-1].kind is K.NODE_FINISHED, timeout=SECONDS)
 
 
 def test_a_talkative_run_tells_a_part_and_is_not_held_up(broker, tmp_path):
@@ -53,7 +53,7 @@ def test_a_talkative_run_tells_a_part_and_is_not_held_up(broker, tmp_path):
         gate.open()
         assert desk.run("tells", {**gate.data, "size": 5_000}).status is ResultStatus.SUCCESS
         assert desk.run("echo").status is ResultStatus.SUCCESS
-        assert 2 <= len(told(desk)) < 100
+        assert 2 <= len(published(desk)) < 100
 
 
 def test_without_its_topic_nothing_is_told_and_everything_runs(broker, tmp_path):
@@ -63,5 +63,5 @@ def test_without_its_topic_nothing_is_told_and_everything_runs(broker, tmp_path)
         for future in desk.kafka.admin.delete_topics([desk.kafka.fleet.progress]).values():
             future.result(15)
         with desk.worker:
-            desk.logged("no progress is told: there is no topic")
+            desk.logged("no progress is published: there is no topic")
             assert desk.run("echo").status is ResultStatus.SUCCESS

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from devtools.broker import Broker
 from devtools.postgres import PostgresServer
 from tests.support.kafka import QUIET
+from tests.support.ti_ids import new_ti_id
 from tests.support.worker import PLAIN, Desk, desk_of
 from workflow_events import ResultStatus
 from workflow_events.headers import value_of
@@ -92,7 +93,7 @@ def test_many_runs_at_once(desk):
 
 def test_a_newer_attempt_stops_the_older_run(desk):
     def attempt(number: int) -> dict[str, object]:
-        return {"task": "the-task", "id": str(uuid4()), "try_number": number, "max_tries": 3}
+        return {"task": "the-task", "id": str(new_ti_id()), "try_number": number, "max_tries": 3}
 
     older, newer = desk.gate(), desk.gate()
     first = desk.ask("gated", older.data, attempt=attempt(1))

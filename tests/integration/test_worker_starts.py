@@ -12,20 +12,29 @@ from uuid import uuid4
 import pytest
 
 from devtools.broker import Broker
-from devtools.processes import free_port
-from tests.support.worker import ODD, SECONDS, Desk, copy_of_the_plain_project, desk_of, settings
-from workflow_events import ResultStatus
+from devtools.processes import Child, free_port, wait_until
+from devtools.worker import READY
+from tests.support.kafka import KafkaTopics
+from tests.support.worker import ODD, PLAIN, SECONDS, Desk, copy_of_the_plain_project, desk_of, settings
+from workflow_events import ResultStatus, WorkflowResultEvent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]  # an interpreter with LangGraph, and 10 s for a broker
 
 
+# These sources, whatever is installed, and the graphs; no setting of the tests' own environment.
+BARE = {
+    "PATH": "/usr/bin:/bin",
+    "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(ODD),
+}
+
+
 def worker_command(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the worker to its end, with nothing but these settings in its environment."""
-    environment = {"PATH": "/usr/bin:/bin", "LANGGRAPH_WORKER_LANGGRAPH_JSON": str(ODD), **env}
+    """Run a command of the worker to its end, with only these settings in its environment."""
     return subprocess.run(
         [sys.executable, "-m", "langgraph_worker", *arguments],
         cwd=folder,
-        env=environment,
+        env={**BARE, **env},
         capture_output=True,
         text=True,
         timeout=50,
@@ -38,19 +47,12 @@ def kafka_settings(client: dict[str, str], **more: str) -> dict[str, str]:
     return {"KAFKA_BOOTSTRAP_SERVERS": client["bootstrap.servers"], "KAFKA_CONFIG": json.dumps(further)}
 
 
-def topic_settings(desk: Desk) -> dict[str, str]:
-    fleet = desk.kafka.fleet
-    return {
-        "KAFKA_WORKFLOW_EVENTS_TOPIC": fleet.events,
-        "KAFKA_WORKFLOW_RESULTS_TOPIC": fleet.results,
-        "KAFKA_WORKFLOW_CONTROL_TOPIC": fleet.control,
-        "KAFKA_WORKFLOW_PROGRESS_TOPIC": fleet.progress,
-        "KAFKA_WORKFLOW_DEAD_LETTERS_TOPIC": fleet.dead_letters,
-    }
+def fleet_setting(desk: Desk) -> dict[str, str]:
+    return {"LANGGRAPH_WORKER_FLEET": desk.kafka.prefix}
 
 
 def lines_of(output: str) -> dict[str, str]:
-    """``check``'s verdict on each thing: ``ok`` or ``FAIL``, and the reason."""
+    """The verdict of ``check`` by name: ``ok`` or ``FAIL``, and the reason."""
     found = re.findall(r"^(\w+) +(ok|FAIL) +(.*)$", output, re.MULTILINE)
     return {name: f"{verdict} {reason}" for name, verdict, reason in found}
 
@@ -73,8 +75,8 @@ def test_a_setting_that_librdkafka_does_not_know_is_a_wrong_setting(tmp_path):
 def test_no_project_is_named(tmp_path):
     done = worker_command(tmp_path, "run", LANGGRAPH_WORKER_LANGGRAPH_JSON="gone.json")
     assert done.returncode == 1
-    _starting, told, *_ = done.stderr.splitlines()
-    assert told.startswith(f"langgraph-worker: there is no {tmp_path}/gone.json")
+    _starting, message, *_ = done.stderr.splitlines()
+    assert message.startswith(f"langgraph-worker: there is no {tmp_path}/gone.json")
     assert "Traceback" not in done.stderr
 
 
@@ -106,7 +108,7 @@ def test_right_credentials_are_enough(broker, sasl, tmp_path):
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_a_missing_topic_is_named(broker, tmp_path, command):
     with desk_of(broker, tmp_path) as desk:
-        names = {**topic_settings(desk), "KAFKA_WORKFLOW_RESULTS_TOPIC": f"{desk.kafka.prefix}-none"}
+        names = {**fleet_setting(desk), "KAFKA_WORKFLOW_RESULTS_TOPIC": f"{desk.kafka.prefix}-none"}
         done = worker_command(tmp_path, command, **kafka_settings(desk.kafka.client), **names)
     assert done.returncode == 1
     text = done.stdout + done.stderr
@@ -122,22 +124,65 @@ def test_missing_topics_are_created_when_asked(broker, tmp_path):
     assert len(topics[named].partitions) == 12
 
 
+def test_a_named_fleet_has_its_own_topics_and_group(broker, tmp_path):
+    name = f"risk-{uuid4().hex[:10]}"
+    kafka = KafkaTopics(broker, name)
+    flags = ["--fleet", name, "--create-topics", "--default-graph", "echo"]
+    env = BARE | kafka_settings({**broker.client, **broker.consumer})
+    command = [sys.executable, "-m", "langgraph_worker", "run", *flags]
+    before = set(kafka.admin.list_topics(timeout=10).topics)
+    child = Child("worker", command, log=tmp_path / "worker.log", env=env, cwd=tmp_path)
+    try:
+        wait_until("the worker to be ready", lambda: READY in child.output(), timeout=SECONDS * 2, show=[child])
+        event_id = uuid4()
+        kafka.produce(f"{name}.workflow-events", json.dumps({**PLAIN, "event_id": str(event_id)}))
+        [reply] = kafka.read(f"{name}.workflow-results", 1)
+    finally:
+        child.stop()
+    created = {topic for topic in kafka.admin.list_topics(timeout=10).topics if topic.startswith(name)}
+    committed = kafka.committed(f"{name}.langgraph-consumer-group", f"{name}.workflow-events")
+    for future in kafka.admin.delete_topics(sorted(created)).values():
+        future.result(15)
+
+    result = WorkflowResultEvent.model_validate_json(reply.value())
+    assert (result.correlation_id, result.status) == (event_id, ResultStatus.SUCCESS)
+    assert not created & before
+    assert created == {f"{name}.workflow-{kind}" for kind in ("events", "results", "progress", "control", "events-dlq")}
+    assert sum(offset for offset in committed.values() if offset > 0) == 1
+    assert f"fleet {name}, topic {name}.workflow-events, group {name}.langgraph-consumer-group" in child.output()
+
+
 def test_a_topic_for_smaller_messages_is_refused(broker, tmp_path):
     if broker.kind == "embedded":
-        pytest.skip("the embedded broker does not tell a topic's settings")
+        pytest.skip("the embedded broker does not report a topic's settings")
     with desk_of(broker, tmp_path) as desk:
         small = f"{desk.kafka.prefix}-small"
         desk.kafka.create(small, config={"max.message.bytes": "50000"})
-        names = {**topic_settings(desk), "KAFKA_WORKFLOW_RESULTS_TOPIC": small}
+        names = {**fleet_setting(desk), "KAFKA_WORKFLOW_RESULTS_TOPIC": small}
         done = worker_command(tmp_path, "run", **kafka_settings(desk.kafka.client), **names)
     assert done.returncode == 1
     assert f"topic {small} takes messages of up to 50,000 bytes" in done.stderr
 
 
+def test_a_topic_that_takes_compressed_records_is_named(broker, tmp_path):
+    if broker.kind == "embedded":
+        pytest.skip("the embedded broker does not report a topic's settings")
+    with desk_of(broker, tmp_path) as desk:
+        other = f"{desk.kafka.prefix}-other"
+        desk.kafka.create(other)
+        names = {**kafka_settings(desk.kafka.client), **fleet_setting(desk)}
+        done = worker_command(tmp_path, "check", "--default-graph", "echo", **names)
+        assert "compression.type" not in done.stdout
+        done = worker_command(tmp_path, "check", "--default-graph", "echo", **names, KAFKA_WORKFLOW_CONTROL_TOPIC=other)
+    assert done.returncode == 0, done.stdout
+    assert f"topic {other} has compression.type=producer: " in done.stdout
+    assert f"--entity-name {other} --add-config compression.type=uncompressed" in done.stdout
+
+
 @pytest.mark.timeout(60)
 def test_a_store_serves_one_worker(broker, tmp_path):
     with desk_of(broker, tmp_path) as desk, desk.worker:
-        mine = {**kafka_settings(desk.kafka.client), **topic_settings(desk), **settings()}
+        mine = {**kafka_settings(desk.kafka.client), **fleet_setting(desk), **settings()}
         second = worker_command(tmp_path, "run", **mine)
         assert second.returncode == 1
         assert "is in use by another worker process" in second.stderr
@@ -148,14 +193,15 @@ def test_a_store_serves_one_worker(broker, tmp_path):
 
 def test_check_says_ok_line_by_line(broker, tmp_path):
     with desk_of(broker, tmp_path) as desk:
-        names = {**kafka_settings(desk.kafka.client), **topic_settings(desk)}
+        names = {**kafka_settings(desk.kafka.client), **fleet_setting(desk)}
         done = worker_command(tmp_path, "check", "--default-graph", "echo", **names)
     assert done.returncode == 0, done.stdout
     lines = lines_of(done.stdout)
     assert list(lines) == ["config", "broker", "topics", "store", "graphs"]
     assert all(line.startswith("ok ") for line in lines.values())
-    assert lines["config"].startswith("ok 8 settings from the environment, 1 from flags")
+    assert lines["config"].startswith("ok 4 settings from the environment, 1 from flags")
     assert broker.bootstrap_servers in lines["broker"]
+    assert lines["topics"].startswith(f"ok fleet {desk.kafka.prefix}, group {desk.group}: ")
     assert lines["graphs"].startswith("ok asks, big, dies, echo")
 
 

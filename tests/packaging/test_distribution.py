@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -62,7 +63,15 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel):
     for package in tops:
         assert f"{package}/py.typed" in names
     assert any(name.startswith("langgraph_worker/store/migrations/versions/") for name in names)
-    assert not [name for name in names if "test" in name or "example" in name or "benchmark" in name]
+    for_users = "langgraph_worker/testing/"
+    others = [name for name in names if not name.startswith(for_users)]
+    assert len(others) < len(names)
+    assert not [name for name in others if "test" in name or "example" in name or "benchmark" in name]
+
+
+def test_the_wheel_has_the_version_of_pyproject(wheel):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert wheel.name.split("-")[1] == project["version"]
 
 
 def test_airflow_shows_the_provider(airflow_side, tmp_path):
@@ -100,9 +109,7 @@ def test_the_worker_runs_without_airflow(worker_side, tmp_path):
         "127.0.0.1:1",
         "--langgraph-json",
         project,
-        "--store-url",
-        f"sqlite:///{tmp_path}/runs.db",
-        env=env,
+        env=env | {"LANGGRAPH_WORKER_STORE_URL": f"sqlite:///{tmp_path}/runs.db"},
         check=False,
     )
 

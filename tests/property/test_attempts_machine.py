@@ -4,8 +4,8 @@ Each example is a history; after each step everything is checked that :mod:`test
 :mod:`tests.support.request_judge` know, and at its end everybody who waits must get a reply. A failure prints the
 shortest history that shows it, in rules and in words.
 
-``make machines`` runs many more examples of each machine, ``EXAMPLES`` of them, with another seed every time;
-STATE_MACHINE_SEED repeats a run whose seed was printed.
+``make test-state-machines`` runs many more examples of each machine, ``EXAMPLES`` of them, with another seed every
+time; STATE_MACHINE_SEED repeats a run whose seed was printed.
 """
 
 from __future__ import annotations
@@ -150,6 +150,22 @@ class AttemptsMachine(StoreMachine):
         ids = pick(self._questions(), which)
         self._send(self.world.airflow.plain("", given=_given(ids, value, only_one)), goes)
 
+    @rule(which=index, values=st.lists(answers, min_size=1, max_size=2), steps=st.integers(0, 2), clears=st.booleans())
+    @when(lambda self: self._own_questions() and len(self._tasks) < MOST_TASKS + 2)
+    def answer_at_once(self, which: int, values: list[str], steps: int, clears: bool) -> None:
+        """Tasks answer what another one asks, and perhaps that is cleared while a worker goes on with an answer."""
+        task, _, ids = pick(self._own_questions(), which)
+        for value in values:
+            self._go_on(self.world.airflow.add("", answers=True, ask=_given(ids, value, False)), "deliver")
+        runs = [(0, run) for run in self.world.claim(0, "w0", 3)]
+        for picked in runs * steps:
+            self._advance(picked)
+        if clears:
+            self.world.airflow.clear(task, 0, run_ended=True, running=False)
+            self._go_on(task, "deliver")
+        for picked in runs * 9:
+            self._advance(picked)
+
     # ---- Kafka and workers ----
 
     @rule(client=index, keys=st.lists(index, min_size=1, max_size=4))
@@ -173,6 +189,14 @@ class AttemptsMachine(StoreMachine):
         picked = pick(self.world.runs, which)
         for _ in range(steps):
             self._advance(picked)
+
+    @rule(client=index, limit=st.sampled_from([1, 2, 100]), publishes=st.sampled_from([True, True, False]))
+    @when(lambda self: self.world.replies)
+    def forget(self, client: int, limit: int, publishes: bool) -> None:
+        """Of what has ended; and its results are published before, or only some are."""
+        if publishes:
+            self.world.publish(self.client(client), acknowledged=True)
+        self.world.prune(self.client(client), limit)
 
     @rule(seconds=st.sampled_from([1.0, LEASE]))
     def time_passes(self, seconds: float) -> None:
@@ -232,10 +256,8 @@ class AttemptsMachine(StoreMachine):
         self.world.airflow.end(task, success=results == {ResultStatus.SUCCESS}, stored=stored)
 
     def _dead_letters(self) -> list[Asked]:
-        """Of tasks with one agent: a replay ends what the other agents of its attempt run."""
         failed = [of for of, result in self.world.results.items() if result.status is ResultStatus.FAILURE]
-        asked = [self.world.judge.accepted[of] for of in failed]
-        return [one for one in asked if one.attempt is not None and one.attempt.agent == "default"]
+        return [one for one in map(self.world.judge.find, failed) if one.attempt is not None]
 
     def _questions(self) -> list[list[str]]:
         """What people have been asked, whatever became of it since."""

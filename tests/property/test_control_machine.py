@@ -24,12 +24,11 @@ from tests.support.machine_database import MachineDatabase
 from tests.support.machines import time_limit
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GraphRun
-from tests.support.store_machine import StoreMachine, index, pick, run_machine, when
+from tests.support.store_machine import EVERYTHING, StoreMachine, index, pick, run_machine, when
 from workflow_events.control import WorkflowQueryEvent
 from workflow_events.results import ResultStatus
 
 MOST_REQUESTS = 16
-EVERYTHING = 1_000
 TO_ITS_END = 9  # writes of a graph
 threads = st.sampled_from(["talk", None, None])
 agents = st.sampled_from([("default",), ("default",), ("a", "b")])
@@ -78,7 +77,7 @@ class ControlMachine(StoreMachine):
 
     @rule(which=several, soon=rarely_not)
     def cancel(self, which: list[int], soon: bool) -> None:
-        """Any requests; whoever is up may read of it at once."""
+        """Any requests; the workers that are up may read of it at once."""
         for number in which:
             self.world.cancel(pick(self.asked, number).id)
         self._read_soon(soon)
@@ -178,6 +177,14 @@ class ControlMachine(StoreMachine):
     def publish(self, client: int, acknowledged: bool) -> None:
         self.world.publish(pick(self._up(), client), acknowledged=acknowledged)
 
+    @rule(client=index, limit=st.sampled_from([1, 2, 100]))
+    @when(lambda self: self._up() and self.world.replies)
+    def forget(self, client: int, limit: int) -> None:
+        """What has ended and is published: its ids stay known, and who steers it finds nothing."""
+        at = pick(self._up(), client)
+        self.world.publish(at, acknowledged=True)
+        self.world.prune(at, limit)
+
     @rule(client=index, all_of_them=rarely)
     def die(self, client: int, all_of_them: bool) -> None:
         for at in range(len(self.database.clients)) if all_of_them else [self.client(client)]:
@@ -207,6 +214,12 @@ class ControlMachine(StoreMachine):
     @property
     def _tasks(self) -> list[Task]:
         return self.world.airflow.tasks
+
+    def claimants(self) -> list[int]:
+        return self._free()
+
+    def replace(self, client: int) -> None:
+        self.world.stop(client)
 
     def _has_room(self) -> bool:
         return len(self.asked) < MOST_REQUESTS
@@ -245,7 +258,7 @@ class ControlMachine(StoreMachine):
         return self.world.is_up(client) or self.world.readers[client].position > 0
 
     def _read_soon(self, soon: bool) -> None:
-        """Somebody who is up reads what was published just now."""
+        """A worker that is up reads what was published just now."""
         if soon and self._up():
             self.world.read(self._up()[-1], EVERYTHING)
 
@@ -268,7 +281,7 @@ class ControlMachine(StoreMachine):
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "here")
-    caplog.set_level(logging.ERROR, "langgraph_worker.control")  # thousands of cancels
+    caplog.set_level(logging.ERROR, "langgraph_worker.control.control_messages")  # thousands of cancels
 
 
 @pytest.mark.timeout(time_limit(150))

@@ -22,6 +22,7 @@ from tests.support.store_machine import StoreMachine, index, pick, run_machine, 
 from workflow_events.results import ResultStatus
 
 MOST_REQUESTS = 25
+STEPS = 32
 graphs = st.sampled_from(["line", "asks", "again", "both", "gone"])
 threads = st.sampled_from(["talk", "talk", "walk", None])
 ends = st.sampled_from([ResultStatus.FAILURE, ResultStatus.TIMEOUT])
@@ -81,15 +82,15 @@ class LeasesMachine(StoreMachine):
         for _ in range(times):
             self.world.step([one for one in picked if one in self.world.runs])
 
-    @rule(runs=which, status=ends)
+    @rule(runs=which, status=ends, keep=st.booleans())
     @when(lambda self: self.world.runs)
-    def end(self, runs: list[int], status: ResultStatus) -> None:
-        self.world.step(self._pick(runs), status)
+    def end(self, runs: list[int], status: ResultStatus, keep: bool) -> None:
+        self.world.step(self._pick(runs), status, keep=keep)
 
-    @rule(run=index, delay=st.sampled_from([0.0, 5.0]))
+    @rule(run=index, delay=st.sampled_from([0.0, 5.0]), keep=st.booleans())
     @when(lambda self: self.world.runs)
-    def give_back(self, run: int, delay: float) -> None:
-        self.world.release(*pick(self.world.runs, run), delay)
+    def give_back(self, run: int, delay: float, keep: bool) -> None:
+        self.world.release(*pick(self.world.runs, run), delay, keep=keep)
 
     @rule(client=index, worker=workers)
     @when(lambda self: self.world.runs)
@@ -187,10 +188,10 @@ def named_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(time_limit(150))
 def test_leases_on_sqlite(tmp_path: Path) -> None:
-    run_machine(LeasesMachine, MachineDatabase(f"sqlite:///{tmp_path}/store.db", 1), examples=60)
+    run_machine(LeasesMachine, MachineDatabase(f"sqlite:///{tmp_path}/store.db", 1), examples=60, steps=STEPS)
 
 
 @pytest.mark.integration
 @pytest.mark.timeout(time_limit(150))
 def test_leases_on_postgres(postgres_url: str) -> None:
-    run_machine(LeasesMachine, MachineDatabase(postgres_url, 3), examples=20)
+    run_machine(LeasesMachine, MachineDatabase(postgres_url, 3), examples=20, steps=STEPS)

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from devtools.kafka import prefixed_fleet
 from tests.support.kafka import KafkaTopics
 from tests.support.logs import KafkaLog, MemoryLog
 from tests.support.machines import run, time_limit
@@ -26,7 +25,7 @@ MOST_REQUESTS = 30
 index = st.integers(0, 1_000)
 partitions = st.integers(0, 5)
 
-FAULTS = ("retention", "recreate", "restart", "broker", "noise", "grow")
+FAULTS = ("retention", "recreate", "restart", "broker", "noise", "grow", "undecodable")
 MIXES = [mix for count in (1, 2, 3) for mix in itertools.combinations(FAULTS, count)]
 """Each example has some faults, and not all: what one of them mends, another one would have shown."""
 
@@ -81,6 +80,12 @@ class WaitingMachine(RuleBasedStateMachine):
             self.world.wait_again(request)
 
     @rule(number=index)
+    def look(self, number):
+        request = self._pick(number, lambda one: one.waits)
+        if request:
+            self.world.look(request)
+
+    @rule(number=index)
     def leave(self, number):
         request = self._pick(number, lambda one: one.waits)
         if request:
@@ -124,11 +129,20 @@ class WaitingMachine(RuleBasedStateMachine):
     @may("retention")
     @rule(numbers=st.lists(index, min_size=1, max_size=3), kept=st.sampled_from([0, 0, 1, 3]))
     def retention(self, numbers, kept):
-        """It may come before anybody has read what was just written."""
+        """It may come before any reader has read what was just written."""
         self.answer_some(numbers, 0, 10)
         for number, end in self.world.log.ends().offsets.items():
             if end > kept:
                 self.world.log.retain(number, end - kept)
+
+    @may("undecodable")
+    @rule(numbers=st.lists(index, min_size=1, max_size=3), partition=partitions, more=st.sampled_from([0, 0, 2, 7]))
+    def undecodable(self, numbers, partition, more):
+        """On Kafka a batch takes long to be passed: the contract has it."""
+        for number in numbers if isinstance(self.world.log, MemoryLog) else ():
+            request = self._pick(number, lambda one: one.answer is None)
+            if request:
+                self.world.answer_undecodably(request, partition + number, more)
 
     @precondition(lambda self: "grow" in self.faults and len(self.world.log.ends().offsets) < 6)
     @rule()
@@ -138,7 +152,7 @@ class WaitingMachine(RuleBasedStateMachine):
     @may("recreate")
     @rule(numbers=st.lists(index, min_size=1, max_size=3), fill=st.sampled_from([0, 0, 9]))
     def recreate(self, numbers, fill):
-        """The new topic may have grown past the old one's end before anybody looks."""
+        """The new topic may have grown past the old one's end before any reader looks."""
         self.world.log.recreate()
         self.answer_some(numbers, 0, 10)
         for number in range(fill * len(self.world.log.ends().offsets)):
@@ -159,7 +173,7 @@ class WaitingMachine(RuleBasedStateMachine):
     @rule(times=st.integers(1, 4))
     def read_back(self, times):
         for _ in range(times):
-            self.world.step_backfill()
+            self.world.step_catch_up()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 11.0, 700.0]))
     def time_passes(self, seconds):
@@ -194,7 +208,7 @@ def test_in_memory():
 @pytest.mark.timeout(time_limit(120))
 def test_on_kafka(broker):
     prefix = f"t{uuid.uuid4().hex[:10]}"
-    topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(broker, prefix)
     topics.client = {**topics.client, "fetch.wait.max.ms": "20"}
 
     class OnKafka(WaitingMachine):

@@ -1,7 +1,7 @@
 """Airflow's side of a fleet: tasks, their tries and what they publish; and of Kafka, the order of what is published.
 
-Who asks is told by the provider's own code (:func:`attempt_of`, :func:`note_returned`). What a try is to those before
-it the model simply knows, whereas a worker has to tell it from a few numbers.
+The identity of a request comes from the provider's own code (:func:`attempt_of`, :func:`note_returned`). What a try is
+to the tries before it, the model simply knows; a worker has to find it out from a few numbers.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
 
-from airflow_provider_langgraph.attempt import attempt_of, note_returned
-from langgraph_worker.store.port import Request
-from tests.support.run_store import Clock, answer, event, origin, ti_id
+from airflow_provider_langgraph.requests.task_identity import attempt_of, note_returned
+from langgraph_worker.domain.models import Request
+from tests.support.run_store import Clock, answer, event, origin
+from tests.support.ti_ids import ti_id
 from workflow_events.identity import NAMESPACE, correlation_id, lineage_key, plain_lineage_key
 from workflow_events.models import Attempt, WorkflowEvent
 
@@ -211,8 +212,8 @@ class Airflow:
         one = task.now
         one.answered += 1
         [attempt] = [asked.attempt for asked in one.sent if asked.attempt and asked.attempt.agent == agent]
-        told = answer(attempt, dict(given), by=task.name, round=one.answered, thread_id=task.thread)
-        return self._asked(task, one, told)
+        sent = answer(attempt, dict(given), by=task.name, round=one.answered, thread_id=task.thread)
+        return self._asked(task, one, sent)
 
     def replay(self, dead: Asked, number: int) -> Asked:
         """A dead letter once more, as a request of its own."""
@@ -238,9 +239,9 @@ class Airflow:
         fields: dict[str, Any] = {"event_id": uuid5(NAMESPACE, f"plain {self._plain}"), "thread_id": thread}
         if seconds is not None:
             fields["deadline"] = self._clock.now + timedelta(seconds=seconds)
-        told = event(None, data={"ask": 0}, **fields) if given is None else answer(None, dict(given), **fields)
-        request = Request(told, graph if given is None else "", "workflow-results", origin())
-        return Asked(request, thread or str(told.event_id))
+        sent = event(None, data={"ask": 0}, **fields) if given is None else answer(None, dict(given), **fields)
+        request = Request(sent, graph if given is None else "", "workflow-results", origin())
+        return Asked(request, thread or str(sent.event_id))
 
     def _event(self, task: Task, attempt: Attempt) -> WorkflowEvent:
         name = {"thread_id": task.thread, "event_id": correlation_id(attempt.id, attempt.agent)}
@@ -248,8 +249,8 @@ class Airflow:
             return answer(attempt, dict(task.ask), by=task.name, **name)
         return event(attempt, data=dict(task.ask), **name)
 
-    def _asked(self, task: Task, one: Try, told: WorkflowEvent) -> Asked:
-        request = Request(told, "" if told.answers else task.graph, "workflow-results", origin())
+    def _asked(self, task: Task, one: Try, sent: WorkflowEvent) -> Asked:
+        request = Request(sent, "" if sent.answers else task.graph, "workflow-results", origin())
         return Asked(request, task.name, (one.born, 0), one.epoch, one.hidden)
 
     def _context(self, task: Task, one: Try) -> Any:
@@ -278,12 +279,16 @@ class Topic:
         self._next.setdefault(asked.key, 0)
 
     def waiting(self) -> list[str]:
-        """The keys with records that nobody has read."""
+        """The keys with records that no worker has read."""
         return [key for key, records in self._records.items() if self._next[key] < len(records)]
 
     def take(self, key: str) -> Asked:
         self._next[key] += 1
         return self._records[key][self._next[key] - 1]
+
+    def behind(self, key: str) -> list[Asked]:
+        """The records of a key that no worker has read in their order, which stay there."""
+        return self._records[key][self._next[key] :]
 
     def read(self) -> list[str]:
         """The keys with records that were read before."""

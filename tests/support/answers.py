@@ -12,18 +12,20 @@ from typing import Any, Literal
 import pytest
 from langgraph.types import interrupt
 
+from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.domain.models import Claim, Decision
 from langgraph_worker.errors import LeaseLostError
+from langgraph_worker.execution.runner import Runner
 from langgraph_worker.graphs.loader import Graphs
-from langgraph_worker.run import Runner
-from langgraph_worker.store.port import Claim, Decision
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.run_store import LEASE, Clock, attempt, claim_one, event, request
 from tests.support.run_store import answer as answer_event
-from tests.support.runs import Desk, State
+from tests.support.runs import LIMITS, Desk, State
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
+TESTS = Path(__file__).resolve().parents[1]  # the project whose classes are stored
 GRAPH = "g"
 End = Literal["stopped", "killed"]
 
@@ -79,7 +81,7 @@ class Ran:
 
 @dataclass
 class Answering:
-    """A desk whose runs ask and are answered. Its clock moves when told."""
+    """A desk whose runs ask and are answered. Its clock moves only when a test moves it."""
 
     desk: Desk
     clock: Clock
@@ -142,12 +144,11 @@ async def answering(url: str, path: Path) -> AsyncIterator[Answering]:
     store = SqlRunStore(url, lease_seconds=LEASE, now=clock)
     await store.open()
     try:
-        checkpoints = Checkpoints(store)
+        checkpoints = Checkpoints(store, loadable=LoadableClasses([TESTS]))
         await checkpoints.setup()
 
         def runner(graphs: Graphs) -> Runner:
-            limits = {"recursion_limit": 20, "max_step_bytes": 200, "max_result_bytes": 1_000_000}
-            return Runner(graphs, checkpoints, store, worker_id="w1", **limits)
+            return Runner(graphs, checkpoints, store, "w1", LIMITS)
 
         yield Answering(Desk(store, path, runner), clock)
     finally:

@@ -17,7 +17,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel import Pregel
 
 from langgraph_worker.checkpoints.saver import Checkpoints
-from langgraph_worker.store.port import Claim, Lease
+from langgraph_worker.domain.models import Claim, Lease
+from langgraph_worker.idempotency import RUN_MARK
 from tests.support.run_store import LEASE, Backend, Clock, Store, claim_one, request
 
 
@@ -33,7 +34,7 @@ class MemorySavers(Savers):
     def __init__(self) -> None:
         self._saver = InMemorySaver()
 
-    def of(self, claim: Claim) -> BaseCheckpointSaver[str]:
+    def saver_for(self, claim: Claim) -> BaseCheckpointSaver[str]:
         return self._saver
 
 
@@ -78,7 +79,7 @@ class Shelf:
         if claim.lease in self.seen:
             claim = replace(claim, is_new=False)
         self.seen.add(claim.lease)
-        return self.savers.of(claim)
+        return self.savers.saver_for(claim)
 
     def on(self, claim: Claim, graph: Any) -> OnThread:
         """A graph with the claim's saver."""
@@ -112,7 +113,8 @@ class OnThread:
 
 def config_of(claim: Claim) -> RunnableConfig:
     """LangGraph's config of a run, as far as a saver sees it."""
-    return {"configurable": {"thread_id": claim.thread_id}, "metadata": {"run_id": str(claim.logical_run)}}
+    run = str(claim.logical_run)
+    return {"configurable": {"thread_id": claim.thread_id, RUN_MARK: run}, "metadata": {"logical_run": run}}
 
 
 def put_config(claim: Claim, checkpoint_id: str | None = None) -> RunnableConfig:
@@ -150,7 +152,7 @@ async def latest(saver: BaseCheckpointSaver[str], claim: Claim) -> dict[str, Any
 
 
 class Commits:
-    """Counts a store's transactions, and holds them back when told. Ends with the test.
+    """Counts a store's transactions, and holds them back when a test says so. Ends with the test.
 
     :ivar count: transactions that have begun.
     :ivar began: set by each.

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from hypothesis import note
 
-from langgraph_worker.control import Steering
-from langgraph_worker.store.port import Decision
+from langgraph_worker.control.control_messages import ControlMessages
+from langgraph_worker.domain.models import Decision
 from tests.support.airflow_model import Asked
 from tests.support.machine_database import MachineDatabase
 from tests.support.scripted_graph import GraphRun
@@ -24,7 +25,7 @@ SLOTS = 2
 KEEP = timedelta(days=365)
 
 
-class Standing(Enum):
+class ReaderState(Enum):
     """How far a worker has come."""
 
     DOWN = "down"
@@ -34,20 +35,20 @@ class Standing(Enum):
 
 @dataclass
 class Reader:
-    """A worker's place in the control topic.
+    """A worker's position in the control topic.
 
     :param position: all before it was applied.
     """
 
-    standing: Standing = Standing.DOWN
+    state: ReaderState = ReaderState.DOWN
     position: int = 0
 
 
 class ControlWorld(World):
-    """A world whose workers are steered.
+    """A world whose workers read control messages.
 
-    :ivar log: the control topic: each message, and of an announcement the attempt's first request.
-    :ivar readers: of each worker.
+    :ivar log: the control topic: each message, and with an announcement the attempt's first request.
+    :ivar readers: one for each worker.
     """
 
     def __init__(self, database: MachineDatabase) -> None:
@@ -58,12 +59,12 @@ class ControlWorld(World):
 
     # ---- what is published ----
 
-    def cancel(self, of: UUID) -> None:
-        """Somebody wants a request to end."""
-        self.log.append(WorkflowCancelledEvent(correlation_id=of, reason="enough"))
+    def cancel(self, correlation_id: UUID) -> None:
+        """A person or a task wants a request to end."""
+        self.log.append(WorkflowCancelledEvent(correlation_id=correlation_id, reason="enough"))
 
     def announce(self, asked: Asked) -> None:
-        """The provider tells of a new try."""
+        """The provider announces a new try."""
         assert asked.attempt is not None
         self.log.append((WorkflowSupersededEvent(attempt=asked.attempt), asked))
 
@@ -74,7 +75,7 @@ class ControlWorld(World):
     # ---- workers ----
 
     def is_up(self, client: int) -> bool:
-        return self.readers[client].standing is Standing.UP
+        return self.readers[client].state is ReaderState.UP
 
     def room(self, client: int) -> int:
         """The free slots of a worker."""
@@ -83,7 +84,7 @@ class ControlWorld(World):
     def start(self, client: int) -> None:
         """A worker begins to read the control topic, and does nothing else yet."""
         note(f"  {client} starts")
-        self.readers[client] = Reader(Standing.CATCHING_UP)
+        self.readers[client] = Reader(ReaderState.CATCHING_UP)
         self.read(client, 0)
 
     def stop(self, client: int) -> None:
@@ -96,21 +97,21 @@ class ControlWorld(World):
         reader = self.readers[client]
         taken = self.log[reader.position : reader.position + count]
         if taken:
-            self._steer(client, taken, old=reader.standing is Standing.CATCHING_UP)
+            self._steer(client, taken, old=reader.state is ReaderState.CATCHING_UP)
             reader.position += len(taken)
-        if reader.position == len(self.log) and reader.standing is Standing.CATCHING_UP:
-            reader.standing = Standing.UP
+        if reader.position == len(self.log) and reader.state is ReaderState.CATCHING_UP:
+            reader.state = ReaderState.UP
             note(f"  {client} has caught up")
 
     def claim(self, client: int, worker: str, limit: int) -> list[GraphRun]:
         taken = super().claim(client, worker, limit)
         read = self.log[: self.readers[client].position]
-        known = {one.correlation_id for one in read if isinstance(one, WorkflowCancelledEvent)}
+        known = {entry.correlation_id for entry in read if isinstance(entry, WorkflowCancelledEvent)}
         assert not {run.id for run in taken} & known, "started after its cancel was read"
         return taken
 
     def cancel_while_it_comes(self, client: int, other: int, asked: Asked) -> None:
-        """A request that nobody has seen is accepted by one worker while another, or the same, applies its cancel."""
+        """A request that no worker has seen is accepted by one while another, or the same, applies its cancel."""
         self.look()
         self.cancel(asked.id)
         steering, records = self._steering(other), _records(self.log[-1:])
@@ -130,45 +131,46 @@ class ControlWorld(World):
 
     # ---- inside ----
 
-    def _steering(self, client: int) -> Steering:
-        return Steering(self.database.clients[client], KEEP, lambda: None)
+    def _steering(self, client: int) -> ControlMessages:
+        return ControlMessages(self.database.clients[client], KEEP, lambda: None)
 
     def _steer(self, client: int, taken: Sequence[object], *, old: bool) -> None:
         """Apply messages, and see that exactly what has to happen does."""
         self.look()
         before = self.rows
         expected = self._cancelled(taken)
-        for one in taken:
-            if isinstance(one, tuple):
-                expected |= self.judge.announce(one[1]) - expected
+        for entry in taken:
+            if isinstance(entry, tuple):
+                expected |= self.judge.announce(entry[1]) - expected
         self.do(self._steering(client).take(_records(taken), old))
         ended = self.see()
         assert set(ended) == expected
         self.void(ended)
         again = [] if old else self._published_again(taken)
-        for of, row in self.rows.items():
-            asked = 1 if of in expected else before[of]["publish_asked"]
-            assert row["publish_asked"] == asked + again.count(of), f"{of} is published otherwise than asked"
+        for request, row in self.rows.items():
+            asked = 1 if request in expected else before[request]["publish_asked"]
+            assert row["publish_asked"] == asked + again.count(request), f"{request} is published otherwise than asked"
 
     def _cancelled(self, taken: Sequence[object]) -> set[UUID]:
         """The requests that cancels end now."""
-        ids = [one.correlation_id for one in taken if isinstance(one, WorkflowCancelledEvent)]
-        note(f"  cancels: {', '.join(str(of)[:6] for of in ids)}" if ids else "  no cancels")
-        self.judge.cancelled |= {of for of in ids if of not in self.results}
-        return {of for of in ids if of in self.judge.accepted and of not in self.results}
+        requests = [entry.correlation_id for entry in taken if isinstance(entry, WorkflowCancelledEvent)]
+        note(f"  cancels: {', '.join(str(request)[:6] for request in requests)}" if requests else "  no cancels")
+        unfinished = {request for request in requests if request not in self.results}
+        self.judge.cancelled |= unfinished
+        return {request for request in unfinished if request in self.judge.accepted}
 
     def _published_again(self, taken: Sequence[object]) -> list[UUID]:
         """The results that queries ask for, each for the first time since another query did."""
-        found = []
+        published = []
         for query in taken:
             if isinstance(query, WorkflowQueryEvent):
-                named = {of for of in query.correlation_ids if of in self.results}
-                wanted = {of for of in named if self._last_query.get(of) != query.query_id}
+                named = {request for request in query.correlation_ids if request in self.replies}
+                wanted = {request for request in named if self._last_query.get(request) != query.query_id}
                 self._last_query.update(dict.fromkeys(wanted, query.query_id))
-                found += wanted
-        return found
+                published += wanted
+        return published
 
 
 def _records(messages: Sequence[object]) -> list[Record]:
-    events = [one[0] if isinstance(one, tuple) else one for one in messages]
-    return [Record("control", 0, place, encode(one).value, None) for place, one in enumerate(events)]  # type: ignore[arg-type]
+    events: list[Any] = [entry[0] if isinstance(entry, tuple) else entry for entry in messages]
+    return [Record("control", 0, offset, encode(event).value, None) for offset, event in enumerate(events)]

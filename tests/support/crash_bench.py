@@ -22,7 +22,7 @@ from devtools.broker import Broker
 from devtools.errors import NotReadyError
 from devtools.processes import Child, wait_until
 from devtools.worker import READY
-from langgraph_worker.store.schema import step_executions, threads, workflow_runs
+from langgraph_worker.store.migrations.schema import step_executions, threads, workflow_runs
 from tests.support.crashing import put
 from tests.support.kafka import QUIET, KafkaTopics
 from tests.support.run_store import driver_url
@@ -159,7 +159,7 @@ class CrashBench:
         self.worker = ForkedWorker(self._folder, number)
 
     def _let_time_pass(self) -> None:
-        """Until others take over what a worker held: with SQLite they need not wait, a lock tells that it is dead."""
+        """Until others take over what a worker held: with SQLite they need not wait, its lock proves its death."""
         past = datetime.now(UTC) - timedelta(minutes=1)
         self.change(update(threads).where(threads.c.held.is_not(None)).values(until=past))
         self.change(update(workflow_runs).where(workflow_runs.c.published_at.is_(None)).values(adoptable_at=past))
@@ -278,7 +278,7 @@ class CrashBench:
 def crash_bench(broker: Broker, folder: Path, store_url: str) -> Iterator[CrashBench]:
     """A bench with topics of its own.
 
-    Its workers are one static member of their group, so that nobody waits for the session of a killed one.
+    Its workers are one static member of their group, so that none waits for the session of a killed one.
     """
     config = {"group.instance.id": "the-worker", "fetch.queue.backoff.ms": "10", "fetch.wait.max.ms": "20"}
     settings = {"store_url": store_url, "lease_seconds": 30, "drain_seconds": 0, "default_graph": "chain"}

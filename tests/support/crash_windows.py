@@ -19,7 +19,7 @@ CHAIN = ("one", "two", "three")
 """The nodes of the plain graph."""
 UNKNOWN, PENDING, RUNNING, COMPLETED = None, "PENDING", "RUNNING", "COMPLETED"
 ANY = "any"
-"""What the run was left as hangs on who was quicker."""
+"""The run's status depends on which thread was quicker."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Window:
     :param points: of the worker, of its successor, and so on.
     :param left: the run's status when the last of them is dead.
     :param again: the node that begins once more.
-    :param maybe: one of these may begin once more: what it gave was on its way to the disk.
+    :param maybe: one of these may begin once more: its output was on the way to the disk.
     :param copies: how often the result, or the dead letter, is sent at least.
     :param both: whether it is opened on both stores, not on either.
     :param only: the one store that has it.

@@ -26,29 +26,29 @@ from pathlib import Path
 from typing import Any
 
 import langgraph_worker.graphs.project
-import langgraph_worker.process  # noqa: F401 - what `run` imports late
+import langgraph_worker.runtime.process  # noqa: F401 - what `run` imports late
+from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.broker.port import Batch
 from langgraph_worker.checkpoints.saver import RunSaver
-from langgraph_worker.cli import main
-from langgraph_worker.deadletters import PREFIX
-from langgraph_worker.intake import Intake
-from langgraph_worker.kafka.consumer import EventConsumer
-from langgraph_worker.kafka.port import Batch
-from langgraph_worker.kafka.producer import AckProducer
-from langgraph_worker.steps import StepRecorder
-from langgraph_worker.store import accept, claims, expiry, leases, outbox, writes
-from langgraph_worker.store.book import correlation_of
-from langgraph_worker.store.port import Accepted, Claim, Decision, Refusal, Request
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.cli.main import main
+from langgraph_worker.domain.models import Accepted, Claim, Decision, Refusal, Request
+from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.intake.batch_queue import BatchQueue
+from langgraph_worker.publishing.dead_letters import PREFIX
+from langgraph_worker.store.sql import accept, claims, expiry, leases, run_writes, unpublished
+from langgraph_worker.store.sql.batch_decision import correlation_of
+from langgraph_worker.store.sql.run_store import SqlRunStore
 
 About = Iterable[object] | None
 """On whose behalf a point is passed: ids, keys, bodies. None: only one can be meant."""
 
 _KINDS = {
-    writes.RememberNodes: "remember_nodes",
-    writes.PutCheckpoint: "put_checkpoint",
-    writes.RecordSteps: "record",
-    writes.Finish: "finish",
-    writes.Release: "release",
+    run_writes.RememberNodes: "remember_nodes",
+    run_writes.PutCheckpoint: "put_checkpoint",
+    run_writes.RecordSteps: "record",
+    run_writes.Finish: "finish",
+    run_writes.Release: "release",
 }
 _HAS_RESULT = frozenset({Decision.DUPLICATE, Decision.REFUSED, Decision.ANSWERED, Decision.LATE})
 
@@ -124,7 +124,7 @@ class Trap:
     # ---- from the poll to the commit ----
 
     def set_in_intake(self) -> None:
-        hook(Intake, "offer", lambda _, batch: self.passes("before:offer", _records(batch)))
+        hook(BatchQueue, "offer", lambda _, batch: self.passes("before:offer", _records(batch)))
         self.around(SqlRunStore, "accept", lambda batch: map(correlation_of, batch))
         hook(SqlRunStore, "accept", after=self._note_accepted)
         self.inside(accept, "accept", lambda found, *_: _ids(found))
@@ -156,7 +156,7 @@ class Trap:
         for name in ("remember_nodes", "record", "release", "finish"):
             self.around(SqlRunStore, name, lambda claim, *_: [claim.correlation_id])
         hook(SqlRunStore, "finish", after=self._note_finished)
-        hook(writes, "apply", after=self._applied)
+        hook(run_writes, "apply", after=self._applied)
         self.around(SqlRunStore, "renew", lambda *_: None)
         self.inside(leases, "renew", lambda *_: None)
         self.inside(leases, "void_all", lambda *_: None)
@@ -166,7 +166,7 @@ class Trap:
     def _note_finished(self, kept: bool, store: SqlRunStore, claim: Claim, *_: object) -> None:
         self._stored.add(claim.correlation_id)
 
-    def _applied(self, found: list[bool], connection: object, batch: Sequence[writes.Write], *_: object) -> None:
+    def _applied(self, found: list[bool], connection: object, batch: Sequence[run_writes.Write], *_: object) -> None:
         for write in batch:
             self.passes(f"inside:{_KINDS[type(write)]}", [write.claim.correlation_id])
 
@@ -189,7 +189,7 @@ class Trap:
         hook(AckProducer, "send", self._sends, self._has_sent)
         hook(AckProducer, "_report", lambda producer: self._hears("send", "write") if producer._reports else None)
         self.around(SqlRunStore, "published", lambda ids: ids)
-        self.inside(outbox.Outbox, "published", lambda _, box, connection, ids, now: ids)
+        self.inside(unpublished.ResultsToPublish, "published", lambda _, box, connection, ids, now: ids)
 
     def _sends(self, producer: AckProducer, topic: str, *message: Any) -> None:
         self.passes(f"before:{_sent_as(message)}", message)

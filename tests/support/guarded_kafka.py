@@ -18,10 +18,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from airflow_provider_langgraph.handle import RequestHandle
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from airflow_provider_langgraph.requests.handle import RequestHandle
 from devtools.apache_kafka import ApacheKafka
-from langgraph_worker.settings import WorkerSettings, load_settings
+from langgraph_worker.settings.load import load_settings
+from langgraph_worker.settings.model import WorkerSettings
 from tests.support.worker import PLAIN, SECONDS, Desk
 from workflow_events import WorkflowEvent
 
@@ -114,9 +115,8 @@ class Guarded:
 
     def worker_settings(self, user: str, **more: str) -> WorkerSettings:
         """Of a worker that is this user."""
-        topics = {f"kafka_workflow_{place}_topic": self.name(place) for place in TOPICS}
         client = {name.lower(): value for name, value in worker_variables(self.broker, user).items()}
-        return load_settings(topics | client | more)
+        return load_settings({"fleet": self.desk.kafka.prefix} | client | more)
 
     def event(self, **fields: Any) -> WorkflowEvent:
         """A request."""

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from devtools.broker import Broker
 from workflow_events import Fleet
 from workflow_events.codec import Encoded
+from workflow_events.topics import COMPRESSION, UNCOMPRESSED
 
 PARTITIONS = 3
 
@@ -20,17 +21,17 @@ QUIET: dict[str, str | int | float | bool] = {"log_level": 0}
 
 
 class KafkaTopics:
-    """The topics of one test, all of one prefix that no other test has.
+    """The topics of one test: those of a fleet whose name no other test has.
 
-    :ivar fleet: the names of a fleet; the topics themselves are there too, with three partitions each (control: one).
+    :ivar prefix: the fleet's name; also for names of the test's own: groups, threads.
+    :ivar fleet: the names of the fleet's topics, which have three partitions each (control: one).
     :ivar client: librdkafka settings that every client needs.
-    :ivar prefix: for names of the test's own: groups, threads.
     """
 
-    def __init__(self, broker: Broker, prefix: str, fleet: Fleet) -> None:
+    def __init__(self, broker: Broker, prefix: str) -> None:
         self.broker = broker
         self.prefix = prefix
-        self.fleet = fleet
+        self.fleet = Fleet.named(prefix)
         self.client = broker.client
         self.admin = AdminClient({**self.client, **QUIET})
         self._producer: Producer | None = None
@@ -40,7 +41,12 @@ class KafkaTopics:
         """Create topics and wait until the broker says that they are there."""
         new = [NewTopic(name, partitions, -1, config=dict(config or {})) for name in names]
         for name, future in self.admin.create_topics(new).items():
-            future.result(15)
+            try:
+                future.result(15)
+            except TimeoutError as error:
+                child = getattr(self.broker, "child", None)
+                wrote = f" The end of its log:\n{child.tail()}" if child else ""
+                raise TimeoutError(f"the broker has not created {name} within 15 s.{wrote}") from error
             self._created.append(name)
             while self._is_unknown(name):
                 pass
@@ -55,11 +61,12 @@ class KafkaTopics:
             raise
         return False
 
-    def create_fleet(self) -> None:
+    def create_fleet(self, compression: str = UNCOMPRESSED) -> None:
         """Create every topic of the fleet."""
         control = self.fleet.control
-        self.create(*(spec.name for spec in self.fleet.specs() if spec.name != control))
-        self.create(control, partitions=1)
+        sizes = {COMPRESSION: compression}
+        self.create(*(spec.name for spec in self.fleet.specs() if spec.name != control), config=sizes)
+        self.create(control, partitions=1, config=sizes)
 
     def produce(
         self,

@@ -6,15 +6,19 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
-from airflow_provider_langgraph.hooks.broker_errors import BrokerErrors
-from airflow_provider_langgraph.triggers.topic_reader import Reader, TopicReader
+from airflow_provider_langgraph.kafka.error_hints import BrokerErrors
+from airflow_provider_langgraph.kafka.topic_reader import Reader, TopicReader
 from tests.support.kafka import KafkaTopics
+from tests.support.undecodable import READS_LITTLE, write_undecodable
 
 Headers = Sequence[tuple[str, bytes]]
+UNDECODABLE = b"undecodable"
+"""The body that stands in memory for a record that cannot be decoded."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Log(ABC):
     @abstractmethod
     def write(self, partition: int, value: bytes | None, headers: Headers) -> int:
         """Write a record, and return its offset."""
+
+    @abstractmethod
+    def write_undecodable(self, partition: int, count: int) -> None:
+        """Write a batch of records that no reader can decode."""
 
     @abstractmethod
     def retain(self, partition: int, first: int) -> None:
@@ -109,6 +117,10 @@ class MemoryLog(Log):
         kept.records.append(MemoryMessage((partition, offset), value, headers))
         return offset
 
+    def write_undecodable(self, partition: int, count: int) -> None:
+        for _ in range(count):
+            self.write(partition, UNDECODABLE, [])
+
     def retain(self, partition: int, first: int) -> None:
         kept = self.kept[partition]
         del kept.records[: max(0, first - kept.first)]
@@ -139,6 +151,7 @@ class MemoryReader(Reader):
         self.errors = BrokerErrors()
         self.refusals = {}
         self.lost = set()
+        self._passed: dict[int, int] = {}
 
     def partitions(self) -> list[int]:
         self._log.require()
@@ -159,6 +172,11 @@ class MemoryReader(Reader):
     def forget(self) -> None:
         self.next = {}
         self.lost = set()
+        self._passed = {}
+
+    def take_passed(self) -> dict[int, int]:
+        passed, self._passed = self._passed, {}
+        return passed
 
     def read(self, seconds: float) -> list[MemoryMessage]:  # type: ignore[override]
         found: list[MemoryMessage] = []
@@ -172,8 +190,12 @@ class MemoryReader(Reader):
                 self.lost.add(number)
                 continue
             batch = kept.records[offset - kept.first :][: self.BATCH]
-            self.next[number] = offset + len(batch)
-            found += batch
+            readable = [*takewhile(lambda record: record.body != UNDECODABLE, batch)]
+            undecodable = [*takewhile(lambda record: record.body == UNDECODABLE, batch[len(readable) :])]
+            self.next[number] = offset + len(readable) + len(undecodable)
+            if undecodable:
+                self._passed[number] = self.next[number]
+            found += readable
         return found
 
     def skip_gaps(self) -> None:
@@ -194,7 +216,7 @@ class KafkaLog(Log):
         self._readers: list[TopicReader] = []
 
     def reader(self) -> TopicReader:
-        reader = TopicReader(self._topics.client, self.name)
+        reader = TopicReader({**self._topics.client, **READS_LITTLE}, self.name)
         self._readers.append(reader)
         return reader
 
@@ -209,6 +231,9 @@ class KafkaLog(Log):
     def write(self, partition: int, value: bytes | None, headers: Headers) -> int:
         return self._topics.produce(self.name, value, headers=headers, partition=partition)[1]
 
+    def write_undecodable(self, partition: int, count: int) -> None:
+        write_undecodable(self._topics, self.name, partition, count)
+
     def retain(self, partition: int, first: int) -> None:
         [future] = self._topics.admin.delete_records([TopicPartition(self.name, partition, first)]).values()
         future.result(15)
@@ -216,6 +241,7 @@ class KafkaLog(Log):
     def grow(self) -> None:
         self._count += 1
         self._topics.admin.create_partitions([NewPartitions(self.name, self._count)])[self.name].result(15)
+        self._topics.forget_producer()  # which may know the partitions of before only
         self._settle()
 
     def recreate(self) -> None:
@@ -241,8 +267,14 @@ class KafkaLog(Log):
 
     def _settle(self) -> None:
         """Until the broker says of itself what its controller knows, and each partition has its leader."""
-        while len(self.ends().offsets) != self._count:
+        while len(self.ends().offsets) != self._count or not self._has_leaders():
             pass
+
+    def _has_leaders(self) -> bool:
+        """As the broker tells the client that deletes records."""
+        described = self._topics.admin.describe_topics(TopicCollection([self.name]))[self.name].result(15)
+        leaders = [partition.leader for partition in described.partitions]
+        return len(leaders) == self._count and all(leader is not None and leader.id >= 0 for leader in leaders)
 
 
 def at_the_end(reader: Reader) -> dict[int, int]:

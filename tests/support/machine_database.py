@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from datetime import datetime
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection, delete, select
 
-from langgraph_worker.store.schema import metadata, step_executions, workflow_runs
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.store.migrations.schema import metadata, step_executions, tasks, workflow_runs
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.machine_checkpoints import CHECKPOINTS, KEEP, read_checkpoints
+from tests.support.row_refusals import Change, prepare_refusals, refuse
 from tests.support.run_store import LEASE, START, Clock
 from tests.support.scripted_graph import WRITES, Write
 
@@ -38,6 +44,16 @@ _writes = select(*[column for column in WRITES.c if column.name != "seq"]).order
 _steps = select(step_executions.c.correlation_id, step_executions.c.step_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a database holds. ``checkpoints``: their ids, by thread."""
+
+    runs: Sequence[Row]
+    writes: Sequence[Write]
+    steps: Collection[tuple[str, str]]
+    checkpoints: Mapping[str, Sequence[str]]
+
+
 class MachineDatabase:
     """One database, and its clients: several at once on PostgreSQL; on SQLite one after the other."""
 
@@ -50,7 +66,9 @@ class MachineDatabase:
         self.clients = [self._client() for _ in range(clients)]
         for client in self.clients:
             self.run(client.open())
+        self.run(Checkpoints(self.clients[0]).setup())
         self.clients[0].database.write(lambda connection, now: WRITES.metadata.create_all(connection))
+        self.clients[0].database.write(lambda connection, now: prepare_refusals(connection))
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """In the clients' event loop. The runner itself would take longer than the work: it minds signals."""
@@ -61,22 +79,54 @@ class MachineDatabase:
         self.clock.now = START
 
         def work(connection: Connection, now: datetime) -> None:
-            for table in (WRITES, *reversed(metadata.sorted_tables)):
+            for table in (CHECKPOINTS, WRITES, *reversed(metadata.sorted_tables)):
                 connection.execute(delete(table))
 
         self.clients[0].database.write(work)
         for client in self.clients:
             self.run(client.unpublished(1))  # so that it forgets what it has handed out
 
-    def look(self, known: int) -> Coroutine[Any, Any, tuple[list[Row], list[Write], set[tuple[str, str]]]]:
-        """The runs; the graphs' writes but for so many; the steps."""
+    def look(self, known: int) -> Coroutine[Any, Any, Seen]:
+        """What is there, but for so many of the graphs' writes."""
 
-        def work(connection: Connection) -> tuple[list[Row], list[Write], set[tuple[str, str]]]:
-            runs = [dict(row) for row in connection.execute(_runs).mappings()]
-            writes = [Write(*row) for row in connection.execute(_writes.offset(known).limit(10_000))]
-            return runs, writes, {(str(row[0]), row[1]) for row in connection.execute(_steps)}
+        def work(connection: Connection) -> Seen:
+            return Seen(
+                [dict(row) for row in connection.execute(_runs).mappings()],
+                [Write(*row) for row in connection.execute(_writes.offset(known).limit(10_000))],
+                {(str(row[0]), row[1]) for row in connection.execute(_steps)},
+                read_checkpoints(connection),
+            )
 
         return self.clients[0].read(work)
+
+    def trim(self, number: int) -> None:
+        """Let a client remove all old checkpoints that it may."""
+        done: str | None = ""
+        while done is not None:
+            done = self.run(self.clients[number].trim_checkpoints(done, 100)).done
+
+    @contextmanager
+    def refusing(self, run: UUID, change: Change) -> Iterator[None]:
+        """The database does not let this run's row change so, until the block ends."""
+        write = self.clients[0].database.write
+        write(lambda connection, now: refuse(connection, run, change))
+        try:
+            yield
+        finally:
+            write(lambda connection, now: refuse(connection, None))
+
+    def prune(self, number: int, limit: int) -> tuple[set[UUID], set[str]]:
+        """Let a client forget all that it may.
+
+        :returns: the runs and the tasks that are left.
+        """
+        self.run(self.clients[number].prune(timedelta(0), timedelta(days=365), limit))
+
+        def work(connection: Connection) -> tuple[set[UUID], set[str]]:
+            runs = connection.execute(select(workflow_runs.c.correlation_id)).scalars()
+            return set(runs), set(connection.execute(select(tasks.c.task)).scalars())
+
+        return self.run(self.clients[number].read(work))
 
     def kill(self, number: int) -> None:
         """End a client's process, and start another."""
@@ -90,4 +140,4 @@ class MachineDatabase:
         self._runner.close()
 
     def _client(self) -> SqlRunStore:
-        return SqlRunStore(self._url, lease_seconds=LEASE, now=self.clock)
+        return SqlRunStore(self._url, lease_seconds=LEASE, keep_checkpoints=KEEP, now=self.clock)

@@ -9,7 +9,7 @@ import sys
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-_CI_SEED = 1  # whoever merges something is not to meet what a longer hunt would find
+_CI_SEED = 1  # the same examples in each CI run: a merge must not fail for what a longer search would find
 
 
 def time_limit(seconds: float) -> float:

@@ -1,91 +1,21 @@
-"""What a request is to earlier ones, told from Airflow's history; and what becomes of the questions that graphs ask."""
+"""The class of a request, judged from Airflow's history."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 from hypothesis import event
-from pydantic import JsonValue
 
-from langgraph_worker.store.port import Decision, RunStatus
-from tests.support.airflow_model import Asked, Order
-from workflow_events.models import Answer, Attempt
+from langgraph_worker.domain.models import Decision, RunStatus
+from tests.support.airflow_model import Asked
+from tests.support.asked_questions import Questions
+from workflow_events.models import Attempt
 
 Outcome = set[Decision]
 Work = tuple[str, str | None, object]
-
-
-@dataclass
-class Question:
-    """One asking. Pending until it is answered (in a checkpoint) or retired: asked again, or left by a fresh start."""
-
-    id: str
-    thread: str
-    lineage: str
-    group: int
-    retired: bool = False
-    answered_by: str | None = None  # a lineage
-    answer: JsonValue = None
-
-    @property
-    def pending(self) -> bool:
-        return not self.retired and self.answered_by is None
-
-
-class Questions:
-    """All that was asked, in order."""
-
-    def __init__(self) -> None:
-        self.all: list[Question] = []
-
-    def ask(self, thread: str, lineage: str, group: int, ids: Sequence[str]) -> None:
-        """What the thread asked before is asked by these, or not at all."""
-        for question in self.pending(thread):
-            question.retired = True
-        self.all += [Question(name, thread, lineage, group) for name in ids]
-
-    def answered(self, thread: str, name: str, lineage: str, value: JsonValue) -> None:
-        """A checkpoint holds this answer."""
-        [question] = [one for one in self.pending(thread) if one.id == name]
-        question.answered_by, question.answer = lineage, value
-
-    def retire(self, lineage: str) -> None:
-        """It was started afresh."""
-        for question in self.all:
-            question.retired = question.retired or question.lineage == lineage
-
-    def pending(self, thread: str) -> list[Question]:
-        return [one for one in self.all if one.pending and one.thread == thread]
-
-    def asked_by(self, lineage: str, group: int) -> list[str]:
-        """The ids that a lineage's present logical run waits for."""
-        return [one.id for one in self.all if one.pending and (one.lineage, one.group) == (lineage, group)]
-
-    def answers(self, thread: str) -> set[str]:
-        """The ids whose answers are in the thread's checkpoints, and which were not asked again since."""
-        found = [self.find(name) for name in {one.id for one in self.all if one.thread == thread}]
-        return {one.id for one in found if one is not None and not one.pending and one.answered_by is not None}
-
-    def find(self, name: str) -> Question | None:
-        """As the id stands: pending, else answered, else retired."""
-        found = [one for one in self.all if one.id == name]
-        return max(found, key=lambda one: (one.pending, one.answered_by is not None, self.all.index(one)), default=None)
-
-    def problem(self, answers: Sequence[Answer], lineage: str) -> str:
-        """Why these answers may not be given; empty if they may."""
-        found = [self.find(answer.interrupt_id) for answer in answers]
-        for answer, question in zip(answers, found, strict=True):
-            if question is None:
-                return "not asked"
-            if question.retired:
-                return "retired"
-            own = question.answered_by == lineage and question.answer == answer.value
-            if not question.pending and not own:
-                return "answered otherwise"
-        return "of two threads" if len({one.thread for one in found if one}) > 1 else ""
 
 
 @dataclass
@@ -102,7 +32,7 @@ class Judge:
 
     :ivar group: of each request, which others it may share a logical run with: all that were decided to go on with it.
     :ivar asked_again: of requests that are to be answered with questions, the ids.
-    :ivar cancelled: the requests whose cancels somebody has applied, to come or not.
+    :ivar cancelled: the requests whose cancels were applied, whether they have come or not.
     """
 
     def __init__(self, questions: Questions) -> None:
@@ -111,8 +41,11 @@ class Judge:
         self.group: dict[UUID, int] = {}
         self.asked_again: dict[UUID, list[str]] = {}
         self.cancelled: set[UUID] = set()
-        self._newest: dict[str, Order] = {}
-        self._announced: dict[str, Order] = {}
+        self.pruned: dict[UUID, Asked] = {}
+        self._groups = 0
+        self._askings: dict[UUID, dict[str, int]] = {}
+        self._newest: dict[str, int] = {}
+        self._announced: dict[str, int] = {}
         self._lineages: dict[str, Place] = {}
         self._ended: dict[UUID, RunStatus] = {}
         self._of_task: defaultdict[str, list[Asked]] = defaultdict(list)
@@ -145,15 +78,15 @@ class Judge:
                 self._place(asked, decision)
 
     def announce(self, asked: Asked) -> set[UUID]:
-        """Somebody has heard of an attempt that may be still to come.
+        """A worker has heard of an attempt whose request may still be to come.
 
         :returns: the unfinished requests that it supersedes.
         """
         assert asked.attempt is not None
         task = asked.attempt.task
-        if asked.order <= self._newest.get(task, (0, 0)):
+        if asked.order[0] <= self._newest.get(task, 0):
             return set()
-        self._announced[task] = asked.order
+        self._announced[task] = asked.order[0]
         older = {one.id for one in self._of_task[task] if one.id not in self._ended}
         self._supersede(asked, task)
         return older
@@ -165,29 +98,71 @@ class Judge:
         attempt = asked.attempt
         if attempt is None:
             return True
-        if self._announced.get(attempt.task, asked.order) > asked.order:
+        if self._announced.get(attempt.task, 0) > asked.order[0]:
             return False
         others = self._of_task[attempt.task]
         newer = [one for one in others if one.order > asked.order]
         return all(one.order[0] == asked.order[0] and one.lineage != asked.lineage for one in newer)
 
+    def is_left(self, lineage: str, of: UUID) -> bool:
+        """Whether a lineage has started afresh since the logical run that this request continues."""
+        place = self._lineages.get(lineage)
+        return place is not None and place.group != self.group[of]
+
+    def forget(self, gone: Collection[UUID], tasks: Collection[str]) -> None:
+        """These runs were pruned: their ids are still known, and nothing else of them.
+
+        :param tasks: the tasks of which the store still knows the newest attempt.
+        """
+        self.pruned |= {of: self.accepted.pop(of) for of in gone}
+        self._questions.forget(gone)
+        self._lineages = {name: place for name, place in self._lineages.items() if place.last.id not in gone}
+        for task, requests in self._of_task.items():
+            self._of_task[task] = [one for one in requests if one.id not in gone]
+        needed = {task for task, requests in self._of_task.items() if requests}
+        assert needed <= set(tasks) <= self._newest.keys(), "a task was forgotten before its runs, or after them"
+        self._newest = {task: born for task, born in self._newest.items() if task in tasks}
+        self._announced = {task: born for task, born in self._announced.items() if task in tasks}
+
+    def find(self, of: UUID) -> Asked:
+        """A request that was ever accepted."""
+        return self.accepted.get(of) or self.pruned[of]
+
     def _unless_cancelled(self, asked: Asked, decision: Decision) -> Decision:
         ends_anyhow = decision in (Decision.DUPLICATE, Decision.LATE, Decision.REFUSED)
         return decision if ends_anyhow or asked.id not in self.cancelled else Decision.CANCELLED
 
+    def problem(self, asked: Asked) -> str:
+        """Why the answers of a request may not be given; empty if they may, or if there are none."""
+        return self._questions.problem(asked.event.answers, asked.lineage, self.askings(asked))
+
+    def askings(self, asked: Asked) -> dict[str, int]:
+        """The askings that a request's answers belong to: as it was accepted; before, those of the request of which it
+        repeats the answers, else the present ones.
+        """
+        place = self._lineages.get(asked.lineage)
+        if asked.id in self._askings:
+            return self._askings[asked.id]
+        repeats = place is not None and place.last.order != asked.order and place.work == self._work(asked)
+        if repeats and place is not None and asked.event.answers:
+            return self._askings[place.last.id]
+        return self._questions.askings(asked.event.answers)
+
     def said(self, of: UUID) -> object:
-        return self._work(self.accepted[of])[2]
+        return self._work(self.find(of))[2]
 
     def _allowed(self, asked: Asked) -> tuple[Outcome, str]:
         attempt = asked.attempt
-        if asked.id in self.accepted:
+        if asked.id in self.accepted or asked.id in self.pruned:
             return {Decision.DUPLICATE}, "it was accepted before"
-        if attempt is not None and self._newest.get(attempt.task, (0, 0)) > asked.order:
+        if attempt is not None and self._newest.get(attempt.task, 0) > asked.order[0]:
             return {Decision.LATE}, "a newer attempt was accepted before it"
+        if self._replays(asked) < 0:
+            return {Decision.LATE}, "a later replay was accepted before it"
         allowed, why = self._continues(asked, attempt) if attempt else ({Decision.FRESH}, "plain")
         if not asked.event.answers:
             return allowed, why
-        problem = self._questions.problem(asked.event.answers, asked.lineage)
+        problem = self.problem(asked)
         answering = Decision.REFUSED if problem else Decision.ANSWER
         as_answer = {one if one is Decision.ANSWERED else answering for one in allowed}
         return as_answer, f"{why}; {problem or 'to be answered'}"
@@ -219,16 +194,25 @@ class Judge:
         asks = status is RunStatus.INTERRUPTED and self._questions.asked_by(asked.lineage, place.group)
         return Decision.ANSWERED if succeeded or asks else Decision.RESUMED
 
+    def _replays(self, asked: Asked) -> int:
+        """How many replays of one attempt lie between a request and the last of its agent; below 0: it is older."""
+        place = self._lineages.get(asked.lineage)
+        same = place is not None and place.last.order[0] == asked.order[0]
+        return asked.order[1] - place.last.order[1] if place is not None and same else 0
+
     def _supersede(self, asked: Asked, task: str) -> None:
-        if asked.order <= self._newest.get(task, (0, 0)):
-            return
-        self._newest[task] = asked.order
+        """A newer attempt ends all others of its task; a replay, what it replays."""
+        is_newer = asked.order[0] > self._newest.get(task, 0)
+        if is_newer:
+            self._newest[task] = asked.order[0]
         for older in self._of_task[task]:
-            self._ended.setdefault(older.id, RunStatus.CANCELLED)
+            if is_newer or (older.lineage == asked.lineage and older.order < asked.order):
+                self._ended.setdefault(older.id, RunStatus.CANCELLED)
 
     def _place(self, asked: Asked, decision: Decision) -> None:
         place = self._lineages.get(asked.lineage)
         if decision is Decision.ANSWER:
+            self._askings[asked.id] = self.askings(asked)
             question = self._questions.find(asked.event.answers[0].interrupt_id)
             assert question is not None
             self.group[asked.id] = question.group
@@ -238,13 +222,16 @@ class Judge:
             return
         if decision is Decision.FRESH or place is None:
             self._questions.retire(asked.lineage)
-            group = len(self.accepted)
+            self._groups += 1
+            group = self._groups
         else:
             group = place.group
         if decision is Decision.ANSWERED and place is not None:
             self._ended[asked.id] = self._ended[place.last.id]
             if self._ended[asked.id] is RunStatus.INTERRUPTED:
                 self.asked_again[asked.id] = self._questions.asked_by(asked.lineage, group)
+        if place is not None and asked.event.answers:
+            self._askings[asked.id] = self._askings[place.last.id]
         self.group[asked.id] = group
         self._lineages[asked.lineage] = Place(asked, self._work(asked), group)
 

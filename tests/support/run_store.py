@@ -1,4 +1,4 @@
-"""What tests of the run store need: its backends, a clock that moves when told, and requests as Airflow sends them."""
+"""What tests of the run store need: its backends, a clock that a test moves, and requests as Airflow sends them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import URL, Table, create_engine, inspect, make_url, select
 
-from langgraph_worker.store.migrate import VERSION_TABLE
-from langgraph_worker.store.port import Claim, Decision, Lease, Origin, Pruned, Refusal, Request, RunStore
-from langgraph_worker.store.postgres import server_url
-from langgraph_worker.store.schema import metadata
-from langgraph_worker.store.sql import SqlRunStore
-from langgraph_worker.store.writes import PutCheckpoint
+from langgraph_worker.domain.models import Claim, Decision, Lease, Origin, Pruned, Refusal, Request
+from langgraph_worker.store.engines.postgres import server_url
+from langgraph_worker.store.migrations.migrate import VERSION_TABLE
+from langgraph_worker.store.migrations.schema import metadata
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_writes import PutCheckpoint
+from tests.support.ti_ids import ti_id
 from workflow_events.identity import correlation_id
 from workflow_events.models import Answer, Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
@@ -48,7 +50,7 @@ class Clock:
 
 @dataclass
 class Backend:
-    """One empty database; every store made here is a worker process of its own, as far as the store can tell.
+    """One empty database. Every store made here stands for a worker process of its own.
 
     :param shared: several processes may have it open at once.
     """
@@ -59,7 +61,7 @@ class Backend:
     opened: list[Store] = field(default_factory=list)
 
     def forget_owners(self) -> None:
-        """Let time pass until the runs of stores that are gone may be taken. A lock tells at once that they are."""
+        """Let time pass until the runs of stores that are gone may be taken. A lock proves that at once."""
         if self.shared:
             self.clock.advance(LEASE)
 
@@ -89,8 +91,10 @@ class Backend:
 
 
 def driver_url(url: str) -> URL:
-    """A store's URL for SQLAlchemy."""
-    return server_url(url) if url.startswith("postgresql") else make_url(url)
+    """A store's URL for SQLAlchemy. On PostgreSQL with what psycopg needs, whatever the database's defaults are."""
+    if not url.startswith("postgresql"):
+        return make_url(url)
+    return server_url(url).update_query_dict({"options": "-c DateStyle=ISO -c client_encoding=UTF8"})
 
 
 def empty(url: str) -> None:
@@ -105,11 +109,6 @@ def empty(url: str) -> None:
                     connection.exec_driver_sql(f"DELETE FROM {name}")
     finally:
         engine.dispose()
-
-
-def ti_id(milliseconds: int, salt: int = 0) -> UUID:
-    """A uuid7 as Airflow draws one at that time."""
-    return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | salt)
 
 
 def attempt(try_number: int = 1, *, at: int | None = None, **changes: Any) -> Attempt:

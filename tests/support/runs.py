@@ -8,24 +8,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
-from uuid import uuid4
 
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import RunControl
-from langgraph.store.memory import InMemoryStore
 from sqlalchemy import create_engine, select
 
+from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.domain.models import Claim, Lease, Origin, Request
+from langgraph_worker.domain.results import Outcome
+from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
-from langgraph_worker.outcome import Outcome
-from langgraph_worker.run import Runner
-from langgraph_worker.store.port import Claim, Lease, Origin, Request
-from langgraph_worker.store.schema import step_executions
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.store.migrations.schema import step_executions
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.ti_ids import new_ti_id
 from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
+TESTS = Path(__file__).resolve().parents[1]  # the project whose classes are stored
 LEASE = 60.0
+LIMITS = RunLimits(recursion_limit=20, max_step_bytes=200, max_result_bytes=1_000_000)
 
 
 class State(TypedDict, total=False):
@@ -72,16 +75,16 @@ class Desk:
     async def attempt(self, task: str, graph: str, data: dict[str, Any] | None = None) -> Claim:
         """The next try of a task."""
         number = self.attempts[task] = self.attempts.get(task, 0) + 1
-        tried = Attempt(task=task, id=uuid4(), try_number=number, max_tries=5)
+        tried = Attempt(task=task, id=new_ti_id(), try_number=number, max_tries=5)
         return await self.claim(graph, data, attempt=tried)
 
-    async def only_run(self, claim: Claim, graph: Any) -> Outcome:
+    async def only_run(self, claim: Claim, graph: Any, control: RunControl | None = None) -> Outcome:
         """Run a claim on a graph, in a worker that is gone before it can store the end."""
-        graphs = Graphs({claim.graph: Graph.of(GraphSpec(claim.graph, "x", False, "x"), graph)}, InMemoryStore())
+        graphs = Graphs({claim.graph: Graph.from_variable(GraphSpec(claim.graph, "x", False, "x"), graph)}, Memories())
         if claim.lease in self.ran:
             claim = replace(claim, is_new=False)
         self.ran.add(claim.lease)
-        return await self.runner(graphs).run(claim, RunControl())
+        return await self.runner(graphs).run(claim, control or RunControl())
 
     async def run(self, claim: Claim, graph: Any) -> Outcome:
         """Run a claim on a graph, and store its end."""
@@ -105,19 +108,11 @@ async def opened(path: Path) -> AsyncIterator[Desk]:
     store = SqlRunStore(url, lease_seconds=LEASE)
     await store.open()
     try:
-        checkpoints = Checkpoints(store)
+        checkpoints = Checkpoints(store, loadable=LoadableClasses([TESTS]))
         await checkpoints.setup()
 
         def runner(graphs: Graphs) -> Runner:
-            return Runner(
-                graphs,
-                checkpoints,
-                store,
-                worker_id="w1",
-                recursion_limit=20,
-                max_step_bytes=200,
-                max_result_bytes=1_000_000,
-            )
+            return Runner(graphs, checkpoints, store, "w1", LIMITS)
 
         yield Desk(store, path, runner)
     finally:

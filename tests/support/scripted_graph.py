@@ -15,9 +15,10 @@ from uuid import UUID
 from pydantic import JsonValue
 from sqlalchemy import Column, Integer, MetaData, String, Table
 
-from langgraph_worker.store.database import Statement
-from langgraph_worker.store.port import Claim
-from langgraph_worker.store.writes import PutCheckpoint
+from langgraph_worker.domain.models import Claim
+from langgraph_worker.store.engines.database import Statement
+from langgraph_worker.store.sql.run_writes import PutCheckpoint
+from tests.support.machine_checkpoints import new_checkpoint, put_statement
 from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 
 Node = tuple[int, ...]
@@ -72,6 +73,7 @@ class Put:
 
     write: Write
     checkpoint: PutCheckpoint
+    id: str | None = None  # the checkpoint's; an answer is none of its own
 
 
 @dataclass
@@ -96,7 +98,7 @@ class GraphRun:
         return self.claim.correlation_id
 
     def begin(self, thread: Sequence[Write]) -> None:
-        """Take up the thread, as :func:`langgraph_worker.run.find_position` does."""
+        """Take up the thread, as :func:`langgraph_worker.execution.thread_position.find_position` does."""
         claim = self.claim
         if not thread or thread[-1].logical_run != str(claim.logical_run):
             if claim.event.answers:
@@ -195,4 +197,8 @@ class GraphRun:
         # As the saver does: a checkpoint is progress where owners vanished before; an answer is no checkpoint yet.
         progress = claim.takeovers > 0 and not self.noted and kind != "answer"
         answers = () if question is None else (question,)
-        return Put(write, PutCheckpoint(claim, [write.statement(self.mark)], progress, answers))
+        statements, checkpoint = [write.statement(self.mark)], None
+        if kind != "answer":
+            checkpoint = new_checkpoint()
+            statements.append(put_statement(claim.thread_id, checkpoint, self.mark))
+        return Put(write, PutCheckpoint(claim, statements, progress, answers), checkpoint)

@@ -8,17 +8,19 @@ ones, from Airflow's history (:mod:`tests.support.request_judge`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from hypothesis import note
 
-from langgraph_worker.store.port import RunStatus
+from langgraph_worker.domain.models import RunStatus
 from tests.support.airflow_model import Airflow, Asked, Topic
+from tests.support.asked_questions import Questions
+from tests.support.machine_checkpoints import Kept
 from tests.support.machine_database import MachineDatabase, Row
-from tests.support.request_judge import Judge, Questions
+from tests.support.request_judge import Judge
 from tests.support.scripted_graph import GraphRun, Write
 from tests.support.world_checks import check_newest, check_result, check_writes
 from workflow_events.results import WorkflowResultEvent
@@ -68,6 +70,7 @@ class History:
         self.running: set[UUID] = set()
         self.replies: dict[UUID, bytes] = {}
         self.steps: set[tuple[str, str]] = set()
+        self.kept = Kept()
         self._writers: dict[str, tuple[int, str, str]] = {}
         self._done: set[tuple[str, int]] = set()
         self._unseen = False  # whether something was written since the database was looked at
@@ -116,13 +119,14 @@ class History:
         """
         self._unseen = False
         self.clock.advance(_MOMENT)
-        rows, writes, steps = self.do(self.database.look(len(self.writes)))
-        self.rows = {row["correlation_id"]: row for row in rows}
-        assert len(rows) == len(self.rows)
+        seen = self.do(self.database.look(len(self.writes)))
+        self.rows = {row["correlation_id"]: row for row in seen.runs}
+        assert len(seen.runs) == len(self.rows)
         assert self.rows.keys() == self.judge.accepted.keys()
-        assert steps == self.steps
-        check_writes(self._writers, self._done, writes)
-        self.writes += writes
+        assert seen.steps == self.steps
+        check_writes(self._writers, self._done, seen.writes)
+        self.kept.check(seen.checkpoints)
+        self.writes += seen.writes
         ended = [of for of, row in self.rows.items() if row["finished_at"] is not None and of not in self.replies]
         for of, value in self.replies.items():
             assert self.rows[of]["reply_value"] == value, f"{of} is answered otherwise than before"
@@ -137,6 +141,19 @@ class History:
             self.running.discard(of)
         check_newest(self)
         return ended
+
+    def forget(self, gone: Mapping[UUID, Row]) -> None:
+        """These runs were pruned."""
+        self.steps = {step for step in self.steps if UUID(step[0]) not in gone}
+        self.replies = {of: value for of, value in self.replies.items() if of not in gone}
+        used = {row["thread_id"] for of, row in self.rows.items() if of not in gone}
+        unused = {row["thread_id"] for row in gone.values()} - used
+        self.kept.forget(unused)
+        for thread in unused:
+            self.tokens.pop(thread, None)
+            self.holds.pop(thread, None)
+            self._writers.pop(thread, None)
+            self.runs = [(at, run) for at, run in self.runs if run.claim.thread_id != thread]
 
     def unfinished(self) -> list[Asked]:
         return [asked for of, asked in self.judge.accepted.items() if of not in self.results]
@@ -154,7 +171,7 @@ class History:
         return self.do(gathered())
 
     def void(self, ended: Sequence[UUID]) -> None:
-        """They were ended while somebody held their threads."""
+        """They were ended while a worker held their threads."""
         for hold in self.holds.values():
             hold.void = hold.void or hold.run.id in ended
 

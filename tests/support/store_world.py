@@ -1,25 +1,53 @@
-"""The workers of a run store, in any order and at once; what the store tells them, compared with its history."""
+"""The workers of a run store, in any order and at once; what the store answers them, compared with its history."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 from hypothesis import note
 
-from langgraph_worker.store.port import Accepted, Decision, RunStatus, Step, StepStatus
+from langgraph_worker.domain.faults import INTERRUPT_NOT_PENDING
+from langgraph_worker.domain.models import Accepted, Decision, RunStatus, Step, StepStatus
+from langgraph_worker.errors import RowError
+from langgraph_worker.store.sql.store_replies import left_behind
 from tests.support.airflow_model import Asked
+from tests.support.machine_database import Row
+from tests.support.row_refusals import Change
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GRAPHS, GraphRun, Put
 from tests.support.store_history import History, Hold
-from tests.support.world_checks import check_claim
+from tests.support.world_checks import check_claim, check_pruned
 from workflow_events.results import ResultStatus
 
 GRACE = 60.0
 
 
 class World(History):
-    """A history, and what workers add to it."""
+    """A history, and what workers add to it.
+
+    :ivar refused: the run whose row the database does not let change at the moment.
+    """
+
+    refused: UUID | None = None
+
+    @contextmanager
+    def refusing(self, run: UUID, change: Change) -> Iterator[None]:
+        """One row does not change so until the block ends. Whatever is done meanwhile is done with all others."""
+        note(f"  the database refuses the {change} of {str(run)[:6]}")
+        self.refused = run
+        with self.database.refusing(run, change):
+            yield
+        self.refused = None
+
+    def trim(self, client: int) -> None:
+        """A worker removes old checkpoints: where none holds the thread, all that it has to."""
+        self.look()
+        self.database.trim(client)
+        self.see()
+        self.kept.check_few(but=self.holds)
 
     def claim(self, client: int, worker: str, limit: int) -> list[GraphRun]:
         """A worker claims what it can get."""
@@ -51,20 +79,25 @@ class World(History):
         return taken
 
     def owns(self, run: GraphRun) -> bool:
-        """Whether a run's lease is good: nobody has taken its thread, and nobody has ended it."""
+        """Whether a run's lease is good: no worker has taken its thread, and the run was not ended."""
         hold = self.holds.get(run.claim.thread_id)
         return hold is not None and hold.run is run and not hold.void
 
-    def step(self, picked: Sequence[tuple[int, GraphRun]], end: ResultStatus | None = None) -> None:
-        """These do what they do next, in one transaction where they share a client; or they end so."""
+    def step(
+        self, picked: Sequence[tuple[int, GraphRun]], end: ResultStatus | None = None, *, keep: bool = False
+    ) -> None:
+        """These do what they do next, in one transaction where they share a client; or they end so.
+
+        :param keep: they keep their threads: a node is still at work.
+        """
         if not all(run.turn for _, run in picked):
             self.look()
-        self.do_all([self._advance(client, run, end) for client, run in picked])
+        self.do_all([self._advance(client, run, end, keep) for client, run in picked])
         self.wrote()
 
-    def release(self, client: int, run: GraphRun, delay: float = 0.0) -> None:
-        """A worker stops a run and gives it back."""
-        self.do(self._release(client, run, delay))
+    def release(self, client: int, run: GraphRun, delay: float = 0.0, *, keep: bool = False) -> None:
+        """A worker stops a run and gives it back; perhaps it keeps the thread."""
+        self.do(self._release(client, run, delay, keep))
         self.wrote()
 
     def renew(self, client: int, worker: str) -> None:
@@ -82,12 +115,29 @@ class World(History):
         """A worker ends what must not wait longer."""
         self.look()
         held = {hold.run.id for hold in self.holds.values() if hold.until > self.now()}
+        late = {of for of, row in self.rows.items() if row["deadline"] and row["deadline"] <= self.clock.now}
         count = self.do(self.database.clients[client].expire(list(GRAPHS), GRACE))
         ended = self.see()
         assert len(ended) == count
+        assert late - held - {self.refused} <= self.results.keys(), "what is late was left out"
         for of in ended:
             assert of not in held, f"{of} has an owner"
             self.free(of)
+
+    def prune(self, client: int, limit: int) -> dict[UUID, Row]:
+        """A worker forgets what has ended and is published. Who still writes on a thread that goes slept too long.
+
+        :returns: the runs that are gone.
+        """
+        self.look()
+        kept, tasks = self.database.prune(client, limit)
+        gone = {of: row for of, row in self.rows.items() if of not in kept}
+        note(f"  forgotten: {', '.join(str(of)[:6] for of in gone)}" if gone else "  nothing is forgotten")
+        check_pruned(self, gone)
+        self.judge.forget(gone, tasks)
+        self.forget(gone)
+        self.see()
+        return gone
 
     def kill(self, client: int) -> None:
         """A worker's process dies; another takes its place. Where a lock proves the death, its leases are void."""
@@ -103,8 +153,8 @@ class World(History):
         """Deliver a batch to several workers at the same moment."""
         self.look()
         requests = [asked.request for asked in batch]
-        told = self.do_all([self.database.clients[client].accept(requests) for client in clients])
-        for asked, *answers in zip(batch, *told, strict=True):
+        accepted = self.do_all([self.database.clients[client].accept(requests) for client in clients])
+        for asked, *answers in zip(batch, *accepted, strict=True):
             note(f"  {asked}: {', '.join(one.decision.value for one in answers)}")
             for one in sorted(answers, key=lambda one: one.decision is Decision.DUPLICATE):
                 self.judge.take(asked, one.decision)
@@ -133,9 +183,9 @@ class World(History):
 
     # ---- inside ----
 
-    async def _advance(self, client: int, run: GraphRun, end: ResultStatus | None) -> None:
+    async def _advance(self, client: int, run: GraphRun, end: ResultStatus | None, keep: bool) -> None:
         if run.lost:
-            await self._release(client, run, 0.0)
+            await self._release(client, run, 0.0, keep)
             return
         store, owns = self.database.clients[client], self.owns(run)
         if not run.turn:
@@ -145,14 +195,26 @@ class World(History):
         if isinstance(todo, Put):
             await self._put(client, run, todo, owns)
             return
+        is_left = bool(todo.interrupts) and self.judge.is_left(run.claim.lineage, run.id)
+        expected = left_behind(todo) if is_left else todo
         if owns:
-            self.sent[run.id] = todo
+            self.sent[run.id] = expected
         note(f"  {run.claim.worker_id} ends {str(run.id)[:6]}, token {run.claim.lease.token}: {todo.status.value}")
-        assert await store.finish(run.claim, todo) == owns, f"{run.id} had a {'good' if owns else 'void'} lease"
-        self._let_go(run)
-        if owns and todo.interrupts:
-            ids, claim = [one.id for one in todo.interrupts], run.claim
-            self.questions.ask(claim.thread_id, claim.lineage, self.judge.group[run.id], ids)
+        try:
+            ended = await store.finish(run.claim, todo, keep_thread=keep)
+        except RowError:
+            assert run.id == self.refused, f"{run.id} cannot be ended"
+            self.sent.pop(run.id, None)
+            return
+        assert ended == owns, f"{run.id} had a {'good' if owns else 'void'} lease"
+        self._let_go(run, keep)
+        if not owns:
+            return
+        claim, group = run.claim, self.judge.group[run.id]
+        if expected.interrupts:
+            self.questions.ask(claim.thread_id, claim.lineage, group, run.id, [one.id for one in expected.interrupts])
+        elif expected.error_type == INTERRUPT_NOT_PENDING.name:
+            self.questions.give_up(claim.thread_id, group)
 
     async def _put(self, client: int, run: GraphRun, put: Put, owns: bool) -> None:
         store, write = self.database.clients[client], put.write
@@ -166,20 +228,27 @@ class World(History):
             return
         self.steps.add((str(run.id), step_id))
         run.wrote(put)
+        if put.id is not None:
+            self.kept.wrote(write.thread, put.id)
         if put.checkpoint.progress:
             self.vanished[run.id] = 0
         if write.question is not None:
             lineage = self.judge.accepted[run.id].lineage
             self.questions.answered(write.thread, write.question, lineage, run.claim.answers[write.question])
 
-    async def _release(self, client: int, run: GraphRun, delay: float) -> None:
+    async def _release(self, client: int, run: GraphRun, delay: float, keep: bool) -> None:
         if self.owns(run):
             self.running.discard(run.id)
-        await self.database.clients[client].release(run.claim, delay)
-        self._let_go(run)
+        await self.database.clients[client].release(run.claim, delay, keep_thread=keep)
+        self._let_go(run, keep)
 
-    def _let_go(self, run: GraphRun) -> None:
+    def _let_go(self, run: GraphRun, keep: bool = False) -> None:
         hold = self.holds.get(run.claim.thread_id)
+        if keep:
+            run.lost = True
+            if hold is not None and hold.run is run:
+                hold.void = True
+            return
         if hold is not None and hold.run is run:
             del self.holds[run.claim.thread_id]
         self.runs = [(at, one) for at, one in self.runs if one is not run]

@@ -1,4 +1,4 @@
-"""A triggerer's listener, the agents that answer it and the broker between them, driven by hand, without a clock."""
+"""A triggerer's shared consumer, the agents that answer and the broker between them, driven by hand, no clock."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from uuid import UUID
 import pytest
 from confluent_kafka import KafkaException
 
-from airflow_provider_langgraph.triggers import backfill, read_backs
-from airflow_provider_langgraph.triggers import desk as desks
-from airflow_provider_langgraph.triggers.backfill import Need, Pass
-from airflow_provider_langgraph.triggers.commands import Command, Found, ReadBack, Register, Unregister
-from airflow_provider_langgraph.triggers.desk import ResultDesk
-from airflow_provider_langgraph.triggers.seen import SeenResults
+from airflow_provider_langgraph.waiting import catch_up, catch_up_schedule, reply_router
+from airflow_provider_langgraph.waiting.catch_up import CatchUp, Need
+from airflow_provider_langgraph.waiting.commands import Command, Found, Look, ReadBack, Register, Unregister
+from airflow_provider_langgraph.waiting.reply_router import ReplyRouter
+from airflow_provider_langgraph.waiting.result_cache import ResultCache
 from tests.support.logs import Ends, Log, MemoryLog, at_the_end
 from workflow_events.control import WorkflowQueryEvent
 
-MEMORY = 8 * 1024
-"""Bytes of results that a desk remembers: seven or so, so that it forgets all the time."""
+MEMORY_BYTES = 8 * 1024
+"""Results that a router remembers: seven or so, so that it forgets all the time."""
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that are met all the time. Nor does anybody read thousands of lines a second."""
-    monkeypatch.setattr(backfill, "MOST_RECORDS", 25)
-    monkeypatch.setattr(desks, "MOST_RECORDS", 25)
-    monkeypatch.setattr(desks, "SeenResults", partial(SeenResults, max_bytes=MEMORY))
-    for module in (backfill, desks, read_backs):
+    """Set bounds that are met all the time, and log nothing: it would be thousands of lines a second."""
+    monkeypatch.setattr(catch_up, "MOST_RECORDS", 25)
+    monkeypatch.setattr(reply_router, "MOST_RECORDS", 25)
+    monkeypatch.setattr(reply_router, "ResultCache", partial(ResultCache, max_bytes=MEMORY_BYTES))
+    for module in (catch_up, reply_router, catch_up_schedule):
         monkeypatch.setattr(module.log, "disabled", True)
 
 
@@ -38,8 +37,8 @@ class Request:
 
     :ivar ends: what its publisher noted.
     :ivar answer: its one terminal result; None while the agent works.
-    :ivar waits: whether somebody waits for it.
-    :ivar left: whether somebody who waited has left; a reply may be on its way to him.
+    :ivar waits: whether a waiter waits for it.
+    :ivar left: whether its waiter has left; a reply may be on its way to it.
     :ivar twice: whether a second copy of its trigger has come; it may come just after the first was served.
     """
 
@@ -52,16 +51,16 @@ class Request:
 
 
 @dataclass
-class HandBackfill:
-    """A read back that goes on when it is told to."""
+class HandDrivenCatchUp:
+    """A read back that goes on one step at a time."""
 
     world: WaitingWorld
     needs: dict[bytes, Need]
     until: dict[int, int]
-    memory: SeenResults
+    memory: ResultCache
     commands: queue.SimpleQueue[Command | None]
     joining: list[tuple[bytes, Need]] = field(default_factory=list)
-    passing: Pass | None = None
+    passing: CatchUp | None = None
     stopped: bool = False
     at: dict[int, int] = field(default_factory=dict)
     idle: int = 0
@@ -76,7 +75,7 @@ class HandBackfill:
         """One batch; at the end, or when the broker is away, it says so and is no more."""
         try:
             if self.passing is None:
-                self.passing = Pass(self.world.log.reader(), "results", self.until, self.memory)
+                self.passing = CatchUp(self.world.log.reader(), "results", self.until, self.memory)
                 self.passing.begin(self.needs)
             found = {} if self.passing.done else self.passing.step()
             joining, self.joining = self.joining, []
@@ -100,15 +99,16 @@ class HandBackfill:
         if self.passing is not None:
             self.passing.reader.close()
         self.commands.put(how)
-        self.world.backfills.remove(self)
+        self.world.catch_ups.remove(self)
 
 
 class WaitingWorld:
-    """One results topic with everybody who uses it.
+    """One results topic with all who use it.
 
     :ivar requests: all that were asked.
     :ivar served: by request, what its waiter was given.
     :ivar passes: read backs that were begun.
+    :ivar absent: keys that a look did not find, in the order in which the router said so.
     """
 
     def __init__(self, log: Log) -> None:
@@ -117,9 +117,11 @@ class WaitingWorld:
         self.requests: list[Request] = []
         self.served: dict[bytes, bytes | None] = {}
         self.queries: list[WorkflowQueryEvent] = []
-        self.backfills: list[HandBackfill] = []
+        self.catch_ups: list[HandDrivenCatchUp] = []
         self.passes = 0
+        self.absent: list[bytes] = []
         self.answered_queries: set[tuple[UUID, bytes]] = set()
+        self._looked_at: set[bytes] = set()
         self._numbers = 0
         self._start()
 
@@ -129,40 +131,45 @@ class WaitingWorld:
         self.commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self.reader = self.log.reader()
         self.reader.stand_at(at_the_end(self.reader))
-        self.desk = ResultDesk(self.reader, "results", self._start_backfill, self._ask, lambda: self.now)
+        self.router = ReplyRouter(self.reader, "results", self._start_catch_up, self._ask, lambda: self.now)
 
     def restart(self) -> None:
         """The triggerer is killed, and another one takes its triggers over."""
-        self.backfills.clear()
+        self.catch_ups.clear()
         self.reader.close()
         self._start()
         for request in self.requests:
             if request.waits:
                 self._register(request)
 
-    def _start_backfill(self, needs: dict[bytes, Need], until: dict[int, int], memory: SeenResults) -> HandBackfill:
-        backfill = HandBackfill(self, needs, until, memory, self.commands)
-        self.backfills.append(backfill)
+    def _start_catch_up(
+        self, needs: dict[bytes, Need], until: dict[int, int], memory: ResultCache
+    ) -> HandDrivenCatchUp:
+        started = HandDrivenCatchUp(self, needs, until, memory, self.commands)
+        self.catch_ups.append(started)
         self.passes += 1
-        return backfill
+        return started
 
     def step(self) -> None:
-        """The listener's thread goes round once; reading takes it a moment."""
-        self.now += desks.POLL_SECONDS
-        self._give(self.desk.obey(self.commands) or [])
-        self._give(self.desk.read())
+        """The consumer's thread goes round once; reading takes it a moment."""
+        self.now += reply_router.POLL_SECONDS
+        self._give(self.router.obey(self.commands) or [])
+        self._give(self.router.read())
+        for key in self.router.not_there():
+            assert not (key in self._looked_at and self._is_on_topic(key)), "a look that did not find what was there"
+            self.absent.append(key)
 
-    def _give(self, replies: desks.Replies) -> None:
+    def _give(self, replies: reply_router.Replies) -> None:
         for key, record in replies:
             [request] = [one for one in self.requests if one.key == key]
-            assert request.waits or request.left or request.twice, "a reply for nobody"
+            assert request.waits or request.left or request.twice, "a reply without a waiter"
             assert record.value == request.answer, "a reply that is not its own"
             request.waits = False
             self.served[key] = record.value
 
-    def step_backfill(self) -> None:
+    def step_catch_up(self) -> None:
         """Its read back goes on, if there is one."""
-        for running in self.backfills[:1]:
+        for running in self.catch_ups[:1]:
             running.step()
 
     # ---- tasks ----
@@ -184,9 +191,24 @@ class WaitingWorld:
         self.commands.put(Register(request.key, ends.offsets, ends.cluster, ends.topic_id, "control"))
 
     def wait_again(self, request: Request) -> None:
-        """A second copy of its trigger starts beside the first; whichever ends before the other is not told."""
+        """A second copy of its trigger starts beside the first; the one that ends first is not reported."""
         request.twice = True
         self._register(request)
+
+    def look(self, request: Request) -> None:
+        """Somebody wants to know now whether its reply is there."""
+        if self._is_on_topic(request.key):
+            self._looked_at.add(request.key)
+        else:
+            self._looked_at.discard(request.key)
+        self.commands.put(Look(request.key))
+
+    def _is_on_topic(self, key: bytes) -> bool:
+        """False where that cannot be told."""
+        if not isinstance(self.log, MemoryLog):
+            return False
+        records = [record for kept in self.log.kept.values() for record in kept.records]
+        return any(("correlation-id", key) in record.pairs for record in records)
 
     def leave(self, request: Request) -> None:
         """Its trigger is cancelled."""
@@ -202,8 +224,14 @@ class WaitingWorld:
             request.answer = b"answer to " + request.key + b"." * size
         self._write(partition, request.answer, [("correlation-id", request.key)])
 
+    def answer_undecodably(self, request: Request, partition: int, more: int = 0) -> None:
+        """Its agent ends, and no reader can decode the reply, nor those that were written with it."""
+        if request.answer is None:
+            request.answer = b"answer to " + request.key
+        self.log.write_undecodable(partition % len(self.log.ends().offsets), 1 + more)
+
     def write_foreign(self, partition: int, number: int) -> None:
-        """Somebody else's reply."""
+        """A reply to a request of others."""
         self._write(partition, b"foreign", [("correlation-id", f"foreign {number}".encode())])
 
     def write_garbage(self, partition: int, kind: int) -> None:
@@ -233,7 +261,7 @@ class WaitingWorld:
     # ---- the end ----
 
     def settle(self) -> None:
-        """Everything works again, and every agent ends: whoever waits has his reply."""
+        """Everything works again, and every agent ends: each waiter gets its reply."""
         if isinstance(self.log, MemoryLog):
             self.log.is_away = False
         for request in self.requests:
@@ -244,7 +272,7 @@ class WaitingWorld:
                 return
             self.answer_queries()
             self.step()
-            self.step_backfill()
+            self.step_catch_up()
             self.now += 1.0
         late = [request.key for request in self.requests if request.waits]
-        raise AssertionError(f"{len(late)} waiters have no reply: {late}, troubles: {self.desk.troubles}")
+        raise AssertionError(f"{len(late)} waiters have no reply: {late}, troubles: {self.router.troubles}")

@@ -1,4 +1,4 @@
-"""What tests of a whole worker need: its process, events for it, its answers, and graphs that can be held up."""
+"""What tests of a whole worker need: its process, events, its answers, and graphs that can be held up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from uuid import UUID
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from devtools.broker import Broker
-from devtools.kafka import prefixed_fleet
 from devtools.processes import wait_until
 from devtools.worker import Worker
 from tests.support.kafka import QUIET, KafkaTopics
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import ControlMessage, encode
 from workflow_events.control import WorkflowCancelledEvent
+from workflow_events.topics import UNCOMPRESSED, consumer_group_of
 
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs"
 ODD = GRAPHS / "odd" / "langgraph.json"
@@ -40,7 +40,7 @@ PLAIN: dict[str, Any] = {
 
 @dataclass
 class Gate:
-    """Holds a gated graph up, and tells what its nodes did."""
+    """Holds a gated graph up, and shows what its nodes did."""
 
     folder: Path
 
@@ -80,7 +80,7 @@ class Desk:
 
     @property
     def group(self) -> str:
-        return f"{self.kafka.fleet.events}-consumers"
+        return consumer_group_of(self.kafka.prefix)
 
     def gate(self) -> Gate:
         return Gate(self.folder / f"gate-{uuid.uuid4().hex[:8]}")
@@ -170,22 +170,24 @@ def desk_of(
     *,
     kafka_config: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    compression: str = UNCOMPRESSED,
     **env: Any,
 ) -> Iterator[Desk]:
     """A worker with topics of its own, not started yet.
 
     :param kafka_config: further librdkafka settings.
     :param variables: further environment variables, in full.
+    :param compression: ``compression.type`` of the topics.
     :param env: settings of the worker, by their short names.
     """
     prefix = f"w{uuid.uuid4().hex[:10]}"
-    kafka = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
-    kafka.create_fleet()
+    kafka = KafkaTopics(broker, prefix)
+    kafka.create_fleet(compression)
     further = {name: value for name, value in broker.client.items() if name != "bootstrap.servers"}
     quick = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500", "topic.metadata.propagation.max.ms": "1000"}
     config = json.dumps({**further, **broker.consumer, **quick, **(kafka_config or {})})
     own = {**settings(create_topics="false", **env), "KAFKA_CONFIG": config, **(variables or {})}
-    worker = Worker(broker, manifest, folder, fleet=kafka.fleet, env=own)
+    worker = Worker(broker, manifest, folder, fleet=kafka.prefix, env=own)
     replies = Consumer(
         {**broker.client, **broker.consumer, **QUIET, "group.id": f"{prefix}-tests", "fetch.wait.max.ms": 10}
     )

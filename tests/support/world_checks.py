@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from langgraph_worker.store.port import Claim, Decision
+from langgraph_worker.domain.models import Claim, Decision
 from tests.support.airflow_model import Asked
 from tests.support.scripted_graph import GRAPHS, Write
 from workflow_events.results import ResultStatus, WorkflowResultEvent
@@ -41,7 +41,7 @@ def check_claim(world: History, claim: Claim, before: Mapping[UUID, Mapping[str,
 
 
 def _queues(world: History, row: Mapping[str, Any], thread: str) -> bool:
-    """Whether a run waits for its turn on the thread: it is not shut out by a question of somebody else."""
+    """Whether a run waits for its turn on the thread: no question of another lineage holds it up."""
     if row["thread_id"] != thread or row["correlation_id"] in world.results:
         return False
     if row["deadline"] is not None and row["deadline"] <= world.clock.now:
@@ -50,10 +50,11 @@ def _queues(world: History, row: Mapping[str, Any], thread: str) -> bool:
 
 
 def _check_answers(world: History, asked: Asked, claim: Claim) -> None:
-    problem = world.questions.problem(asked.event.answers, asked.lineage)
+    problem, askings = world.judge.problem(asked), world.judge.askings(asked)
     assert not problem, f"{asked} answers what is {problem}"
-    pending = {one.id for one in world.questions.pending(claim.thread_id)}
-    assert claim.answers == {one.interrupt_id: one.value for one in asked.event.answers if one.interrupt_id in pending}
+    pending = {one.id: one.asking for one in world.questions.pending(claim.thread_id)}
+    given = {one.interrupt_id: one.value for one in asked.event.answers}
+    assert claim.answers == {name: given[name] for name in given if pending.get(name) == askings[name]}
     assert claim.answered == world.questions.answers(claim.thread_id)
 
 
@@ -62,7 +63,7 @@ def _check_place(world: History, asked: Asked, claim: Claim) -> None:
     group = world.judge.group[asked.id]
     place = (claim.lineage, claim.generation, claim.logical_run, claim.thread_id, claim.graph)
     assert world.places.setdefault(group, place) == place
-    assert len({one[2] for one in world.places.values()}) == len(world.places), f"{asked} runs as somebody else"
+    assert len({one[2] for one in world.places.values()}) == len(world.places), f"{asked} runs as another"
     assert asked.event.answers or claim.lineage == asked.lineage
     of_thread = [one for one in world.writes if one.thread == claim.thread_id]
     assert not (claim.is_new and of_thread)
@@ -99,7 +100,7 @@ def _check_ended_by_the_store(world: History, asked: Asked, result: WorkflowResu
         case "superseded":
             assert not world.judge.rules(asked), f"{asked} is the newest attempt"
         case "cancelled":
-            assert asked.id in world.judge.cancelled, f"{asked} was cancelled by nobody"
+            assert asked.id in world.judge.cancelled, f"{asked} was cancelled without a cancel"
         case "worker_lost":
             lost = world.vanished.get(asked.id, 0) + (asked.id in world.running)
             assert lost > MAX_TAKEOVERS, f"{asked} was given up early"
@@ -108,21 +109,31 @@ def _check_ended_by_the_store(world: History, asked: Asked, result: WorkflowResu
             assert asked.event.deadline <= world.clock.now
         case "interrupt_not_pending":
             refused = world.rows[asked.id]["decision"] == Decision.REFUSED
-            assert refused or world.questions.problem(asked.event.answers, asked.lineage), f"{asked} was refused"
+            assert refused or world.judge.problem(asked), f"{asked} was refused"
         case "unknown_graph":
             assert asked.request.graph not in GRAPHS
         case _:
-            raise AssertionError(f"nobody ended {asked} with {result}")
+            raise AssertionError(f"nothing ended {asked} with {result}")
 
 
 def _check_story(world: History, asked: Asked, result: WorkflowResultEvent) -> None:
-    """What a result tells was done for this request: not for a neighbour's, nor before a fresh start."""
+    """What a result reports was done for this request: not for a neighbour's, nor before a fresh start."""
     assert isinstance(result.result, dict)
     by = [UUID(of) for of in result.result["by"]]
     group = world.judge.group[asked.id]
     assert {world.judge.group[of] for of in by} == {group}, f"{asked} got an answer to something else"
     if not asked.event.answers:
         assert world.judge.said(by[0]) == world.judge.said(asked.id), f"{asked} got an answer to other input"
+
+
+def check_pruned(world: History, gone: Mapping[UUID, Mapping[str, Any]]) -> None:
+    """Runs were pruned: nobody waits for them, and nothing that is left continues or answers them."""
+    for of, row in gone.items():
+        assert of in world.received, f"{of} was pruned before it was published"
+        left = [one for one in world.unfinished() if world.rows[one.id]["lineage"] == row["lineage"]]
+        assert row["lineage"] is None or not left, f"{of} was pruned, and {left} goes on with its lineage"
+        asked = [one for one in world.questions.all if one.pending and one.lineage == row["lineage"]]
+        assert not asked, f"{of} was pruned, and its lineage asks {asked}"
 
 
 def check_writes(

@@ -16,7 +16,7 @@ WORKER = "the last"
 def come_to_an_end(world: World) -> None:
     """Deliver what is published, run what waits, answer what is asked; then publish, until every waiter has its reply.
 
-    :raises AssertionError: somebody would wait for ever.
+    :raises AssertionError: a task would wait for ever.
     """
     deliver_all(world)
     world.runs.clear()
@@ -31,7 +31,7 @@ def come_to_an_end(world: World) -> None:
         _answer(world)
         world.expire(0)
     assert not world.unfinished(), f"never ends: {'; '.join(map(str, world.unfinished()))}"
-    world.clock.advance(LEASE)  # what was published by somebody who is gone, is published by others
+    world.clock.advance(LEASE)  # what a store that is gone has not published, others publish
     for client in range(len(world.database.clients)):
         while world.publish(client, acknowledged=True):
             pass
@@ -50,7 +50,7 @@ def deliver_all(world: World) -> None:
 
 
 def _answer(world: World) -> None:
-    """Somebody answers what keeps others from a thread."""
+    """Answer the question that keeps other runs from a thread."""
     threads: Sequence[str] = sorted({row["thread_id"] for row in world.rows.values() if row["finished_at"] is None})
     for thread in threads:
         asked = {question.id: "at last" for question in world.questions.pending(thread)}

@@ -1,6 +1,6 @@
 """Many tasks that wait at once, while triggerers and the broker go away and come back.
 
-One crowd serves all faults: each test leaves it waiting, in the hands of two sound triggerers. NIGHT_TASKS says how
+One crowd serves all faults: each test leaves it waiting, in the hands of two sound triggerers. WAITING_TASKS says how
 many tasks it has: 40 if unset.
 """
 
@@ -21,7 +21,7 @@ from devtools.processes import wait_until
 from tests.support.kafka import KafkaTopics
 from tests.system.witnesses import Folder, Wire, request_of
 
-TASKS = int(os.environ.get("NIGHT_TASKS", "40"))
+TASKS = int(os.environ.get("WAITING_TASKS", "40"))
 FEW = TASKS // 8
 FROZEN = 40.0
 """Seconds; Airflow takes a triggerer for dead after 30."""

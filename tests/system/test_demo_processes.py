@@ -16,22 +16,22 @@ from tests.support.leftovers import marked, new_mark
 
 # Its own child leaves the process group and the session, and writes over its environment as Airflow's tasks do.
 STUBBORN = """
-import setproctitle, signal, subprocess, sys, time
+import setproctitle, signal, subprocess, sys
 if sys.argv[1:] == []:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     subprocess.Popen([sys.executable, __file__, "grandchild"], start_new_session=True).wait()
 setproctitle.setproctitle("a title " * 100)
 print("up", flush=True)
-time.sleep(600)
+signal.pause()
 """
 PARENT = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from devtools.processes import Child, wait_until
 child = Child("child", [sys.executable, sys.argv[1]], log=Path(sys.argv[2]))
 wait_until("the grandchild", lambda: "up" in child.output(), timeout=15)
 print("up", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

@@ -235,7 +235,7 @@ def test_an_agent_does_not_outlive_its_deadline(airflow, worker, folder, wire):
     assert folder.times("agent", "done") == []
 
 
-@pytest.mark.skipif("NIGHT_TASKS" not in os.environ, reason="waits for 70 s: only in make nights")
+@pytest.mark.skipif("WAITING_TASKS" not in os.environ, reason="waits for 70 s: only in make test-triggerer-outages")
 def test_what_a_task_gave_up_on_does_not_live_on(airflow, worker, folder, wire):
     """No worker is there when the deadline passes, so it is the trigger that gives up, a minute later."""
     run_id = airflow.run_dag("hasty", {"folder": str(folder.path)})

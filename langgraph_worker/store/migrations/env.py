@@ -1,4 +1,4 @@
-"""Alembic's entry: runs revisions on the connection that :mod:`langgraph_worker.store.migrate` hands in."""
+"""Alembic's entry: runs revisions on the connection that :mod:`langgraph_worker.store.migrations.migrate` hands in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import MutableMapping
 
 from alembic import context
 
-from langgraph_worker.store.migrate import VERSION_TABLE
-from langgraph_worker.store.schema import metadata
+from langgraph_worker.store.migrations.migrate import VERSION_TABLE
+from langgraph_worker.store.migrations.schema import metadata
 
 
 def _ours(name: str | None, kind: str, parents: MutableMapping[str, str | None]) -> bool:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from devtools.kafka import prefixed_fleet
 from tests.contract.broker.kafka_world import KafkaWorld
 from tests.contract.broker.world import MemoryWorld, World
 from tests.support.kafka import KafkaTopics
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a test on Kafka name its broker, which is started after the collection for those who do."""
+    """Let a test on Kafka name the fixture ``broker``: it is started after the collection for tests that name it."""
     for item in items:
         callspec = getattr(item, "callspec", None)
         if isinstance(item, pytest.Function) and callspec is not None and callspec.params.get("world") == "kafka":
@@ -27,7 +26,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield MemoryWorld()
         return
     prefix = f"t{uuid.uuid4().hex[:10]}"
-    topics = KafkaTopics(request.getfixturevalue("broker"), prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(request.getfixturevalue("broker"), prefix)
     topics.client = {**topics.client, "fetch.wait.max.ms": "20"}  # the default 500 is what most tests would wait for
     yield KafkaWorld(topics, tmp_path)
     topics.close()

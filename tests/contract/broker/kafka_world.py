@@ -1,13 +1,12 @@
-"""The contract's surroundings on the run's Kafka."""
+"""The environment of the contract on a real Kafka."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,21 +17,22 @@ from confluent_kafka import Message, Producer
 
 from devtools.broker import ChildBroker
 from devtools.processes import Child
-from langgraph_worker.kafka.config import consumer_config, control_config, producer_config
-from langgraph_worker.kafka.consumer import EventConsumer
-from langgraph_worker.kafka.control import ControlReader
-from langgraph_worker.kafka.port import Batch
-from langgraph_worker.kafka.producer import AckProducer
-from langgraph_worker.settings import load_settings
-from tests.contract.broker.world import CLUSTER, SHORT, Headers, OnRecords, World
+from langgraph_worker.broker.kafka.client_configs import consumer_config, control_config, producer_config
+from langgraph_worker.broker.kafka.control import ControlReader
+from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.broker.port import Batch
+from langgraph_worker.settings.load import load_settings
+from tests.contract.broker.world import CLUSTER, SHORT, Headers, OnRecords, World, is_urgent
 from tests.support.kafka import QUIET, KafkaTopics
+from tests.support.polling import until
 from workflow_events.codec import Record
 
 ROOT = Path(__file__).resolve().parents[3]
 _QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "topic.metadata.propagation.max.ms": 500}
 _READ_AND_WAIT = """
 import asyncio, json, os, sys
-from langgraph_worker.kafka.consumer import EventConsumer
+from langgraph_worker.broker.kafka.events import EventConsumer
 
 async def read(config, topic, count):
     done = asyncio.Event()
@@ -56,9 +56,11 @@ class KafkaWorld(World):
     """Topics and a group of one test.
 
     :param folder: for the log of a process that is killed.
+    :param config: more settings of librdkafka, for those who read.
     """
 
-    def __init__(self, kafka: KafkaTopics, folder: Path) -> None:
+    def __init__(self, kafka: KafkaTopics, folder: Path, config: Mapping[str, Any] | None = None) -> None:
+        self._config = dict(config or {})
         self._kafka = kafka
         self._folder = folder
         self._group = f"{kafka.prefix}-group"
@@ -69,7 +71,7 @@ class KafkaWorld(World):
 
     @property
     def kind(self) -> str:
-        """Which broker it is."""
+        """The kind of broker."""
         return self._kafka.broker.kind
 
     def _settings(self, **more: Any) -> Any:
@@ -78,7 +80,9 @@ class KafkaWorld(World):
             {
                 "kafka_bootstrap_servers": self._kafka.client["bootstrap.servers"],
                 "kafka_consumer_group_id": self._group,
-                "kafka_config": json.dumps({**further, **self._kafka.broker.consumer, **_QUICK, **more}),
+                "kafka_config": json.dumps(
+                    {**further, **self._kafka.broker.consumer, **_QUICK, **self._config, **more}
+                ),
             }
         )
 
@@ -115,7 +119,8 @@ class KafkaWorld(World):
         return {number: offset for number, offset in found.items() if offset >= 0}
 
     def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> EventConsumer:
-        return EventConsumer(consumer_config(self._settings()), topic or self.events, CLUSTER, on_batch)
+        config = consumer_config(self._settings())
+        return EventConsumer(config, topic or self.events, CLUSTER, on_batch, is_urgent)
 
     def control(self, on_records: OnRecords, since: timedelta) -> ControlReader:
         return ControlReader(control_config(self._settings()), self.events, CLUSTER, since, on_records)
@@ -130,9 +135,7 @@ class KafkaWorld(World):
         env = {**os.environ, "READER_CONFIG": json.dumps(config)}  # which may hold a password
         child = Child("reader", command, log=self._folder / "reader.log", env=env, cwd=ROOT)
         try:
-            async with asyncio.timeout(15):
-                while "has read" not in child.output():  # noqa: ASYNC110 - its log has no event
-                    await asyncio.sleep(0.05)
+            await until(lambda: "has read" in child.output(), 15)
         finally:
             child.kill()
 
@@ -140,12 +143,12 @@ class KafkaWorld(World):
     async def away(self) -> AsyncIterator[None]:
         broker = self._kafka.broker
         if not isinstance(broker, ChildBroker) or broker.child is None:
-            pytest.skip(f"{broker.description} cannot be made to fall silent")
-        broker.child.signal(signal.SIGSTOP)
+            pytest.skip(f"{broker.description} cannot be suspended")
+        broker.suspend()
         try:
             yield
         finally:
-            broker.child.signal(signal.SIGCONT)
+            await asyncio.to_thread(broker.resume)
 
 
 def _record(message: Message) -> Record:

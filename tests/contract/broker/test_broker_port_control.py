@@ -1,4 +1,4 @@
-"""What the worker relies on when it reads the control topic: the same of Kafka as of the broker in memory."""
+"""What the worker relies on when it reads the control topic, of Kafka and of the broker in memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ DAY = timedelta(days=1)
 
 
 class Reader:
-    """A reader, what it was told, and what it makes of it.
+    """A control reader, and the batches that it has got.
 
-    :param deal_with: awaited with each batch, after it was noted.
+    :ivar hold: a batch is handled when this is set.
+    :ivar trouble: raised at the end of each batch, if it is set.
     """
 
     def __init__(self, world: World, since: timedelta = DAY) -> None:
@@ -54,7 +55,7 @@ class Reader:
         return [record.value for record in self.records(old=old)]
 
     async def until(self, count: int) -> None:
-        """Wait until it has been told so many records."""
+        """Wait until it has got so many records."""
         await self.until_true(lambda: len(self.records()) >= count)
 
     async def until_true(self, condition: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What the worker relies on when it reads: the same of Kafka as of the broker in memory."""
+"""What the worker relies on when it reads events, of Kafka and of the broker in memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from langgraph_worker.kafka.port import Batch
+from langgraph_worker.broker.port import Batch
 from tests.contract.broker.world import CLUSTER, Member, reading
+from tests.support.polling import until
 
 A_DAY_IN_2024 = 1_714_521_600_123
 
@@ -18,7 +19,7 @@ def write(world, *texts: str, partition: int = 0) -> None:
 
 
 async def passes(world, member: Member, partition: int) -> None:
-    """Write, read and commit one more record: whatever was asked of the member before is done by then."""
+    """Write, read and commit one more record: all earlier commands of the member are done then."""
     before = await asyncio.to_thread(world.committed)
     write(world, "last", partition=partition)
     await member.until_true(lambda: b"last" in member.values)
@@ -185,9 +186,7 @@ async def test_two_members_share_the_partitions_until_one_leaves(world):
 
 
 async def _until_all(count: int, *members: Member) -> None:
-    async with asyncio.timeout(15):
-        while sum(len(member.records) for member in members) < count:  # noqa: ASYNC110 - several sources of news
-            await asyncio.sleep(0.01)
+    await until(lambda: sum(len(member.records) for member in members) >= count, 15)
 
 
 @pytest.mark.timeout(60)
@@ -198,7 +197,7 @@ async def test_a_commit_from_before_a_partition_was_lost_is_dropped_even_when_it
         await first.until(3)
         old = list(first.batches)
         async with reading(world) as second:
-            await second.until(1)  # it has what the first one gave up, which nobody had committed
+            await second.until(1)  # it has what the first one gave up, which was not committed
             moved, kept = second.partitions, {0, 1, 2} - second.partitions
             taken_away_before_delivery = [Batch(batch.records, {}) for batch in old]
             first.commit(*old, *taken_away_before_delivery)

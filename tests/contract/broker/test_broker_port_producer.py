@@ -1,4 +1,4 @@
-"""What the worker relies on when it writes: the same of Kafka as of the broker in memory."""
+"""What the worker relies on when it writes, of Kafka and of the broker in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from langgraph_worker.kafka.port import Producer, SendError
+from langgraph_worker.broker.port import Producer, SendError
 
 
 @pytest.fixture

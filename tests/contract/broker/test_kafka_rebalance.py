@@ -1,4 +1,4 @@
-"""What only a real group does: it refuses commits while it rebalances."""
+"""A case of a real group only: it refuses commits while it rebalances."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from devtools.broker import Broker
-from devtools.kafka import prefixed_fleet
 from tests.contract.broker.kafka_world import KafkaWorld
 from tests.contract.broker.world import reading
 from tests.support.kafka import KafkaTopics
+from tests.support.polling import until
 
 PARTITIONS = 300
 JOINERS = 3
@@ -23,7 +23,7 @@ JOINERS = 3
 @pytest.fixture
 def world(broker: Broker, tmp_path: Path) -> Iterator[KafkaWorld]:
     prefix = f"r{uuid.uuid4().hex[:10]}"
-    topics = KafkaTopics(broker, prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(broker, prefix)
     found = KafkaWorld(topics, tmp_path)
     found.events = f"{prefix}-many"
     topics.create(found.events, partitions=PARTITIONS)
@@ -37,7 +37,7 @@ async def test_what_is_committed_while_others_join_is_committed_in_the_end(world
     numbers = iter(range(PARTITIONS))
 
     async def write(count: int) -> None:
-        """One record for each partition: no later commit makes up for one that was lost."""
+        """One record for each partition: no later commit covers one that was lost."""
         for _, number in zip(range(count), numbers, strict=False):
             await asyncio.to_thread(world.write, b"once", partition=number)
 
@@ -50,6 +50,8 @@ async def test_what_is_committed_while_others_join_is_committed_in_the_end(world
                 await asyncio.wait({joining}, timeout=0.02)
             await joining
         await write(PARTITIONS)
-        async with asyncio.timeout(30):
-            while await asyncio.to_thread(world.committed) != dict.fromkeys(range(PARTITIONS), 1):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+
+        async def all_are_committed() -> bool:
+            return await asyncio.to_thread(world.committed) == dict.fromkeys(range(PARTITIONS), 1)
+
+        await until(all_are_committed, 30)

@@ -1,4 +1,4 @@
-"""What only the broker in memory can be told to do."""
+"""Cases that only the broker in memory can produce."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from langgraph_worker.testing.memory_broker import MemoryProducer
 from tests.contract.broker.world import Member, MemoryWorld, reading
-from tests.support.memory_broker import MemoryProducer
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the contract asks of a broker's surroundings: who else writes, reads, dies, and when the broker is away."""
+"""The environment that the contract needs: other writers and readers, members that die, a broker that is away."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
-from langgraph_worker.kafka.port import Batch, Control, Events, Producer
-from tests.support.memory_broker import MemoryBroker, MemoryControl, MemoryEvents, MemoryProducer
+from langgraph_worker.broker.port import Batch, Control, Events, Producer
+from langgraph_worker.testing.memory_broker import MemoryBroker, MemoryControl, MemoryEvents, MemoryProducer
+from tests.support.polling import until
 from workflow_events.codec import Record
 
 Headers = Sequence[tuple[str, bytes | str | None]]
+URGENT = b"urgent"
+"""The beginning of records that must not wait."""
 OnRecords = Callable[[Sequence[Record], bool], Awaitable[None]]
 
 CLUSTER = "c"
 GROUP = "group"
-SHORT = 3.0  # seconds that a send of an impatient producer may take
+SHORT = 3.0  # seconds: the time limit of a send of an impatient producer
+
+
+def is_urgent(record: Record) -> bool:
+    """Whether a member of a world may deliver a record before others."""
+    return (record.value or b"").startswith(URGENT)
 
 
 class World(Protocol):
@@ -35,7 +43,7 @@ class World(Protocol):
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None:
-        """Write one record to ``events``; it can be read now."""
+        """Write one record to ``events``; then it can be read."""
 
     def read(self, topic: str) -> list[Record]:
         """All of a topic, partition after partition."""
@@ -56,11 +64,11 @@ class World(Protocol):
         """Let a member read so many records of ``events`` and die: it commits nothing and does not leave."""
 
     def away(self) -> AbstractAsyncContextManager[None]:
-        """The broker answers nobody for as long as this is entered."""
+        """The broker does not answer while this is entered."""
 
 
 class Member:
-    """A member of the group and what it has got.
+    """A member of the group, and the batches that it has got.
 
     :param keen: whether it commits each batch at once.
     """
@@ -95,7 +103,7 @@ class Member:
         await self.until_true(lambda: len(self.records) >= count)
 
     async def until_true(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is true that a batch makes true."""
+        """Wait until a batch makes the condition true."""
         while not condition():
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), 15)
@@ -106,9 +114,11 @@ class Member:
 
     async def committed(self, expected: dict[int, int]) -> None:
         """Wait until the group has committed exactly this."""
-        async with asyncio.timeout(15):
-            while await asyncio.to_thread(self._world.committed) != expected:  # noqa: ASYNC110 - the broker has no event
-                await asyncio.sleep(0.02)
+
+        async def is_so() -> bool:
+            return await asyncio.to_thread(self._world.committed) == expected
+
+        await until(is_so, 15)
 
 
 @asynccontextmanager
@@ -126,7 +136,7 @@ async def reading(
 
 
 class MemoryWorld(World):
-    """Everything in this event loop."""
+    """The broker in memory, in this event loop."""
 
     def __init__(self) -> None:
         self.events, self.replies = "events", "replies"
@@ -152,7 +162,7 @@ class MemoryWorld(World):
         return self.broker.committed(GROUP, self.events)
 
     def member(self, on_batch: Callable[[Batch], None], topic: str | None = None) -> MemoryEvents:
-        return MemoryEvents(self.broker, topic or self.events, GROUP, on_batch)
+        return MemoryEvents(self.broker, topic or self.events, GROUP, on_batch, is_urgent=is_urgent)
 
     def control(self, on_records: OnRecords, since: timedelta) -> Control:
         return MemoryControl(self.broker, self.events, since, on_records)

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from langgraph_worker.domain.models import Claim
 from langgraph_worker.errors import LeaseLostError
-from langgraph_worker.store.port import Claim
 from tests.support.checkpoints import Shelf, latest, put, put_config
 from tests.support.run_store import LEASE, attempt, claim_one, event, request, result
 from tests.support.runs import chain
 
 
 async def lose(shelf: Shelf, claim: Claim, how: str) -> Claim | None:
-    """Let a run lose its thread; whoever has it then."""
+    """Let a run lose its thread, and return the claim that has it then."""
     store = shelf.store
     match how:
         case "taken over":
@@ -165,19 +165,3 @@ async def test_nothing_of_a_stale_owner_becomes_visible_once_the_thread_is_taken
         await fresh.adelete_thread(new.thread_id)
         await other.release(new)
         owner = await claim_one(fenced.store)
-
-
-@pytest.mark.parametrize("call", ["invoke", "ainvoke"])
-async def test_a_node_writes_nothing_to_another_thread(fenced, call):
-    """The lease is for one thread. LangGraph gives a graph that names another one no saver."""
-    inner = chain(c=lambda state: {"log": ["c"]}).compile()
-    other = {"configurable": {"thread_id": "other"}}
-
-    async def asynchronous(state):
-        await inner.ainvoke({"value": 1}, other)
-
-    on = fenced.on(
-        await fenced.claim(), chain(node=asynchronous if call == "ainvoke" else lambda state: inner.invoke({}, other))
-    )
-    await on.run({"value": 1})
-    assert {found.config["configurable"]["thread_id"] async for found in on.saver.alist(None)} == {on.thread_id}

@@ -63,7 +63,7 @@ async def test_a_run_keeps_every_superstep(shelf, ledger):
     assert [found.metadata["step"] for found in kept] == [2, 1, 0, -1]
     assert [found.checkpoint["channel_values"].get("log", []) for found in kept] == [["a", "b"], ["a"], [], []]
     assert [found.parent_config for found in kept] == [*(found.config for found in kept[1:]), None]
-    assert all(found.metadata["run_id"] == on.config["metadata"]["run_id"] for found in kept)
+    assert all(found.metadata["logical_run"] == on.config["metadata"]["logical_run"] for found in kept)
 
 
 async def test_another_saver_of_the_thread_finds_the_same(shelf, ledger):

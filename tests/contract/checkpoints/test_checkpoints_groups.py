@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from langgraph.types import Command, interrupt
 
+from langgraph_worker.domain.models import Claim
 from langgraph_worker.errors import LeaseLostError, StoreError
-from langgraph_worker.store.database import Statement
-from langgraph_worker.store.port import Claim
-from langgraph_worker.store.schema import interrupts
-from langgraph_worker.store.writes import PutCheckpoint
+from langgraph_worker.store.engines.database import Statement
+from langgraph_worker.store.migrations.schema import interrupts
+from langgraph_worker.store.sql.run_writes import PutCheckpoint
 from tests.support.checkpoints import Commits, Shelf, latest, put, put_config
 from tests.support.run_store import answer, attempt, claim_one, request
 from tests.support.run_store import interrupt as ask

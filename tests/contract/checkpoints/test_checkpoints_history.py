@@ -67,7 +67,8 @@ async def test_an_unknown_thread_has_no_state(shelf):
     on = shelf.on(await shelf.claim(), steps())
     assert (await on.state()).metadata is None
     assert [found async for found in on.saver.alist(on.config)] == []
-    assert await on.saver.aget_tuple(put_config(await shelf.claim())) is None
+    unknown = await shelf.claim()
+    assert await shelf.saver(unknown).aget_tuple(put_config(unknown)) is None
 
 
 async def test_a_run_from_a_past_state_leaves_the_past_as_it_was(shelf):
@@ -117,10 +118,19 @@ async def test_metadata_says_whose_a_checkpoint_is(shelf):
     found = await saver.aget_tuple(put_config(claim))
     assert found.metadata["step"] == 1
     on = shelf.on(claim, steps())
-    config = {**config_of(claim), "metadata": {"run_id": "7", "correlation_id": "ä\u2028"}, "tags": ["night"]}
+    config = {**config_of(claim), "metadata": {"correlation_id": "ä\u2028"}, "tags": ["night"]}
     await on.run({"value": 1}, config)
     found = await saver.aget_tuple(put_config(claim))
-    assert (found.metadata["run_id"], found.metadata["correlation_id"]) == ("7", "ä\u2028")
+    assert found.metadata["correlation_id"] == "ä\u2028"
+
+
+async def test_a_checkpoint_names_its_logical_run_whatever_the_config_says(fenced):
+    claim = await fenced.claim()
+    on = fenced.on(claim, chain(sub=steps().compile()))
+    await on.run({"value": 1}, {**config_of(claim), "metadata": {"run_id": "7"}})
+    kept = [found async for found in on.saver.alist({"configurable": {"thread_id": claim.thread_id}})]
+    assert len({found.config["configurable"]["checkpoint_ns"] for found in kept}) == 2
+    assert {found.metadata["run_id"] for found in kept} == {str(claim.logical_run)}
 
 
 # ---- channels that keep only what changed ----
@@ -166,7 +176,7 @@ async def test_a_delta_channel_goes_on_after_a_failure(shelf):
     state = await shelf.on(claim, graph).run(None)
     assert state["often"] == state["never"] == ["input", "a", "b", "c"]
     on = shelf.on(claim, graph)
-    again = await on.run(both("more"), {**on.config, "metadata": {"run_id": "another"}})
+    again = await on.run(both("more"))
     assert again["often"] == again["never"] == ["input", "a", "b", "c", "more", "a", "b", "c"]
 
 

@@ -17,7 +17,7 @@ from devtools.postgres import PostgresServer, choose_postgres
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.checkpoints.serializer import NotStorableError
 from langgraph_worker.errors import StoreError
-from langgraph_worker.store.sql import SqlRunStore
+from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.checkpoints import Shelf, checkpoint, latest, put, put_config
 from tests.support.run_store import Backend, Clock, empty
 from tests.support.runs import State, chain
@@ -153,7 +153,7 @@ async def test_a_restart_under_load_loses_nothing_and_doubles_nothing(restarted,
 
 
 async def test_an_owner_that_stands_still_in_a_transaction_does_not_keep_the_thread(shelf):
-    """Its session is ended by the server, and it is told so when it wakes."""
+    """The server ends its session; it gets the error when it wakes."""
     claim = await shelf.claim()
     saver = shelf.saver(claim)
     await put(saver, claim, 1, x=1)

@@ -8,12 +8,14 @@ import inspect
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver
+from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.base import id as langgraph_ids
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -21,9 +23,10 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 from psycopg.types.json import Jsonb
 
+from langgraph_worker.checkpoints.checkpoint_ids import IdClock
 from langgraph_worker.checkpoints.dialect import Recording
 from langgraph_worker.checkpoints.saver import RunSaver
-from langgraph_worker.store.postgres import server_url
+from langgraph_worker.store.engines.postgres import server_url
 from tests.support.checkpoints import checkpoint, put, put_config
 from tests.support.runs import Failing, State, chain
 
@@ -154,8 +157,8 @@ def test_postgres_saver_reads_within_a_transaction_and_leaves_it_open(contract_d
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TEMPORARY TABLE mark (x int) ON COMMIT DROP")
         saver = PostgresSaver(connection)
-        assert saver.get_tuple({"configurable": {"thread_id": "nobody"}}) is None
-        assert list(saver.list({"configurable": {"thread_id": "nobody"}})) == []
+        assert saver.get_tuple({"configurable": {"thread_id": "unknown"}}) is None
+        assert list(saver.list({"configurable": {"thread_id": "unknown"}})) == []
         connection.execute("SELECT * FROM mark")
         connection.rollback()
 
@@ -200,8 +203,8 @@ def test_sqlite_saver_reads_within_a_transaction_and_leaves_it_open():
 
     connection.execute("BEGIN")
     reader = Reader(connection)
-    assert reader.get_tuple({"configurable": {"thread_id": "nobody"}}) is None
-    assert list(reader.list({"configurable": {"thread_id": "nobody"}})) == []
+    assert reader.get_tuple({"configurable": {"thread_id": "unknown"}}) is None
+    assert list(reader.list({"configurable": {"thread_id": "unknown"}})) == []
     assert connection.in_transaction
     connection.close()
 
@@ -230,7 +233,7 @@ async def _writes_of(on: Any) -> dict[str, Any]:
 
 
 async def test_an_answer_is_kept_as_its_tasks_list_of_answers_when_the_node_ends(shelf):
-    """RunSaver tells by it which answers a write holds; a failed node's are kept too."""
+    """RunSaver finds by it which answers a write holds; a failed node's are kept too."""
     assert len({WRITES_IDX_MAP[name] for name in (ERROR, INTERRUPT, RESUME)}) == 3
     failing = Failing(1, ConnectionError("gone"))
 
@@ -262,9 +265,22 @@ async def test_nodes_that_wait_side_by_side_tell_it_one_after_the_other(shelf):
         builder.add_edge(START, name)
     on = shelf.on(await shelf.claim(), builder)
     stream = on.graph.astream({"value": 1}, on.config, stream_mode=["values"], durability="sync", version="v2")
-    told = [one.value for part in [part async for part in stream] for one in part["interrupts"]]
-    assert sorted(told) == ["a", "b", "c"]
+    values = [one.value for part in [part async for part in stream] for one in part["interrupts"]]
+    assert sorted(values) == ["a", "b", "c"]
     assert sorted(one.value for one in (await on.state()).interrupts) == ["a", "b", "c"]
+
+
+async def test_ids_come_from_a_clock_that_can_be_replaced(monkeypatch):
+    seen = UUID(str(langgraph_ids.uuid6(clock_seq=1)))
+    monkeypatch.setattr(langgraph_ids, "time", SimpleNamespace(time_ns=lambda: 2_000_000_000_000_000_000))
+    clock = IdClock()
+    clock.see(str(langgraph_ids.uuid6(clock_seq=-1)))
+    assert clock.time_ns() == 2_000_000_000_000_000_000 + 100
+    monkeypatch.setattr(langgraph_ids, "time", clock)
+    monkeypatch.setattr(langgraph_ids, "_last_v6_timestamp", None)
+    made = [str(langgraph_ids.uuid6(clock_seq=2)) for _ in range(100)]
+    assert [str(seen), *made] == sorted({str(seen), *made})
+    assert empty_checkpoint()["id"] > made[-1], "LangGraph makes its checkpoints' ids another way"
 
 
 async def test_versions_of_a_channel_are_counted_as_the_stock_saver_does(fenced):

@@ -1,4 +1,4 @@
-"""What a state may hold: it comes back as it was put, or the put names it; and nobody changes it meanwhile."""
+"""What a state may hold: it comes back as it was put, or the put names it; and nothing changes it meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
 
 from langgraph_worker.checkpoints.serializer import NotStorableError
-from langgraph_worker.store.port import Claim
+from langgraph_worker.domain.models import Claim
 from tests.support.checkpoints import Commits, MemorySavers, Shelf, checkpoint, latest, put, put_config
 from tests.support.runs import State
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from devtools.kafka import prefixed_fleet
 from tests.support.kafka import KafkaTopics
 from tests.support.logs import KafkaLog, Log, MemoryLog
 
@@ -25,7 +24,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
         yield MemoryLog()
         return
     prefix = f"t{uuid.uuid4().hex[:10]}"
-    topics = KafkaTopics(request.getfixturevalue("broker"), prefix, prefixed_fleet(prefix))
+    topics = KafkaTopics(request.getfixturevalue("broker"), prefix)
     log = KafkaLog(topics)
     yield log
     log.close()

@@ -1,4 +1,4 @@
-"""What a listener may rely on, of Kafka and of the log in memory that stands in for it in the state machine."""
+"""What a shared consumer may rely on, of Kafka and of the log in memory that stands in for it in the state machine."""
 
 from __future__ import annotations
 
@@ -93,3 +93,31 @@ def test_a_topic_that_was_created_anew_has_another_id_and_is_read_on_in_silence(
     assert reader.lost == set()
     assert reader.partitions() == [0, 1, 2]
     assert reader.topic_id not in ("", before)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("count", [1, 3, 300])
+def test_what_cannot_be_decoded_is_passed_and_reported_once(log, reader, count):
+    log.write(0, b"before", [])
+    log.write_undecodable(0, count)
+    log.write(0, b"behind", [])
+    log.write(1, b"other", [])
+    reader.stand_at({0: 0, 1: 0})
+    assert sorted(read(reader, 3)) == [(0, 0, b"before"), (0, count + 1, b"behind"), (1, 0, b"other")]
+    assert reader.next == {0: count + 2, 1: 1}
+    assert reader.take_passed() == {0: count + 1}
+    assert reader.take_passed() == {}
+    assert not reader.refusals
+
+
+@pytest.mark.timeout(60)
+def test_it_is_passed_also_from_its_middle_and_at_the_end_of_the_partition(log, reader):
+    log.write_undecodable(0, 3)
+    reader.stand_at({0: 1})
+    passed = {}
+    while not passed:
+        assert not reader.read(0.1)
+        passed = reader.take_passed()
+    assert passed == reader.next == {0: 3}
+    log.write(0, b"behind", [])
+    assert read(reader, 1) == [(0, 3, b"behind")]

@@ -1,4 +1,4 @@
-"""A graph of four nodes, each of which leaves a line in its process's ledger when it begins and when it ends.
+"""Graphs of four nodes, each of which leaves a line in its process's ledger when it begins and when it ends.
 
 The ledger is the judge's evidence and no part of the graph: a file that each process opens for appending, so that a
 line is there whole, or not at all, however the process ends.
@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
 
 FOLDER = "CHAOS_LEDGER"
 """Environment variable: where the ledgers are."""
@@ -47,7 +48,8 @@ ledger = Ledger()
 def noted(node: str, config: RunnableConfig) -> Iterator[str]:
     """Notes a node execution, and gives it a name."""
     execution, about, thread = uuid.uuid4().hex, config["metadata"], config["configurable"]["thread_id"]
-    ledger.write("begin", execution, node, about["langgraph_step"], about["correlation_id"], about["run_id"], thread)
+    run = about.get("logical_run") or about["run_id"]  # as a version before named it
+    ledger.write("begin", execution, node, about["langgraph_step"], about["correlation_id"], run, thread)
     try:
         yield execution
     except BaseException:
@@ -74,17 +76,42 @@ def synchronous(node: str, number: int) -> Any:
     return run
 
 
-def _build() -> Any:
+def asking(node: str, number: int) -> Any:
+    """A node that asks before it begins."""
+    work = asynchronous(node, number)
+
+    async def run(state: State, config: RunnableConfig) -> Any:
+        interrupt(f"{node}?")
+        return await work(state, config)
+
+    return run
+
+
+def _chain(**nodes: Any) -> Any:
     builder = StateGraph(State)
-    builder.add_node("fetch", asynchronous("fetch", 0))
-    builder.add_node("think", asynchronous("think", 1))
-    builder.add_node("trade", synchronous("trade", 2))
-    builder.add_node("report", asynchronous("report", 3))
-    builder.add_edge(START, "fetch")
-    builder.add_edge("fetch", "think")
-    builder.add_edge("think", "trade")
-    builder.add_edge("trade", "report")
+    for before, (name, node) in zip([START, *nodes], nodes.items(), strict=False):
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
     return builder.compile()
 
 
-desk = _build()
+fetch, think, report = asynchronous("fetch", 0), asynchronous("think", 1), asynchronous("report", 3)
+desk = _chain(fetch=fetch, think=think, trade=synchronous("trade", 2), report=report)
+adviser = _chain(fetch=fetch, think=think, trade=asking("trade", 2), report=report)
+_board = _chain(think=think, trade=asking("trade", 2))
+
+
+async def consult(state: State) -> Any:
+    """Calls the graph that asks."""
+    return {"trail": (await _board.ainvoke({"delays": state["delays"]}))["trail"]}
+
+
+committee = _chain(fetch=fetch, board=consult, report=report)
+
+
+def ask(state: State) -> State:
+    """Asks a person, and goes on with what the person said."""
+    return {"note": interrupt("trade?")}
+
+
+asking = _chain(fetch=fetch, ask=ask, trade=synchronous("trade", 1))

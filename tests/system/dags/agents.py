@@ -33,7 +33,7 @@ with DAG("impatient"):
     ask(timeout=timedelta(seconds=3))
 
 with DAG("misdirected"):
-    ask(events_topic="no-such-topic")
+    ask(fleet={"events": "no-such-topic"})
 
 with DAG("unknown_graph"):
     ask(graph="no-such-graph")

@@ -18,13 +18,16 @@ INPUT = {"folder": "{{ dag_run.conf['folder'] }}", "name": "agent"}
 class DiesBeforeItDefers(LangGraphTriggerOperator):
     """Its first try ends by SIGKILL once its request is out; the second asks when the file ``again`` is there."""
 
-    def _publish(self, context):
-        if context["ti"].try_number == 1:
-            super()._publish(context)
-            os.kill(os.getpid(), signal.SIGKILL)
-        while not (Path(self.input["folder"]) / "again").exists():
+    def execute(self, context):
+        self._is_first = context["ti"].try_number == 1
+        while not self._is_first and not (Path(self.input["folder"]) / "again").exists():
             time.sleep(0.1)
-        return super()._publish(context)
+        return super().execute(context)
+
+    def _defer(self, handle):
+        if self._is_first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._defer(handle)
 
 
 with DAG("killed_before_it_defers"):

@@ -1,0 +1,41 @@
+"""Checks of an operator's arguments, and their errors in the author's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_provider_langgraph.exceptions import SettingsError
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    """Return the value if it is allowed.
+
+    :raises SettingsError: it is not.
+    """
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return value
+
+
+# The path of a field in the message -> the operator's argument that the author knows.
+_ARGUMENTS = {("payload", "data"): "input"}
+
+
+def describe_problem(error: ValidationError) -> str:
+    """The first problem in the operator's words: the argument, the place in it, the problem and the remedy."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = [str(part) for part in first["loc"] if not str(part).startswith(("dict[", "list[", "nullable"))]
+    for wire, argument in _ARGUMENTS.items():
+        if tuple(place[: len(wire)]) == wire:
+            place = [argument, *place[len(wire) :]]
+    remedy = ""
+    if place == ["input"]:
+        remedy = (
+            ". It must be a mapping. A template renders to text: pass another task's output as it is, or a mapping "
+            "with templates inside"
+        )
+    elif place and place[0] == "input":
+        remedy = ". It must be JSON: convert dates and numbers of numpy, make lists of tuples and of mapped outputs"
+    return f"{'.'.join(place) or 'the request'}: {first['msg']}{remedy}"

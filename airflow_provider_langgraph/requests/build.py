@@ -1,0 +1,70 @@
+"""From an operator's arguments and its task's context to the event that asks the agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from airflow_provider_langgraph.exceptions import SettingsError
+from airflow_provider_langgraph.requests.arguments import describe_problem
+from airflow_provider_langgraph.requests.deadline import DEFAULT_TIMEOUT, deadline
+from airflow_provider_langgraph.requests.task_identity import attempt_of
+from workflow_events.identity import correlation_id
+from workflow_events.models import EventSource, EventType, WorkflowEvent
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArguments:
+    """What an author says of a request, rendered; the operator explains each of them.
+
+    :param timeout: how long the agent may take from now on.
+    :param execution_timeout: the task's own limit, from its start; it ends the agent as well.
+    """
+
+    graph: str | None = None
+    input: Any = None
+    config: Any = None
+    thread_id: str | None = None
+    workflow_id: str | None = None
+    timeout: timedelta = DEFAULT_TIMEOUT
+    execution_timeout: timedelta | None = None
+    on_retry: Literal["resume", "restart"] = "resume"
+    on_clear: Literal["restart", "resume"] = "restart"
+
+
+def request_id(context: Context) -> UUID:
+    """The correlation id of a task's request: the same for the same try, whenever it is asked for."""
+    return correlation_id(context["ti"].id)
+
+
+def build_event(arguments: RequestArguments, context: Context) -> WorkflowEvent:
+    """The request of a task.
+
+    :raises SettingsError: an argument cannot be sent; names it, the place in it and the remedy.
+    """
+    ti = context["ti"]
+    now = datetime.now(UTC)
+    fields = {
+        "event_id": request_id(context),
+        "event_type": EventType.WORKFLOW_TRIGGERED,
+        "source": EventSource.AIRFLOW,
+        "workflow_id": arguments.workflow_id or ti.dag_id,
+        "workflow_run_id": ti.run_id,
+        "payload": {"data": {} if arguments.input is None else arguments.input},
+        "graph": arguments.graph,
+        "thread_id": arguments.thread_id,
+        "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
+        "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
+        "config": {} if arguments.config is None else arguments.config,
+    }
+    try:
+        return WorkflowEvent.model_validate(fields)
+    except ValidationError as error:
+        raise SettingsError(describe_problem(error)) from error

@@ -1,0 +1,38 @@
+"""Ending a request whose task no longer waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from airflow_provider_langgraph.requests.client import Connect
+
+CANCEL_SECONDS = 4.0
+"""How long a task tries to cancel its request: five seconds after SIGTERM comes SIGKILL."""
+
+KILLED = "the task was killed, cleared or marked in Airflow"
+CANNOT_WAIT = "its reply cannot be waited for"
+NO_WAITER = "no task waits for its reply any more"
+NO_REPLY = "no reply came by its deadline"
+
+
+class Canceller:
+    """Cancels requests as well as it can: a cancel that cannot be sent is logged, and hides no other error.
+
+    :param connect: makes the client; one of its own, since the one that published may have been abandoned.
+    :param log: the task's logger.
+    """
+
+    def __init__(self, connect: Connect, log: Any) -> None:
+        self._connect = connect
+        self._log = log
+
+    def cancel(self, request: UUID, reason: str) -> None:
+        """End a request, within :data:`CANCEL_SECONDS`. Without it the run ends at its deadline."""
+        try:
+            client = self._connect(CANCEL_SECONDS)
+            client.cancel(request, client.topics.control, reason=reason)
+        except Exception as error:  # noqa: BLE001 - why the task ends matters more
+            self._log.warning("Request %s could not be cancelled, it runs to its deadline at most: %s", request, error)
+        else:
+            self._log.info("Cancelled request %s: %s", request, reason)

@@ -1,0 +1,107 @@
+"""How a request ends for its task: with the agent's result, or with an exception that says why there is none.
+
+Where no reply can come to the task any more, its request is cancelled first: no agent works for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralTimeout
+from airflow_provider_langgraph.exceptions import (
+    KafkaSettingsError,
+    LangGraphError,
+    RunTimedOut,
+    WaitError,
+    error_for,
+)
+from airflow_provider_langgraph.requests.cancel import CANNOT_WAIT, NO_REPLY, NO_WAITER, Canceller
+from airflow_provider_langgraph.requests.deadline import GRACE
+from airflow_provider_langgraph.requests.reply import record_in
+from airflow_provider_langgraph.requests.result_value import ResultFormat, value_of
+from airflow_provider_langgraph.requests.task_identity import note_returned
+from workflow_events.codec import Record, decode_result
+from workflow_events.errors import DecodeError
+from workflow_events.plain_text import one_line
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+def decode_reply(record: Record) -> WorkflowResultEvent:
+    """The result that a reply holds.
+
+    :raises WaitError: it cannot be read; says where it lies and why.
+    """
+    try:
+        return decode_result(record)
+    except DecodeError as error:
+        raise WaitError(f"the reply cannot be read: {error}") from error
+
+
+def return_value(result: WorkflowResultEvent, result_format: ResultFormat, context: Context, log: Any) -> Any:
+    """What the task returns. That it has returned is kept, so that the next try counts as a clear, not as a retry.
+
+    :raises RunError: (a subclass) the agent did not succeed, or its result cannot be returned.
+    """
+    if result.status is not ResultStatus.SUCCESS:
+        raise error_for(result)
+    value = value_of(result, result_format)
+    note_returned(context)
+    log.info(
+        "Request %s succeeded: thread %s, worker %s, attempts %d, usage %s",
+        result.correlation_id,
+        one_line(str(result.thread_id)),
+        one_line(str(result.worker_id)),
+        result.attempts,
+        {model: usage.total_tokens for model, usage in result.usage.items()} or "none",
+    )
+    return value
+
+
+def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:
+    """The result in the event that a trigger fired, a :class:`~airflow_provider_langgraph.requests.reply.Reply`.
+
+    :raises RunTimedOut: no reply came.
+    :raises WaitError: the reply cannot be waited for, or cannot be read.
+    :raises KafkaSettingsError: the connection cannot be used.
+    """
+    match event["kind"]:
+        case "result":
+            return decode_reply(record_in(event))
+        case "silence":
+            raise no_reply(request, event.get("error", ""), canceller)
+        case "refused":
+            canceller.cancel(request, CANNOT_WAIT)
+            raise KafkaSettingsError(event["error"])
+        case _:
+            canceller.cancel(request, CANNOT_WAIT)
+            raise WaitError(event["error"])
+
+
+def no_reply(request: UUID, why: str, canceller: Canceller) -> RunTimedOut:
+    """Cancel a request that got no reply by its deadline, and say so.
+
+    :param why: why none could be read; empty if they could.
+    """
+    canceller.cancel(request, NO_REPLY)
+    cause = f" Its results could not be read: {why}." if why else ""
+    return RunTimedOut(
+        f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more.{cause} Is a "
+        f"langgraph-worker running for this events topic? Its log, or the dead-letter topic, says more"
+    )
+
+
+def ended_deferral(error: Exception, request: UUID, canceller: Canceller) -> LangGraphError:
+    """Cancel a request whose deferral Airflow has ended without an event of its trigger, and say why.
+
+    :param error: Airflow's ``TaskDeferralTimeout`` or ``TaskDeferralError``.
+    """
+    canceller.cancel(request, NO_WAITER)
+    if isinstance(error, TaskDeferralTimeout):
+        return RunTimedOut(
+            f"no triggerer has looked for the reply to request {request} by its deadline: is a triggerer running?"
+        )
+    return WaitError(f"the trigger that waited for the reply failed: {error}; its log says more")

@@ -1,0 +1,100 @@
+"""Publishing a request, so that neither its reply can be missed nor a kill leaves its agent running."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from airflow_provider_langgraph.airflow_compat.task_state import has_ended
+from airflow_provider_langgraph.exceptions import KafkaError, PublishError, RunCancelled, SettingsError
+from airflow_provider_langgraph.kafka.topic_admin import EndOffsets
+from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
+from airflow_provider_langgraph.requests.client import FleetClient
+from airflow_provider_langgraph.requests.handle import RequestHandle
+from airflow_provider_langgraph.requests.kill_signal import KillSignal
+from workflow_events.errors import EncodeError, MessageTooLargeError
+from workflow_events.models import WorkflowEvent
+
+
+def publish_request(
+    client: FleetClient, event: WorkflowEvent, kill: KillSignal, canceller: Canceller, log: Any
+) -> RequestHandle:
+    """Publish a request, and announce a newer try of its task. When this returns, the request is durable.
+
+    :raises PublishError: not acknowledged; publishing it again is safe.
+    :raises KafkaError: the broker cannot be reached, or a topic is missing.
+    :raises SettingsError: the request cannot be encoded, or is too large.
+    :raises RunCancelled: the task was killed before anything was published.
+    """
+    kill.stop_with(client.abandon)
+    topics = client.topics
+    client.require_topics(topics.events)
+    # Before the request is out: the reply cannot lie before these, however fast the agent is.
+    ends = client.end_offsets(topics.results)
+    if kill.is_set:
+        raise RunCancelled("the task was killed before it asked")
+    try:
+        client.publish(event, topics.events)
+    except (MessageTooLargeError, EncodeError) as error:
+        raise SettingsError(f"input: {error}") from error
+    except PublishError:
+        if kill.is_set and event.event_id is not None:  # the broker may have it all the same
+            canceller.cancel(event.event_id, KILLED)
+        raise
+    if not kill.is_set:
+        _announce(client, event, log)
+    log.info(
+        "Asked graph %s as request %s until %s (task %s, thread %s)",
+        event.graph or "(the default)",
+        event.event_id,
+        event.deadline,
+        event.attempt.task[:12] if event.attempt else "-",
+        event.thread_id or "of its own",
+    )
+    return _handle(client, event, ends)
+
+
+def require_wanted(request: UUID, ti: Any, kill: KillSignal, canceller: Canceller) -> None:
+    """Check that the task still wants its request: between publishing and deferring no trigger could end its agent.
+
+    :raises RunCancelled: the task was killed; the run is cancelled.
+    """
+    if kill.is_set or has_ended(ti):
+        canceller.cancel(request, KILLED)
+        raise RunCancelled(f"the task was killed before it waited for request {request}")
+
+
+def _handle(client: FleetClient, event: WorkflowEvent, ends: EndOffsets) -> RequestHandle:
+    topics = client.topics
+    return RequestHandle(
+        correlation_id=event.event_id,
+        workflow_id=event.workflow_id,
+        workflow_run_id=event.workflow_run_id,
+        kafka_config_id=client.kafka_config_id,
+        events_topic=topics.events,
+        results_topic=topics.results,
+        cluster=ends.cluster,
+        start_offsets=ends.offsets,
+        deadline=event.deadline or datetime.now(UTC),
+        results_topic_id=ends.topic_id,
+        control_topic=topics.control,
+        progress_topic=topics.progress,
+        asked_at=event.timestamp,
+        thread_id=event.thread_id,
+    )
+
+
+def _announce(client: FleetClient, event: WorkflowEvent, log: Any) -> None:
+    """Announce a newer try: a full fleet takes no request in, and would let the runs of older tries go on."""
+    if event.attempt is None or event.attempt.try_number < 2:
+        return
+    control = client.topics.control
+    try:
+        client.require_topics(control)
+        client.announce(event.attempt, control)
+    except KafkaError as error:
+        log.warning(
+            "No worker could be informed of this try, so a run of an older one may go on until a worker accepts it: %s",
+            error,
+        )

@@ -1,0 +1,58 @@
+"""Progress messages in words, for a task's log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from workflow_events.control import ProgressKind, WorkflowProgressEvent
+from workflow_events.plain_text import one_line
+
+LONGEST_PART_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressLine:
+    """One progress message in words.
+
+    :param words: one line of printable characters; empty if there is nothing to say.
+    :param worker_id: the worker that sent it.
+    """
+
+    words: str
+    worker_id: str
+    timestamp: datetime
+
+
+def progress_line(message: WorkflowProgressEvent) -> ProgressLine:
+    """A message in words. Takes long for a large one: not for an event loop."""
+    return ProgressLine(_words(message), _plain(message.worker_id or "?"), message.timestamp)
+
+
+def _words(message: WorkflowProgressEvent) -> str:
+    """One message in words; empty if there is nothing to say."""
+    data = message.data if isinstance(message.data, dict) else {}
+    node = message.node or "the graph"
+    match message.kind:
+        case ProgressKind.ACCEPTED:
+            return _plain(f"worker {message.worker_id or '?'} took the request")
+        case ProgressKind.NODE_STARTED:
+            thread = f" on thread {data['thread_id']}" if data.get("thread_id") else ""
+            return _plain(f"{node} started{thread}")
+        case ProgressKind.NODE_FINISHED:
+            took = f" in {data['seconds']} s" if "seconds" in data else ""
+            failed = f": {data['error']}" if data.get("error") else ""
+            ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
+            return _plain(f"{node} {ended}{took}{failed}")
+        case ProgressKind.CUSTOM:
+            text = message.data if isinstance(message.data, str) else json.dumps(message.data, ensure_ascii=False)
+            return _plain(f"{node} says {text}")
+        case ProgressKind.TOKEN:
+            return ""
+
+
+def _plain(text: str) -> str:
+    """One line of printable characters: no text of a graph can pass for another line of the log."""
+    shown = text if len(text) <= LONGEST_PART_CHARACTERS else f"{text[:LONGEST_PART_CHARACTERS]}…"
+    return one_line(shown)

@@ -1,0 +1,149 @@
+"""The lines of a waiting task's log, and when they are written: few, each in its own task's log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_langgraph.requests.handle import RequestHandle
+from airflow_provider_langgraph.task_log.phrases import ProgressLine
+from airflow_provider_langgraph.task_log.progress_inbox import ProgressInbox
+from airflow_provider_langgraph.task_log.progress_listener import ProgressListener
+from workflow_events.plain_text import one_line
+
+NO_WORKER_SECONDS = 60.0
+"""How long a request may go without a message of any worker before the log says so."""
+
+STILL_SECONDS = (60.0, 300.0, 900.0, 1800.0)
+"""When the log says that it still waits; after the last of them, once in as long."""
+
+MOST_AHEAD = timedelta(seconds=5)
+"""A worker's message that seems to come from further in the future shows that one of both clocks is wrong."""
+
+MOST_PARTS = 5
+
+
+class WaitLog:
+    """Writes the lines of one waiter. Called from the waiter's own coroutine: only there do they reach its task's log.
+
+    :param log: the waiter's own logger.
+    :param now: the clock, in seconds.
+    """
+
+    __slots__ = (
+        "_asked_at",
+        "_began",
+        "_handle",
+        "_has_warned_of_clock",
+        "_inbox",
+        "_last",
+        "_line_at",
+        "_log",
+        "_no_worker_at",
+        "_now",
+        "_progress",
+        "_still_at",
+        "_trouble",
+    )
+
+    def __init__(
+        self,
+        handle: RequestHandle,
+        log: Any,
+        progress: ProgressListener,
+        inbox: ProgressInbox,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._handle = handle
+        self._log = log
+        self._progress = progress
+        self._inbox = inbox
+        self._now = now
+        self._began = now()
+        self._asked_at = handle.asked_at or datetime.now(UTC)
+        self._line_at = 0.0
+        self._still_at = self._began + STILL_SECONDS[0]
+        self._no_worker_at = self._began + NO_WORKER_SECONDS
+        self._trouble: str | None = None
+        self._last = ""
+        self._has_warned_of_clock = False
+
+    def pause(self) -> float:
+        """Seconds until it has something to write, unless there is progress before."""
+        due = min(self._still_at, self._no_worker_at)
+        if self._inbox.messages:
+            due = min(due, self._line_at)
+        return max(due - self._now(), 0.0)
+
+    def write_due(self, trouble: str | None) -> None:
+        """Write the lines that are due now.
+
+        :param trouble: why results cannot be read just now; None while they can.
+        """
+        now = self._now()
+        if self._inbox.messages and now >= self._line_at:
+            self._write_progress(now)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._log.warning(
+                "Waiting on: %s", one_line(trouble) if trouble else f"{self._handle.results_topic} can be read again"
+            )
+        if now >= self._no_worker_at:
+            self._write_no_worker(now)
+        if now >= self._still_at:
+            self._write_still(now)
+
+    def _write_progress(self, now: float) -> None:
+        self._line_at = now + self._progress.line_seconds
+        messages, dropped = self._inbox.take()
+        self._compare_clocks(messages[-1])
+        parts = [message.words for message in messages]
+        self._last = parts[-1]
+        more = dropped + max(0, len(parts) - MOST_PARTS)
+        shown = "; ".join(parts[-MOST_PARTS:])
+        self._log.info("Agent: %s%s", f"({more} more before) " if more else "", shown)
+
+    def _compare_clocks(self, message: ProgressLine) -> None:
+        ahead = message.timestamp - datetime.now(UTC)
+        if ahead > MOST_AHEAD and not self._has_warned_of_clock:
+            self._has_warned_of_clock = True
+            self._log.warning(
+                "The clock of worker %s is at least %.0f s ahead of this triggerer's. Both judge the deadline: let "
+                "both hosts' clocks be set by NTP",
+                message.worker_id,
+                ahead.total_seconds(),
+            )
+
+    def _write_no_worker(self, now: float) -> None:
+        self._no_worker_at = float("inf")
+        if self._inbox.has_heard:
+            return
+        if self._progress.trouble is not None:
+            self._log.info("What the agent does cannot be shown: %s", one_line(self._progress.trouble))
+        elif self._progress.covers(self._handle.asked_at):
+            self._log.warning(
+                "No worker seems to consume %s: none has said in %s that it took request %s. Is a langgraph-worker "
+                "running for this topic? It is taken as soon as one is",
+                self._handle.events_topic,
+                self._waited(),
+                self._handle.correlation_id,
+            )
+            self._no_worker_at = now + STILL_SECONDS[-1]
+
+    def _write_still(self, now: float) -> None:
+        waited = now - self._began
+        later = [after for after in STILL_SECONDS if after > waited]
+        self._still_at = self._began + (later[0] if later else STILL_SECONDS[-1] * (waited // STILL_SECONDS[-1] + 1))
+        self._log.info(
+            "Still waiting for request %s (thread %s) after %s, until %s at the latest%s",
+            self._handle.correlation_id,
+            self._handle.thread_id or "of its own",
+            self._waited(),
+            self._handle.deadline.isoformat(timespec="seconds"),
+            f"; last heard: {self._last}" if self._last else "",
+        )
+
+    def _waited(self) -> str:
+        return str(timedelta(seconds=round((datetime.now(UTC) - self._asked_at).total_seconds())))

@@ -1,0 +1,142 @@
+"""``langgraph-worker check``: could a worker start here? One line for each thing that it needs; none is started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
+from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
+from langgraph_worker.graphs.project import load_project
+from langgraph_worker.runtime.worker import make_store
+from langgraph_worker.settings.explain import documentation
+from langgraph_worker.settings.load import load_settings, misspelt_variables
+from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.settings.store_url import shown_url
+from workflow_events.plain_text import one_line
+
+_REACH_KAFKA_SECONDS = 8.0
+_OPEN_STORE_SECONDS = 10.0
+_ANNOUNCED_WITHIN_SECONDS = 24 * 3600.0  # a member may have been cut off from the store for a while
+
+
+def check(flags: Mapping[str, str]) -> int:
+    """Print a line each for config, broker, topics, store and graphs. Ends within about 20 seconds, whatever is away.
+
+    :returns: 0 if a worker could start, 2 for a wrong setting, 1 for anything else.
+    """
+    try:
+        settings = load_settings(flags)
+    except SettingsError as error:
+        _print("config", False, str(error))
+        return 2
+    _print("config", True, _describe(flags))
+    reachable, members = _broker_and_topics(settings)
+    results = [reachable, _verdict("store", lambda: describe_opened_store(settings, members))]
+    results.append(_verdict("graphs", lambda: _graphs(settings)))
+    return 0 if all(results) else 1
+
+
+def _print(name: str, ok: bool, text: str) -> bool:
+    first, *others = text.split("\n")
+    print(f"{name:<7} {'ok  ' if ok else 'FAIL'} {one_line(first)}")
+    for line in others:
+        print(f"{'':<12} {one_line(line)}")
+    return ok
+
+
+def _verdict(name: str, examine: Callable[[], str]) -> bool:
+    try:
+        return _print(name, True, examine())
+    except WorkerError as error:
+        return _print(name, False, str(error))
+
+
+def _describe(flags: Mapping[str, str]) -> str:
+    names = {setting.env for setting in documentation()}
+    given = sum(1 for name, value in os.environ.items() if name.upper() in names and value)
+    text = f"{given} settings from the environment, {len(flags)} from flags, the others at their defaults"
+    unknown = misspelt_variables()
+    return f"{text}; no setting has the name {', '.join(unknown)}" if unknown else text
+
+
+def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
+    """Whether broker and topics are as they should be, and the ids of the workers in the group."""
+    try:
+        admin = ClusterAdmin(settings)
+        cluster = admin.describe(_REACH_KAFKA_SECONDS)
+    except WorkerError as error:
+        _print("broker", False, str(error))
+        return _print("topics", False, "unknown: only the broker knows them"), set()
+    _print(
+        "broker", True, f"{settings.kafka_bootstrap_servers}, {cluster.brokers} brokers, cluster {cluster.cluster_id}"
+    )
+    members: set[str] = set()
+
+    def examine() -> str:
+        topics = check_topics(admin, cluster, settings)
+        group = settings.kafka_consumer_group_id
+        members.update(admin.members(group))
+        retention = admin.retention(settings.kafka_workflow_events_topic)
+        problems = compressed(admin, cluster, settings)
+        problems += [] if retention is None else kept_too_short(admin, settings, retention)
+        return "\n".join([f"{settings.fleet_in_words}, group {group}: {topics}", *problems])
+
+    return _verdict("topics", examine), members
+
+
+def describe_opened_store(settings: WorkerSettings, members: Collection[str]) -> str:
+    """As :func:`describe_store`, after opening it; a second line says what can lose a committed transaction.
+
+    :raises WorkerError: it cannot be used, or a member of the group has another one.
+    """
+    shown = shown_url(settings.store_url)
+    try:
+        known, risk = asyncio.run(_workers_and_risk(settings))
+    except StoreLockedError:
+        return f"{shown}, in use by a worker that is running"
+    except TimeoutError:
+        raise WorkerError(f"{shown} does not answer within {_OPEN_STORE_SECONDS:g} s") from None
+    described = describe_store(shown, known, members, settings)
+    return f"{described}\n{risk}" if risk else described
+
+
+def describe_store(shown: str, known: Sequence[WorkerInfo], members: Collection[str], settings: WorkerSettings) -> str:
+    """The store in words, and the workers that announced themselves in it.
+
+    :param shown: the store's place.
+    :param members: the ids of the workers in the group.
+    :raises WorkerError: a member of the group has another store.
+    """
+    strangers = sorted(set(members) - {worker.worker_id for worker in known})
+    if strangers:
+        raise WorkerError(
+            f"{shown} does not know {', '.join(strangers)}, now in group {settings.kafka_consumer_group_id}: it has "
+            "another store, and requests would be lost between the two. Give all workers of a group one store, or this "
+            "one a group of its own"
+        )
+    topic = settings.kafka_workflow_events_topic
+    others = sorted({worker.events_topic for worker in known if worker.events_topic != topic})
+    text = f"{shown}, schema up to date, {len(known)} workers"
+    if not others:
+        return text
+    return (
+        f"{text}; some read {', '.join(others)} and not {topic}: if they are another fleet, give it another store, or "
+        "each fleet runs the other's requests"
+    )
+
+
+async def _workers_and_risk(settings: WorkerSettings) -> tuple[list[WorkerInfo], str]:
+    store = make_store(settings)
+    async with asyncio.timeout(_OPEN_STORE_SECONDS):
+        await store.open()
+        try:
+            return await store.workers(_ANNOUNCED_WITHIN_SECONDS), store.database.risk
+        finally:
+            await store.close()
+
+
+def _graphs(settings: WorkerSettings) -> str:
+    return f"{', '.join(sorted(load_project(settings).names))} (from {settings.langgraph_json})"

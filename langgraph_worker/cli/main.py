@@ -1,0 +1,105 @@
+"""The command line: ``langgraph-worker run | graphs | check | prune``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from langgraph_worker import __version__
+from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.settings.explain import Setting, documentation
+from langgraph_worker.settings.model import flag_name
+from langgraph_worker.telemetry.logs import set_up_logging
+from workflow_events.plain_text import indented
+
+Command = Callable[[Mapping[str, str]], int]
+"""Takes the flags by the name of their field, returns the exit code."""
+
+_COMMANDS = {
+    "run": "take events and run their graphs, until SIGTERM or Ctrl-C",
+    "graphs": "list the graphs of langgraph.json",
+    "prune": "remove ended runs that are older than the retention, with their steps and checkpoints",
+    "check": "could a worker start here? One line each for config, broker, topics, store and graphs",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line."""
+    arguments = _parser().parse_args(argv)
+    flags = {
+        setting.field: str(value)
+        for setting in documentation()
+        if (value := getattr(arguments, setting.field, None)) is not None
+    }
+    try:
+        set_up_logging("WARNING")  # until the settings are known
+        return _command(arguments.command)(flags)
+    except SettingsError as error:
+        print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
+        return 2
+    except WorkerError as error:
+        print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(name: str) -> Command:
+    """The command of this name. Only its own module is imported: some need LangGraph, which takes a second."""
+    if name == "check":
+        from langgraph_worker.cli.check import check
+
+        return check
+    if name == "prune":
+        from langgraph_worker.cli.prune import prune
+
+        return prune
+    if name == "graphs":
+        from langgraph_worker.cli.graphs import list_graphs
+
+        return list_graphs
+    from langgraph_worker.cli.run import run
+
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="langgraph-worker", description="Run LangGraph graphs on events from Kafka.")
+    parser.add_argument("--version", action="version", version=f"langgraph-worker {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        settings = command.add_argument_group(
+            "settings", "each is also an environment variable, named below; a flag wins over it"
+        )
+        for setting in documentation():
+            _add(settings, setting)
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    if setting.secret:
+        # Not "unrecognized arguments", which would repeat the secret.
+        group.add_argument(flag_name(setting.field), action=_NoFlag, help=argparse.SUPPRESS, const=setting.env)
+        return
+    default = f"; default {setting.default}" if setting.default else ""
+    text = f"{setting.description} [{setting.env}{default}]".replace("%", "%%")
+    if setting.boolean:
+        yes_or_no = argparse.BooleanOptionalAction
+        group.add_argument(setting.flag, action=yes_or_no, default=None, help=text, dest=setting.field)
+    else:
+        group.add_argument(setting.flag, metavar="VALUE", help=text, dest=setting.field)
+
+
+class _NoFlag(argparse.Action):
+    """Refuses the flag of a secret; ``const`` is the variable to use instead."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option_string: str | None = None
+    ) -> None:
+        del namespace, values
+        parser.error(
+            f"{option_string} is no flag: it would show a secret in the list of processes. Set {self.const}, or write "
+            f"the value into a file and name it in {self.const}_FILE or {option_string}-file"
+        )

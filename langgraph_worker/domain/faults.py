@@ -1,0 +1,159 @@
+"""The one place that says what a fault gives: the result's status, whether a retry helps, and if a dead letter is kept.
+
+:data:`FAULTS` are the faults that the worker names itself; their name is the result's ``error_type``. What a graph
+raises becomes a ``failure`` whose ``error_type`` is the exception's class name, and
+:func:`~langgraph_worker.execution.exception_rules.can_retry_help` judges it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from langgraph_worker.domain.reply_encoding import RESULT_NOT_JSON, RESULT_TOO_LARGE
+from workflow_events.results import ResultStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way in which a request can go wrong.
+
+    :param name: the result's ``error_type``.
+    :param status: the result's status.
+    :param retriable: whether the same request can do better later, without anyone changing anything.
+    :param dead_letter: whether the record is written to the dead-letter topic.
+    :param when: for the docs.
+    """
+
+    name: str
+    status: ResultStatus
+    retriable: bool
+    dead_letter: bool
+    when: str
+
+
+def _refused(name: str, when: str) -> Fault:
+    return Fault(name, ResultStatus.ERROR, retriable=False, dead_letter=True, when=when)
+
+
+def _unusable(name: str, when: str) -> Fault:
+    return Fault(name, ResultStatus.ERROR, retriable=False, dead_letter=False, when=when)
+
+
+# At the intake. Each is answered if the record names a correlation id, and dead-lettered in any case.
+INVALID_EVENT = _refused("invalid_event", "the record is not a request: not JSON, a wrong field, an unknown event type")
+UNSUPPORTED_SCHEMA = _refused("unsupported_schema", "the event's schema version is newer than this worker")
+EVENT_TOO_LARGE = _refused("event_too_large", "the record is over LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
+NOT_SUPPORTED = _refused("not_supported", "the event asks for something that this version does not do")
+NO_GRAPH_NAMED = _refused("no_graph_named", "the event names no graph, and the worker has several and no default")
+MODEL_NOT_ALLOWED = _refused("model_not_allowed", "config.model is not in LANGGRAPH_WORKER_ALLOWED_MODELS")
+REPLY_TOPIC_NOT_ALLOWED = _refused(
+    "reply_topic_not_allowed", "reply_topic is neither the results topic nor in LANGGRAPH_WORKER_ALLOWED_REPLY_TOPICS"
+)
+NOT_STORABLE = _refused("not_storable", "the event is valid, but the run store cannot decide on it or keep it")
+UNDECODABLE = _refused(
+    "undecodable",
+    "the Kafka client cannot unpack the record, so that nobody knows whom to answer: the dead letter has the offsets",
+)
+
+OVERLOADED = Fault(
+    "overloaded",
+    ResultStatus.ERROR,
+    retriable=True,
+    dead_letter=False,
+    when="its deployment has half of LANGGRAPH_WORKER_MAX_WAITING unfinished of the graph, and others use the fleet",
+)
+
+INTERRUPT_NOT_PENDING = Fault(
+    "interrupt_not_pending",
+    ResultStatus.ERROR,
+    retriable=False,
+    dead_letter=False,
+    when="the event answers a question that is unknown, answered by another request, or asked before a fresh start; or "
+    "its run would ask a question after one",
+)
+
+# Of a run.
+UNKNOWN_GRAPH = _unusable(
+    "unknown_graph", "no worker knew the graph within LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS"
+)
+NOT_STARTABLE = _unusable("not_startable", "the run store cannot read the stored request, or not store its start")
+GRAPH_NOT_USABLE = _unusable("graph_not_usable", "the graph's factory gave something that is no graph")
+CONFIG_NOT_ALLOWED = _unusable(
+    "config_not_allowed",
+    "config.configurable has a name that moves power (an endpoint, a key, a provider, a model), or one that the "
+    "entry of the graph in langgraph.json does not let events set",
+)
+INPUT_NOT_ALLOWED = _unusable(
+    "input_not_allowed",
+    "a value of the event would make LangGraph replace what a reducer has gathered, or remove messages, and the "
+    "entry of the graph in langgraph.json does not allow that",
+)
+BAD_INPUT = _unusable("bad_input", "the graph rejects payload.data before any node has run")
+RESULT_NOT_SERIALIZABLE = _unusable(
+    "result_not_serializable", "the graph's state, or its final state, holds a value that cannot be stored or sent"
+)
+NOT_JSON = _unusable(RESULT_NOT_JSON, "the result has text that is no Unicode, or is nested too deeply")
+TOO_LARGE = _unusable(RESULT_TOO_LARGE, "the result is over LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
+GRAPH_CHANGED = Fault(
+    "graph_changed",
+    ResultStatus.FAILURE,
+    retriable=False,
+    dead_letter=False,
+    when="an unfinished run cannot go on: a node it knew is gone from the deployed graph",
+)
+WORKER_LOST = Fault(
+    "worker_lost",
+    ResultStatus.FAILURE,
+    retriable=False,
+    dead_letter=True,
+    when="several workers in a row vanished while they ran it, and it wrote no new checkpoint",
+)
+DEADLINE = Fault(
+    "deadline",
+    ResultStatus.TIMEOUT,
+    retriable=True,
+    dead_letter=False,
+    when="the event's deadline passed before the run started, or while it ran",
+)
+CANCELLED = Fault(
+    "cancelled",
+    ResultStatus.CANCELLED,
+    retriable=False,
+    dead_letter=False,
+    when="the request was cancelled: its task was killed or timed out, or a person cancelled it",
+)
+SUPERSEDED = Fault(
+    "superseded",
+    ResultStatus.CANCELLED,
+    retriable=True,
+    dead_letter=False,
+    when="a newer attempt of the same task exists",
+)
+
+FAULTS: tuple[Fault, ...] = (
+    INVALID_EVENT,
+    UNSUPPORTED_SCHEMA,
+    EVENT_TOO_LARGE,
+    NOT_SUPPORTED,
+    NO_GRAPH_NAMED,
+    MODEL_NOT_ALLOWED,
+    REPLY_TOPIC_NOT_ALLOWED,
+    NOT_STORABLE,
+    UNDECODABLE,
+    OVERLOADED,
+    INTERRUPT_NOT_PENDING,
+    UNKNOWN_GRAPH,
+    NOT_STARTABLE,
+    GRAPH_NOT_USABLE,
+    CONFIG_NOT_ALLOWED,
+    INPUT_NOT_ALLOWED,
+    BAD_INPUT,
+    RESULT_NOT_SERIALIZABLE,
+    NOT_JSON,
+    TOO_LARGE,
+    GRAPH_CHANGED,
+    WORKER_LOST,
+    DEADLINE,
+    CANCELLED,
+    SUPERSEDED,
+)

@@ -1,0 +1,137 @@
+"""Build the result of a run, which is stored and sent, from what happened in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from langgraph_worker.domain.exception_texts import described, traceback_of
+from langgraph_worker.domain.faults import DEADLINE, RESULT_NOT_SERIALIZABLE, Fault
+from langgraph_worker.domain.models import Claim, Failure
+from langgraph_worker.domain.reply_encoding import clean
+from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
+
+_MAX_ERROR_CHARACTERS = 4_000  # in a result
+_MAX_MODEL_CHARACTERS = 512  # of a model's name in the run store
+_MAX_TOKENS = 2**63 - 1  # what the run store holds; a larger count is an error of a model's client
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the result to store, and the error's context if there was an error."""
+
+    result: WorkflowResultEvent
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Builds the outcome of one run.
+
+    :param started_at: when this worker started it, UTC.
+    :param exception_texts: whether the text of a graph's exception may leave this worker; else only its type does.
+    """
+
+    claim: Claim
+    worker_id: str
+    started_at: datetime
+    usage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    exception_texts: bool = True
+
+    def success(self, state: JsonValue, finished_at: datetime) -> Outcome:
+        """The graph came to its end."""
+        return Outcome(self._result(ResultStatus.SUCCESS, finished_at, result=state))
+
+    def interrupted(self, state: JsonValue, interrupts: Sequence[Interrupt], finished_at: datetime) -> Outcome:
+        """The graph waits for a person."""
+        return Outcome(self._result(ResultStatus.INTERRUPTED, finished_at, result=state, interrupts=list(interrupts)))
+
+    def fault(self, fault: Fault, text: str, finished_at: datetime, error: BaseException | None = None) -> Outcome:
+        """The run failed with a fault that the worker names itself."""
+        result = self._result(
+            fault.status, finished_at, error=_cut(text), error_type=fault.name, retriable=fault.retriable
+        )
+        return Outcome(result, Failure(fault.name, text, self._traceback(error)))
+
+    def past_deadline(self, finished_at: datetime) -> Outcome:
+        """The deadline passed."""
+        at = self.claim.event.deadline
+        text = f"the deadline {at.isoformat(timespec='seconds') if at else ''} passed while the graph was running"
+        return self.fault(DEADLINE, text, finished_at)
+
+    def not_storable(self, error: Exception, finished_at: datetime) -> Outcome:
+        """The run store cannot keep what the run has written, or its end. Holds as little as a result can."""
+        bare = replace(self, usage={})
+        return Outcome(bare.fault(RESULT_NOT_SERIALIZABLE, str(error), finished_at).result)
+
+    def raised(self, error: BaseException, node: str | None, finished_at: datetime, *, retriable: bool) -> Outcome:
+        """The graph raised.
+
+        :param retriable: whether running it again can help.
+        """
+        kind = type(error).__name__
+        text = f"{f'node {node!r}: ' if node else ''}{self.described(error)}"
+        result = self._result(
+            ResultStatus.FAILURE,
+            finished_at,
+            error=_cut(text),
+            error_type=kind,
+            retriable=retriable,
+        )
+        return Outcome(result, Failure(kind, text, self._traceback(error), node))
+
+    def described(self, error: BaseException) -> str:
+        """A graph's exception, as far as it may leave this worker."""
+        return described(error, with_text=self.exception_texts)
+
+    def _traceback(self, error: BaseException | None) -> str:
+        return traceback_of(error, with_text=self.exception_texts)
+
+    def _result(self, status: ResultStatus, finished_at: datetime, **rest: Any) -> WorkflowResultEvent:
+        event = self.claim.event
+        return WorkflowResultEvent(
+            correlation_id=event.event_id,
+            workflow_id=event.workflow_id,
+            workflow_run_id=event.workflow_run_id,
+            status=status,
+            thread_id=self.claim.thread_id,
+            usage={model: _usage(tokens) for model, tokens in self.usage.items()},
+            attempts=self.claim.attempts,
+            started_at=self.started_at,
+            finished_at=finished_at,
+            worker_id=self.worker_id,
+            **rest,
+        )
+
+
+def _usage(tokens: Mapping[str, Any]) -> ModelUsage:
+    return ModelUsage(**{name: max(0, int(tokens.get(name) or 0)) for name in ModelUsage.model_fields})
+
+
+def storable_usage(usage: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:
+    """Tokens by model as a run store keeps them, whatever a provider calls its models and a model's client counts.
+
+    Of a name that is too long, the beginning and a hash of the whole are kept: two models stay two.
+    """
+    kept: dict[str, ModelUsage] = {}
+    for model, used in usage.items():
+        name = clean(model)
+        if len(name) > _MAX_MODEL_CHARACTERS:
+            name = name[: _MAX_MODEL_CHARACTERS - 64] + hashlib.sha256(name.encode()).hexdigest()
+        before = kept.get(name, ModelUsage())
+        counts = {field: getattr(before, field) + getattr(used, field) for field in ModelUsage.model_fields}
+        kept[name] = ModelUsage(**{field: min(count, _MAX_TOKENS) for field, count in counts.items()})
+    return kept
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_ERROR_CHARACTERS:
+        return text
+    return (
+        f"{text[:_MAX_ERROR_CHARACTERS]} ... ({len(text) - _MAX_ERROR_CHARACTERS:,} more characters in the run store)"
+    )

@@ -1,0 +1,129 @@
+"""Runs a graph and follows its stream to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.pregel import Pregel
+from langgraph.runtime import RunControl
+from langgraph.types import Interrupt, StateSnapshot
+
+from langgraph_worker.execution.node_caches import guard_node_caches
+from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.unsaved_children import allow_unsaved_children
+from langgraph_worker.telemetry.progress import RunProgress
+
+allow_unsaved_children()
+guard_node_caches()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a graph's stream ended.
+
+    :param state: what the graph's output schema names.
+    :param interrupts: None if the graph is finished; empty at a breakpoint, which has no question.
+    """
+
+    state: Any
+    interrupts: Sequence[Interrupt] | None
+
+    def with_questions(self, stored: Sequence[Interrupt]) -> StreamEnd:
+        """The same, with the stored questions that the stream did not show: LangGraph hides some nodes from it."""
+        shown = {interrupt.id for interrupt in self.interrupts or ()}
+        hidden = [question for question in stored if question.id not in shown]
+        return StreamEnd(self.state, [*(self.interrupts or ()), *hidden]) if hidden else self
+
+
+class TopLevelControl(RunControl):
+    """A run's control, as the graph that its task runs sees it: graphs inside of nodes are asked no drain.
+
+    They would end with ``GraphDrained``, an exception that a node may catch, take for a failure and store another
+    branch for (rule 19). Create it in the task that follows the graph's stream: that task takes the steps of the run's
+    own graph, and no others.
+    """
+
+    __slots__ = ("_outer", "_task")
+
+    def __init__(self, outer: RunControl) -> None:
+        super().__init__()
+        self._outer = outer
+        self._task = asyncio.current_task()
+
+    def request_drain(self, reason: str = "shutdown") -> None:
+        """From a node: the run ends before its next superstep."""
+        self._outer.request_drain(reason)
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether to stop now: only ever true in the run's own task."""
+        return self._outer.drain_requested and _current_task() is self._task
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why the run drains."""
+        return self._outer.drain_reason
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # the thread of a synchronous node
+
+
+def end_at(graph: Pregel[Any], snapshot: StateSnapshot) -> StreamEnd:
+    """The end of a stream that stopped at this interrupted state. No node runs."""
+    return StreamEnd(_output(graph, snapshot.values), snapshot.interrupts)
+
+
+async def follow_stream(
+    graph: Pregel[Any],
+    graph_input: Any,
+    config: RunnableConfig,
+    steps: StepRecorder,
+    progress: RunProgress,
+    control: RunControl,
+) -> StreamEnd:
+    """Run a graph; record its steps, and report its progress.
+
+    :param control: a request to drain ends the graph before its next superstep, but no graph inside of a node.
+    """
+    state: Any = None
+    interrupts: dict[str, Interrupt] = {}  # nodes that wait side by side report them one after the other
+    stream = graph.astream(
+        graph_input,
+        config,
+        stream_mode=["tasks", "values", *progress.modes],
+        output_keys=graph.output_channels,
+        durability="sync",
+        control=TopLevelControl(control),
+        subgraphs=True,
+        version="v2",
+    )
+    async with contextlib.aclosing(stream):  # type: ignore[type-var]  # a generator, typed as an iterator
+        async for part in stream:
+            if part["type"] == "tasks":
+                progress.step(steps.see(part["ns"], part["data"]))
+            elif part["type"] == "values" and not part["ns"]:
+                state = part["data"]
+                interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
+            elif part["type"] != "values":
+                progress.part(part["type"], part["ns"], part["data"])
+    if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes):
+        snapshot = await graph.aget_state(config)
+        return StreamEnd(state, () if snapshot.next else None)
+    return StreamEnd(state, list(interrupts.values()) or None)
+
+
+def _output(graph: Pregel[Any], values: Any) -> Any:
+    """A stored state, as the stream would give it: only what the graph's output schema names."""
+    keys = graph.output_channels
+    if isinstance(keys, str) or not isinstance(values, dict):
+        return values
+    return {key: values[key] for key in keys if key in values}

@@ -1,0 +1,66 @@
+"""The outcome of a run, from how its graph's stream ended or from what was raised."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
+from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError
+from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
+from langgraph_worker.domain import faults
+from langgraph_worker.domain.json_values import NotSerializableError, describe, locate, to_json
+from langgraph_worker.domain.results import Outcome, Reporter
+from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.execution.exception_rules import can_retry_help, rejects_input
+from langgraph_worker.execution.graph_stream import StreamEnd
+from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.thread_position import RunFaultError, graph_changed
+from workflow_events.results import Interrupt
+
+
+def outcome_of_end(reporter: Reporter, end: StreamEnd) -> Outcome:
+    """Success, or the questions that wait for a person; a fault if the state has no JSON form."""
+    now = datetime.now(UTC)
+    try:
+        state = to_json(end.state)
+        if end.interrupts is None:
+            return reporter.success(state, now)
+        questions = [Interrupt(id=interrupt.id, value=to_json(interrupt.value)) for interrupt in end.interrupts]
+        return reporter.interrupted(state, questions, now)
+    except NotSerializableError as error:
+        where = _located(error, reporter)
+        text = f"the result cannot be sent as JSON: {where}. Return plain values, or leave it out of the output"
+        return reporter.fault(faults.RESULT_NOT_SERIALIZABLE, text, now, error)
+
+
+def outcome_of_error(reporter: Reporter, error: BaseException, steps: StepRecorder, *, timed_out: bool) -> Outcome:
+    """The worker's own fault if the error is one, else what the graph raised.
+
+    :param timed_out: the deadline has ended the run, and the error follows from that.
+    """
+    now = datetime.now(UTC)
+    if timed_out:
+        return reporter.past_deadline(now)
+    if isinstance(error, RunFaultError):
+        return reporter.fault(error.fault, str(error), now)
+    if isinstance(error, GraphChangedError):
+        return reporter.fault(faults.GRAPH_CHANGED, graph_changed(reporter.claim.graph, error.gone), now)
+    if isinstance(error, GraphLoadError):
+        return reporter.fault(faults.GRAPH_NOT_USABLE, str(error), now, error)
+    if isinstance(error, NotStorableError):
+        return reporter.fault(faults.RESULT_NOT_SERIALIZABLE, _not_storable(error, steps, reporter), now, error)
+    if steps.started == 0 and rejects_input(error):
+        problem = describe(error) if reporter.exception_texts else type(error).__name__
+        return reporter.fault(faults.BAD_INPUT, f"the graph rejects its input: {problem}", now, error)
+    return reporter.raised(error, steps.failed_node, now, retriable=can_retry_help(error))
+
+
+def _located(error: NotSerializableError, reporter: Reporter) -> str:
+    return str(error if reporter.exception_texts else NotSerializableError(error.path, error.kind))
+
+
+def _not_storable(error: NotStorableError, steps: StepRecorder, reporter: Reporter) -> str:
+    node, output = steps.last_output or ("", None)
+    located = locate(output, NamingSerializer(LoadableClasses()).dumps_typed)
+    where = f"node {node!r}: {_located(located, reporter)}" if located is not None else reporter.described(error)
+    return f"the graph's state cannot be stored: {where}. Return plain values from nodes"

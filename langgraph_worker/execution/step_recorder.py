@@ -1,0 +1,137 @@
+"""Records a run's steps: each node's input, output and time, as far as the stream has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph_worker.domain.exception_texts import described
+from langgraph_worker.domain.json_values import capped
+from langgraph_worker.domain.models import Claim, Step, StepStatus
+from langgraph_worker.errors import RowError
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.retrying import retry_store
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_ERROR = 4_000  # characters
+_GATHER_SECONDS = 0.2  # that steps wait for others: a short run is written at once
+
+
+class StepRecorder:
+    """Turns LangGraph's ``tasks`` stream into steps and writes them beside the run, never in its way.
+
+    Writes are coalesced: while one is under way, what changes waits for the next. Use as a context manager; when it
+    ends, everything is written.
+
+    :param max_bytes: how much is kept of an input and of an output.
+    :param exception_texts: whether the text of an exception is kept, or its type alone.
+    """
+
+    def __init__(self, store: RunStore, claim: Claim, max_bytes: int, *, exception_texts: bool = True) -> None:
+        self._store = store
+        self._claim = claim
+        self._max_bytes = max_bytes
+        self._exception_texts = exception_texts
+        self._open: dict[str, Step] = {}
+        self._unwritten: dict[str, Step] = {}
+        self._has_changed = asyncio.Event()
+        self._end = asyncio.Event()
+        self._writer: asyncio.Task[None]
+        self.started = 0
+        """Node executions that this run has begun."""
+        self.failed_node: str | None = None
+        """The node that last ended with an error."""
+        self.last_output: tuple[str, Any] | None = None
+        """Name and raw output of the node that ended last."""
+
+    async def __aenter__(self) -> StepRecorder:
+        self._writer = asyncio.create_task(self._write(), name="step-recorder")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._writer.cancel()  # ended from outside: the lease is gone, or another worker repeats the open steps
+            await asyncio.wait({self._writer})
+            return
+        self._end.set()
+        self._has_changed.set()
+        await self._writer
+
+    def see(self, namespace: tuple[str, ...], data: Mapping[str, Any]) -> Step:
+        """Take one part of the stream: the start of a step has triggers, its end has none."""
+        now = datetime.now(UTC)
+        step = self._starts(namespace, data, now) if "triggers" in data else self._ends(namespace, data, now)
+        self._unwritten[step.step_id] = step
+        self._has_changed.set()
+        return step
+
+    def close_open(self, status: StepStatus, reason: str | None) -> None:
+        """The run is over. LangGraph reports no end of a node that was cached, or stopped by another's failure."""
+        now = datetime.now(UTC)
+        for step in self._open.values():
+            self._unwritten[step.step_id] = replace(step, status=status, finished_at=now, error=reason)
+        self._open.clear()
+        self._has_changed.set()
+
+    def _starts(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> Step:
+        self.started += 1
+        step = Step(
+            step_id=str(data["id"]),
+            namespace="|".join(namespace),
+            node=str(data["name"]),
+            agent=(data.get("metadata") or {}).get("lc_agent_name"),
+            status=StepStatus.RUNNING,
+            started_at=now,
+            input=capped(data.get("input"), self._max_bytes),
+        )
+        self._open[step.step_id] = step
+        return step
+
+    def _ends(self, namespace: tuple[str, ...], data: Mapping[str, Any], now: datetime) -> Step:
+        step_id, node = str(data["id"]), str(data["name"])
+        begun = self._open.pop(step_id, None)
+        if begun is None:
+            begun = Step(step_id, "|".join(namespace), node, None, StepStatus.RUNNING, started_at=now)
+        error = data.get("error")
+        status = StepStatus.COMPLETED
+        if error is not None:
+            status, self.failed_node = StepStatus.FAILED, node
+        elif data.get("interrupts"):
+            status = StepStatus.INTERRUPTED
+        self.last_output = (node, data.get("result"))
+        return replace(
+            begun,
+            status=status,
+            finished_at=now,
+            output=capped(data.get("result"), self._max_bytes),
+            error=None if error is None else described(error, with_text=self._exception_texts)[:_LONGEST_ERROR],
+        )
+
+    async def _write(self) -> None:
+        while not (self._end.is_set() and not self._unwritten):
+            await self._has_changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_SECONDS):
+                    await self._end.wait()
+            self._has_changed.clear()
+            steps, self._unwritten = list(self._unwritten.values()), {}
+            if steps:
+                await self._record(steps)
+
+    async def _record(self, steps: list[Step]) -> None:
+        try:
+            await retry_store(lambda: self._store.record(self._claim, steps), "record steps")
+        except RowError as error:
+            if len(steps) > 1:
+                for step in steps:
+                    await self._record([step])
+                return
+            step, run = steps[0], self._claim.correlation_id
+            text = "%s: its step %s of node %s is not recorded: %s"
+            logger.error(text, run, step.step_id, step.node, error, extra={"action": "step_lost"})

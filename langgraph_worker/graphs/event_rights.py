@@ -1,0 +1,48 @@
+"""What an entry of ``langgraph.json`` lets events set for its graph, beyond what every event may (rule 13).
+
+The entry's key ``events``, which only this worker reads::
+
+    {"graphs": {"desk": {"path": "./desk.py:graph", "events": {"configurable": ["user_id", "base_url"]}}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_KEYS = ("configurable", "overwrite")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRights:
+    """The rights of events at one graph.
+
+    :param configurable: the names that ``config.configurable`` may have. ``any``: all but those that move power, which
+        are endpoints, keys, providers and models. ``declared``: of these, the ones that the graph's own context schema
+        has. A set: exactly these, whatever they move.
+    :param overwrite: whether ``payload.data`` may replace what a reducer has gathered, or remove messages.
+    """
+
+    configurable: frozenset[str] | Literal["any", "declared"] = "any"
+    overwrite: bool = False
+
+    @classmethod
+    def from_entry(cls, value: Any) -> EventRights:
+        """The rights that a manifest's entry grants.
+
+        :raises ValueError: what is wrong, and what is right.
+        """
+        if not isinstance(value, Mapping) or set(value) - set(_KEYS):
+            raise ValueError(f"key 'events' must be an object with no other keys than {', '.join(_KEYS)}")
+        overwrite = value.get("overwrite", False)
+        if not isinstance(overwrite, bool):
+            raise ValueError("key 'events.overwrite' must be true or false")
+        names = value.get("configurable", "any")
+        if names == "any":
+            return cls("any", overwrite)
+        if names == "declared":
+            return cls("declared", overwrite)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError('key \'events.configurable\' must be "any", "declared" or a list of names')
+        return cls(frozenset(names), overwrite)

@@ -1,0 +1,156 @@
+"""What a worker is made of, wired together. Each component is built from those built before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from langgraph_worker import __version__
+from langgraph_worker.broker.kafka.admin import Cluster
+from langgraph_worker.broker.kafka.client_configs import consumer_config, control_config
+from langgraph_worker.broker.kafka.control import ControlReader
+from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.control.control_messages import ControlMessages
+from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.execution.active_run import RunContext
+from langgraph_worker.execution.executor import Executor
+from langgraph_worker.execution.graph_shares import GraphShares
+from langgraph_worker.execution.lease_keeper import LeaseKeeper
+from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.runner import RunLimits, Runner
+from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.intake.backlog_limits import BacklogLimits
+from langgraph_worker.intake.batch_queue import BatchQueue
+from langgraph_worker.intake.free_room import FreeRoom
+from langgraph_worker.intake.intake import Intake, IntakeOutputs
+from langgraph_worker.intake.screening import ScreeningRules, may_be_answer
+from langgraph_worker.intake.seen_deployments import SeenDeployments
+from langgraph_worker.publishing.dead_letters import DeadLetters
+from langgraph_worker.publishing.outbox import Outbox
+from langgraph_worker.publishing.republish_pace import RepublishPace
+from langgraph_worker.runtime.housekeeping import Housekeeping
+from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.telemetry.progress import Progress
+from workflow_events.codec import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What a worker has opened, and closes at its end.
+
+    :param store: open.
+    :param keeper: of the store's leases; the checkpoints ask it.
+    """
+
+    cluster: Cluster
+    store: RunStore
+    keeper: LeaseKeeper
+    checkpoints: Checkpoints
+    producer: AckProducer
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The components that a worker starts and stops; none is started yet."""
+
+    consumer: EventConsumer
+    control: ControlReader
+    free_room: FreeRoom
+    intake: Intake
+    executor: Executor
+    outbox: Outbox
+    housekeeping: Housekeeping
+
+
+def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, foundation: Foundation) -> Components:
+    """Wire a worker. Call it in the event loop."""
+    store, cluster = foundation.store, foundation.cluster
+    dead_letters = DeadLetters(foundation.producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
+    outbox = Outbox(store, foundation.producer, dead_letters, RepublishPace(settings.republish_bytes_per_second))
+    batches = BatchQueue()
+    events_topic = settings.kafka_workflow_events_topic
+    config = consumer_config(settings)
+    seen = SeenDeployments()
+    consumer = EventConsumer(config, events_topic, cluster.cluster_id, batches.offer, _is_urgent(seen))
+    limits = BacklogLimits(store, settings, graphs.names, seen)
+    free_room = FreeRoom(consumer, store, settings.concurrency, settings.prefetch, limits)
+    executor = _executor(settings, graphs, nodes, foundation, outbox, free_room)
+
+    def wake() -> None:
+        executor.wake()
+        outbox.wake()  # a refusal or a repeat is answered without a run
+
+    outputs = IntakeOutputs(dead_letters, store, consumer.commit, free_room, wake)
+    rules = ScreeningRules.from_settings(settings, graphs.names)
+    info = _info(settings, graphs)
+    return Components(
+        consumer,
+        _control(settings, foundation, outbox),
+        free_room,
+        Intake(batches, rules, outputs, foundation.progress),
+        executor,
+        outbox,
+        Housekeeping(store, outbox, free_room, info, settings.unknown_graph_grace_seconds),
+    )
+
+
+def _is_urgent(seen: SeenDeployments) -> Callable[[Record], bool]:
+    """What is read ahead while there is no room: answers; and it shows whether others stand behind a full graph."""
+
+    def is_urgent(record: Record) -> bool:
+        seen.look_at(record)
+        return may_be_answer(record)
+
+    return is_urgent
+
+
+def _executor(
+    settings: WorkerSettings,
+    graphs: Graphs,
+    nodes: NodeThreads,
+    foundation: Foundation,
+    outbox: Outbox,
+    free_room: FreeRoom,
+) -> Executor:
+    runner = Runner(
+        graphs,
+        foundation.checkpoints,
+        foundation.store,
+        settings.worker_id,
+        RunLimits.from_settings(settings),
+        foundation.progress,
+    )
+    context = RunContext(
+        foundation.store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=outbox.wake
+    )
+    shares = GraphShares(graphs.names, settings.concurrency, settings.graph_concurrency)
+    return Executor(context, foundation.keeper, shares, free_room)
+
+
+def _control(settings: WorkerSettings, foundation: Foundation, outbox: Outbox) -> ControlReader:
+    def look_again() -> None:
+        outbox.wake()
+        foundation.keeper.hurry()
+
+    cluster = foundation.cluster
+    return ControlReader(
+        control_config(settings),
+        settings.kafka_workflow_control_topic,
+        cluster.cluster_id,
+        cluster.retention,
+        ControlMessages(foundation.store, cluster.retention, look_again).take,
+    )
+
+
+def _info(settings: WorkerSettings, graphs: Graphs) -> WorkerInfo:
+    return WorkerInfo(
+        settings.worker_id,
+        __version__,
+        settings.kafka_workflow_events_topic,
+        settings.kafka_consumer_group_id,
+        {graph.spec.name: graph.spec.description for graph in graphs},
+    )

@@ -1,0 +1,58 @@
+"""What a worker does every second, and every ten seconds, beside its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.intake.free_room import FreeRoom
+from langgraph_worker.publishing.outbox import Outbox
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.retrying import retry_store
+
+_LOOK_EVERY_SECONDS = 1.0
+_ANNOUNCE_EVERY_SECONDS = 10.0
+
+
+class Housekeeping:
+    """Announces the worker, ends what waited too long, and looks at what is unfinished.
+
+    :param info: what the fleet may know of this worker; ``info.graphs`` are the graphs it can run.
+    :param graph_grace_seconds: how long a request may wait for a graph that no worker knows.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        outbox: Outbox,
+        free_room: FreeRoom,
+        info: WorkerInfo,
+        graph_grace_seconds: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._free_room = free_room
+        self._info = info
+        self._graph_grace_seconds = graph_grace_seconds
+        self._now = now
+        self._announced_at = float("-inf")
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look()
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+    async def _look(self) -> None:
+        if self._now() - self._announced_at >= _ANNOUNCE_EVERY_SECONDS:
+            await retry_store(lambda: self._store.announce(self._info), "announce this worker")
+            self._announced_at = self._now()
+        if await retry_store(self._expire, "end what waited too long"):
+            self._outbox.wake()
+        await self._free_room.look()
+
+    async def _expire(self) -> int:
+        return await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)

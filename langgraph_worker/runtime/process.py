@@ -1,0 +1,102 @@
+"""The worker as a process: its event loop, its threads, its signals, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from langgraph_worker.broker.kafka.control import ControlReader
+from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.execution import lease_keeper, node_threads
+from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.runtime.worker import Worker
+from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.store.engines import database
+
+logger = logging.getLogger(__name__)
+
+_LAST_THREADS_SECONDS = 0.5  # for threads to end
+
+
+def serve(settings: WorkerSettings, graphs: Graphs) -> int:
+    """Run a worker until SIGTERM or SIGINT; a second one ends the process at once.
+
+    :raises WorkerError: it cannot start.
+    """
+    # What was imported stays: the collector would look through all of it while a large event is decoded.
+    gc.collect()
+    gc.freeze()
+    nodes = NodeThreads(settings.node_threads)
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(nodes)
+
+    async def main() -> int:
+        worker = Worker(settings, graphs, nodes)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _handler(loop, worker.stop))
+        return await worker.run()
+
+    code = _run_through(loop, loop.create_task(main()))
+    nodes.shutdown(wait=False, cancel_futures=True)
+    if _still_busy(_LAST_THREADS_SECONDS) or asyncio.all_tasks(loop):
+        logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
+        _leave_at_once(code)
+    loop.close()
+    return code
+
+
+def _run_through(loop: asyncio.AbstractEventLoop, task: asyncio.Task[int]) -> int:
+    """Run a task to its end.
+
+    A node that calls ``sys.exit()`` breaks out of the loop. The loop then goes on: the exception also stands on the
+    node's own task, and becomes its run's result.
+    """
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            logger.error("a graph raised %s; its run fails", type(error).__name__, extra={"action": "failed"})
+
+
+def _still_busy(seconds: float) -> bool:
+    """Whether a thread outlives its work: a synchronous node, a consumer that cannot reach its group to leave it, or a
+    call to a database that does not answer.
+
+    No thread can be stopped: an orderly exit would wait for some, and crash others.
+    """
+    end = time.monotonic() + seconds
+    names = (node_threads.THREAD, EventConsumer.THREAD, ControlReader.THREAD, database.THREAD, lease_keeper.THREAD)
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
+    for thread in ours:
+        thread.join(max(0.0, end - time.monotonic()))
+    return any(thread.is_alive() for thread in ours)
+
+
+def _handler(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    is_stopping = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        del frame
+        if is_stopping:
+            _leave_at_once(128 + number)
+        is_stopping = True
+        loop.call_soon_threadsafe(stop)
+
+    return handle
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,300 @@
+"""The tables of the run store, portable between SQLite and PostgreSQL. Alembic's revisions follow this module by test.
+
+A run is unfinished while ``finished_at`` is NULL, and after that unpublished while ``published_at`` is. The partial
+indexes of both hold only those few rows, so that claim, expiry and outbox stay fast however long the history is.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
+
+from langgraph_worker.domain.models import RunStatus, StepStatus
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant with microseconds: aware UTC in Python, ``timestamptz`` in PostgreSQL, sortable text in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC; a value without a zone is a mistake of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the run store takes instants with a time zone only")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """SQLite drops the zone, PostgreSQL answers in the session's."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts up by itself only in a column of type INTEGER.
+_Sequence = BigInteger().with_variant(Integer(), "sqlite")
+_Key = String(64)  # task and lineage: 64 hex digits from our own peers, but anything up to 512 characters by contract
+_TaskKey = String(512)
+
+
+def _one_of(column: str, kind: type[RunStatus] | type[StepStatus]) -> CheckConstraint:
+    values = ", ".join(f"'{member.value}'" for member in kind)
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task", _TaskKey, primary_key=True),
+    # The newest attempt seen, over all agents.
+    Column("attempt_id", Uuid, nullable=False),
+    Column("try_number", Integer, nullable=False),
+    Column("max_tries", Integer, nullable=False),
+    Column("run_start", UtcDateTime),
+    Column("replay", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
+)
+
+lineages = Table(
+    "lineages",
+    metadata,
+    Column("lineage", _Key, primary_key=True),
+    Column("task", _TaskKey, index=True),  # NULL: a plain request
+    Column("agent", String(512)),
+    Column("generation", Integer, nullable=False),
+    # The rest describes the present generation.
+    Column("logical_run", Uuid, nullable=False),
+    Column("graph", String(512), nullable=False),
+    Column("shared_thread", Text),  # the author's name for it, NULL if the thread is the logical run's own
+    Column("input_hash", String(64), nullable=False),
+    Column("nodes", JSON(none_as_null=True)),  # NULL: never started
+    Column("newest", Uuid, nullable=False, index=True),  # the correlation id of its newest request
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    Column("token", BigInteger, nullable=False),  # only ever grows; a lease with a lower one is void
+    # The present holder, NULL when free. When a run is ended from outside, the token is raised and these stay: the
+    # holder may still be at work, so the thread is free when the holder releases it, or at `until`.
+    Column("owner", String(512)),
+    Column("correlation_id", Uuid, index=True),
+    Column("held", BigInteger),  # the token it was given
+    Column("until", UtcDateTime),
+)
+
+workflow_runs = Table(
+    "workflow_runs",
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),  # the order of acceptance
+    Column("correlation_id", Uuid, nullable=False, unique=True),
+    Column("status", String(16), nullable=False, index=True),
+    Column("decision", String(16), nullable=False),
+    Column("workflow_id", String(512), nullable=False),
+    Column("workflow_run_id", String(512), nullable=False),
+    # The request. A refusal has no event, no graph and no lineage; a late attempt no lineage.
+    Column("event", Text),  # JSON as it was validated
+    Column("event_bytes", Integer),
+    Column("graph", String(512)),
+    Column("deployment", String(512)),  # NULL: a plain request's, or not known. An answer's is that of its question
+    Column("deadline", UtcDateTime),
+    Column("round", Integer, nullable=False),
+    Column("task", _TaskKey, index=True),
+    Column("attempt_id", Uuid),
+    Column("try_number", Integer),
+    Column("max_tries", Integer),
+    Column("run_start", UtcDateTime),
+    Column("replay", Integer),
+    # Its place in Kafka.
+    Column("cluster", String(255), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    # Its place among the runs.
+    Column("lineage", ForeignKey("lineages.lineage"), index=True),
+    Column("generation", Integer),
+    Column("logical_run", Uuid),
+    Column("thread_id", ForeignKey("threads.thread_id"), index=True),
+    # Its progress.
+    Column("accepted_at", UtcDateTime, nullable=False),
+    Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or without an owner
+    Column("not_before", UtcDateTime),  # backing off
+    Column("started_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("takeovers", Integer, nullable=False),
+    Column("worker_id", String(512)),  # the worker that claimed it last
+    Column("askings", JSON(none_as_null=True)),  # of an answer: by interrupt id, the asking that it was given to
+    # Its end. Every publication sends the same bytes of the reply.
+    Column("finished_at", UtcDateTime),
+    Column("result_status", String(16)),
+    Column("error_type", Text),
+    Column("reply_topic", String(255), nullable=False),
+    Column("reply_key", LargeBinary),
+    Column("reply_value", LargeBinary),
+    Column("reply_headers", JSON(none_as_null=True)),  # [[name, value as Latin-1], ...]
+    Column("publish_asked", Integer, nullable=False),  # how often; an acknowledgement counts only for the last
+    Column("publisher", String(64)),  # the store client that ended it, or was asked for it again
+    Column("adoptable_at", UtcDateTime),  # from then on any store client may publish it
+    Column("dead_lettered_at", UtcDateTime),  # if the request is kept for a person
+    Column("published_at", UtcDateTime),
+    Column("last_query", Uuid),  # the last workflow.query that published it again
+    _one_of("status", RunStatus),
+    sqlite_autoincrement=True,
+)
+
+_unfinished = workflow_runs.c.finished_at.is_(None)
+_unpublished = workflow_runs.c.published_at.is_(None) & workflow_runs.c.finished_at.is_not(None)
+
+
+def _partial(name: str, where: object, *columns: str) -> Index:
+    # Both dialects have partial indexes, each under its own keyword.
+    chosen = [workflow_runs.c[column] for column in columns]
+    return Index(f"ix_workflow_runs_{name}", *chosen, sqlite_where=where, postgresql_where=where)
+
+
+_partial("unfinished", _unfinished, "seq", "graph")
+_partial("unfinished_of_thread", _unfinished, "thread_id", "seq")
+_partial("unfinished_of_task", _unfinished, "task")
+_partial("unfinished_deadline", _unfinished, "deadline")
+_partial("unfinished_of_graph", _unfinished, "graph", "event_bytes")
+_partial("unpublished", _unpublished, "finished_at", "seq")
+_partial("published", workflow_runs.c.published_at.is_not(None), "finished_at", "seq")  # the history, for prune
+
+step_executions = Table(
+    "step_executions",
+    metadata,
+    Column("correlation_id", ForeignKey("workflow_runs.correlation_id", ondelete="CASCADE"), primary_key=True),
+    Column("step_id", String(255), primary_key=True),  # LangGraph's task id
+    Column("attempt", Integer, nullable=False),  # of the run: its claims, this one included
+    Column("namespace", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("agent", Text),
+    Column("status", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("input", JSON(none_as_null=True)),
+    Column("output", JSON(none_as_null=True)),
+    Column("error", Text),
+    _one_of("status", StepStatus),
+)
+
+workflow_errors = Table(
+    "workflow_errors",
+    metadata,
+    Column("id", _Sequence, primary_key=True, autoincrement=True),
+    Column(
+        "correlation_id",
+        ForeignKey("workflow_runs.correlation_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("attempt", Integer, nullable=False),
+    Column("error_type", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    Column("node", Text),
+    Column("worker_id", String(512)),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+model_usage = Table(
+    "model_usage",
+    metadata,
+    Column("correlation_id", ForeignKey("workflow_runs.correlation_id", ondelete="CASCADE"), primary_key=True),
+    Column("model", String(512), primary_key=True),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("total_tokens", BigInteger, nullable=False),
+)
+
+# A question of a graph, each time that a request ends with it. Pending: neither answered nor retired.
+interrupts = Table(
+    "interrupts",
+    metadata,
+    Column("thread_id", ForeignKey("threads.thread_id", ondelete="CASCADE"), primary_key=True),
+    Column("interrupt_id", String(255), primary_key=True, index=True),
+    Column("correlation_id", Uuid, primary_key=True),  # the request that ended with it
+    Column("lineage", _Key, nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("logical_run", Uuid, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("asking", Integer),  # by this id and logical run, from 0; NULL counts as 0
+    Column("retired_at", UtcDateTime),  # its lineage started afresh, or the question was asked again
+    Column("answered_at", UtcDateTime),  # in the transaction of the checkpoint that holds the answer
+    Column("answered_by", String(512)),
+    Column("answer_id", Uuid),  # the request that answered it
+    Column("answer_lineage", _Key),
+    Column("answer", JSON(none_as_null=True)),
+)
+
+cancellations = Table(
+    "cancellations",
+    metadata,
+    Column("correlation_id", Uuid, primary_key=True),  # the request may still be to come
+    Column("reason", Text, nullable=False),
+    Column("requested_by", String(512)),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("correlation_id", Uuid, primary_key=True),  # a pruned run's: it never runs again
+    Column("result_status", String(16), nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Column("pruned_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", String(512), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("events_topic", String(255), nullable=False),
+    Column("consumer_group", String(255), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False, index=True),
+)
+
+worker_graphs = Table(
+    "worker_graphs",
+    metadata,
+    Column("worker_id", ForeignKey("workers.worker_id", ondelete="CASCADE"), primary_key=True),
+    Column("graph", String(512), primary_key=True, index=True),
+    Column("description", Text),
+)

@@ -1,0 +1,35 @@
+"""Wait for the run store: it comes back by itself, and until then no call may be skipped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from langgraph_worker.errors import StoreError
+from workflow_events.backoff import Backoff
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+_T = TypeVar("_T")
+
+
+async def retry_store(call: Callable[[], Awaitable[_T]], what: str) -> _T:
+    """Call the store until it answers. Every method of the store may be repeated.
+
+    :param what: what the call does, for the log.
+    :raises StoreError: an error that does not pass by itself.
+    """
+    backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    while True:
+        try:
+            return await call()
+        except StoreError as error:
+            if not error.retriable:
+                raise
+            logger.error("cannot %s, trying again: %s", what, error, extra={"action": "store_trouble"})
+        await asyncio.sleep(backoff.next_seconds())

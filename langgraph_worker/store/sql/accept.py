@@ -1,0 +1,138 @@
+"""Accept a batch: read the rows that it meets, decide it in memory (:mod:`.batch_decision`), write the changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+
+from langgraph_worker.domain.models import Accepted, Refusal, Request, RunStatus
+from langgraph_worker.errors import ConflictError
+from langgraph_worker.store.migrations.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
+from langgraph_worker.store.sql import control_writes, leases, questions
+from langgraph_worker.store.sql.batch_decision import BatchChanges, BatchDecision, KnownRows, correlation_of
+from langgraph_worker.store.sql.endings import EndingContext, end_runs
+from langgraph_worker.store.sql.placing import lineage_of
+from langgraph_worker.store.sql.questions import AskingRun
+from langgraph_worker.store.sql.rows import LineageRow, TaskRow, columns_of
+from langgraph_worker.store.sql.run_rows import RunRow
+from langgraph_worker.store.sql.statements import in_chunks, insert_missing, insert_or_replace
+from langgraph_worker.store.sql.task_rows import lock_tasks
+
+_LARGE = ("event", "reply_key", "reply_value", "reply_headers")
+_SMALL_COLUMNS = [column for column in columns_of(RunRow, workflow_runs) if column.name not in _LARGE]
+_CAN_ANSWER = (RunStatus.COMPLETED.value, RunStatus.INTERRUPTED.value)
+
+
+def accept(connection: Connection, batch: Sequence[Request | Refusal], context: EndingContext) -> list[Accepted]:
+    """Decide and store a batch in the connection's transaction; one :class:`Accepted` per item, in order."""
+    if not batch:
+        return []
+    control_writes.keep_cancels_out(connection)
+    attempts = [item.event.attempt for item in batch if isinstance(item, Request) and item.event.attempt]
+    first = {attempt.task: attempt for attempt in reversed(attempts)}
+    known_tasks, made = lock_tasks(connection, first, context.now)
+    decision = BatchDecision(_known_rows(connection, batch, known_tasks), context)
+    accepted = [decision.take(item) for item in batch]
+    _write(connection, decision.changes, context)
+    unused = made - decision.changes.tasks.keys()  # all their requests had been seen before: nothing changes
+    if unused:
+        connection.execute(delete(tasks).where(tasks.c.task.in_(unused)))
+    return accepted
+
+
+def _known_rows(
+    connection: Connection, batch: Sequence[Request | Refusal], known_tasks: Collection[TaskRow]
+) -> KnownRows:
+    ids = {correlation_of(item) for item in batch}
+    events = [item.event for item in batch if isinstance(item, Request)]
+    task_keys = {event.attempt.task for event in events if event.attempt}
+    answered = {answer.interrupt_id for event in events for answer in event.answers}
+    _lock_threads(connection, task_keys, answered)
+    known_lineages = _lineages(connection, {lineage_of(event) for event in events})
+    asking = questions.asking_runs(connection, known_lineages)
+    buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
+    return KnownRows(
+        runs=_runs(connection, ids, task_keys, known_lineages.values(), asking.values()),
+        tasks={row.task: row for row in known_tasks},
+        lineages=known_lineages,
+        questions=questions.find(connection, answered),
+        asking=asking,
+        pruned=set(connection.execute(buried).scalars()),
+        cancels=control_writes.early_cancels(connection, ids),
+    )
+
+
+def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:
+    """Lock the threads of the tasks' unfinished runs, and of the questions that are answered: no run ends or begins,
+    and no question is asked or answered, while the batch is decided.
+    """
+    names: set[str] = set()
+    if task_keys:
+        unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
+        names |= set(connection.execute(select(workflow_runs.c.thread_id).where(unfinished)).scalars())
+    for some in in_chunks(interrupt_ids):
+        asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(some))
+        names |= set(connection.execute(asked).scalars())
+    leases.lock(connection, names)
+
+
+def _lineages(connection: Connection, keys: Collection[str]) -> dict[str, LineageRow]:
+    if not keys:
+        return {}
+    found = connection.execute(select(lineages).where(lineages.c.lineage.in_(keys)))
+    return {row.lineage: row for row in LineageRow.read(found)}
+
+
+def _runs(
+    connection: Connection,
+    ids: Collection[UUID],
+    task_keys: Collection[str],
+    known_lineages: Collection[LineageRow],
+    asking: Collection[AskingRun],
+) -> dict[UUID, RunRow]:
+    """The runs that the batch meets, see :class:`KnownRows`."""
+    of_lineages = {row.newest for row in known_lineages} | {run.correlation_id for run in asking}
+    named = select(*_SMALL_COLUMNS).where(workflow_runs.c.correlation_id.in_({*ids, *of_lineages}))
+    found = RunRow.read(connection.execute(named))
+    if task_keys:
+        unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
+        found += RunRow.read(connection.execute(select(*_SMALL_COLUMNS).where(unfinished)))
+    runs = {row.correlation_id: row for row in found}
+    if not of_lineages <= runs.keys():
+        raise ConflictError("the newest run of a lineage is gone")
+    can_answer = [name for name in of_lineages if runs[name].status in _CAN_ANSWER]
+    if can_answer:
+        replies = select(workflow_runs.c.correlation_id, workflow_runs.c.reply_value)
+        for name, reply in connection.execute(replies.where(workflow_runs.c.correlation_id.in_(can_answer))):
+            runs[name] = replace(runs[name], reply_value=reply)
+    return runs
+
+
+def _write(connection: Connection, changes: BatchChanges, context: EndingContext) -> None:
+    if changes.tasks:
+        connection.execute(insert_or_replace(connection, tasks), [row.parameters() for row in changes.tasks.values()])
+    if changes.lineages:
+        changed = [changes.lineages[key].parameters() for key in sorted(changes.lineages)]
+        connection.execute(insert_or_replace(connection, lineages), changed)
+    names = {row.thread_id for row in changes.new_runs.values() if row.thread_id is not None}
+    if names:
+        new_threads = [{"thread_id": name, "token": 0} for name in sorted(names)]
+        connection.execute(insert_missing(connection, threads), new_threads)
+    if changes.new_runs:
+        connection.execute(insert(workflow_runs), [row.parameters() for row in changes.new_runs.values()])
+    end_runs(connection, changes.ended)
+    leases.void(connection, changes.ended)
+    # Behind the lineages' rows, which a run that ends with questions locks first: see _ask_nothing_if_left there.
+    questions.retire_before(connection, changes.fresh, context.now)
+    for lineage, generation in changes.withdrawn.items():
+        questions.withdraw(connection, lineage, generation, context.now, context.now)
+    _publish_again(connection, changes, context)
+
+
+def _publish_again(connection: Connection, changes: BatchChanges, context: EndingContext) -> None:
+    if changes.published_again:
+        again = update(workflow_runs).where(workflow_runs.c.correlation_id == bindparam("run"))
+        connection.execute(again.values(context.publish_again()), [{"run": run} for run in changes.published_again])

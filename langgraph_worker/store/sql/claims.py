@@ -1,0 +1,294 @@
+"""Claiming: which runs can start, and their start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from langgraph_worker.domain.models import Claim, Decision, Lease, RunStatus
+from langgraph_worker.store.migrations.schema import UtcDateTime, interrupts, lineages, threads, workflow_runs
+from langgraph_worker.store.sql import leases, questions
+from langgraph_worker.store.sql.endings import MAX_TAKEOVERS, EndingContext, end_runs, ending
+from langgraph_worker.store.sql.placing import lineage_of
+from langgraph_worker.store.sql.remembered_nodes import names_in
+from langgraph_worker.store.sql.row_by_row import EVERY, Among
+from langgraph_worker.store.sql.rows import Parameters, QuestionRow, columns_of
+from langgraph_worker.store.sql.run_rows import ClaimableRun, RunBrief
+from langgraph_worker.store.sql.statements import in_chunks
+from langgraph_worker.store.sql.store_replies import not_startable, refused, worker_lost
+from workflow_events.models import WorkflowEvent
+from workflow_events.results import WorkflowResultEvent
+
+_COLUMNS = columns_of(ClaimableRun, workflow_runs)
+_start = (
+    update(workflow_runs)
+    .where(workflow_runs.c.correlation_id == bindparam("run"))
+    .values({name: bindparam(name) for name in ("status", "attempts", "takeovers", "worker_id", "started_at")})
+)
+_hold = (
+    update(threads)
+    .where(threads.c.thread_id == bindparam("thread"))
+    .values({name: bindparam(name) for name in ("token", "held", "owner", "correlation_id", "until")})
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A worker that claims, and until when its leases hold."""
+
+    worker_id: str
+    graphs: Collection[str]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run that can be claimed.
+
+    :param questions: the questions of its thread as they stand now, by interrupt id.
+    :param given_to: those of them that its answers were given to.
+    :param takeovers: how often its owner vanished since the last new checkpoint, this time included.
+    """
+
+    run: ClaimableRun
+    event: WorkflowEvent
+    questions: Mapping[str, QuestionRow]
+    given_to: Mapping[str, QuestionRow]
+    takeovers: int
+
+
+def claim(
+    connection: Connection, claimant: Claimant, limit: int, context: EndingContext, among: Among[str] = EVERY
+) -> list[Claim]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.claim`. Ends what cannot be claimed any more.
+
+    :param among: threads.
+    """
+    names = lock_startable(connection, claimant, limit, context.now, among)
+    if not names:
+        return []
+    look = _look(claimant, context.now)
+    # Again, now that the threads are locked: the first look may have seen what was older than the locks.
+    runs = ClaimableRun.read(connection.execute(_claimable, look | {"names": names}))
+    questions_by_thread = questions.on_threads(connection, {run.thread_id for run in runs})
+    candidates = [_candidate(run, questions_by_thread.get(run.thread_id, ())) for run in runs]
+    refusals = {one.run.correlation_id: _refusal(one, context.now) for one in candidates}
+    over = {run: ending(result, context) for run, result in refusals.items() if result is not None}
+    end_runs(connection, over)
+    leases.free(connection, over)
+    taken = [one for one in candidates if one.run.correlation_id not in over]
+    claims = [_claim(one, claimant) for one in taken]
+    if claims:
+        connection.execute(
+            _start, [_start_values(one, claim, context.now) for one, claim in zip(taken, claims, strict=True)]
+        )
+        connection.execute(_hold, [_hold_values(claim, claimant) for claim in claims])
+    return claims
+
+
+def can_start(connection: Connection, ids: Collection[UUID], graphs: Collection[str], now: datetime) -> set[UUID]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.can_start`."""
+    look = {"graphs": list(graphs), "now": now}
+    found: set[UUID] = set()
+    for some in in_chunks(ids):
+        found |= set(connection.execute(_named, look | {"ids": some}).scalars())
+    return found
+
+
+def lock_startable(
+    connection: Connection, claimant: Claimant, limit: int, now: datetime, among: Among[str] = EVERY
+) -> list[str]:
+    """Lock the threads whose next run can start: up to ``limit``."""
+    if limit < 1 or not claimant.graphs:
+        return []
+    most = {"most": limit, "looked_at": limit + _LOOKED_AT}
+    wanted = _lock_threads if among.are_all else _lock_threads.where(among.those(threads.c.thread_id))
+    return list(connection.execute(wanted, _look(claimant, now) | most).scalars())
+
+
+def end_unstartable(connection: Connection, claimant: Claimant, name: str, context: EndingContext) -> None:
+    """End the run that would start next on a thread, and that :func:`claim` cannot handle; reads little of it."""
+    lock_startable(connection, claimant, 1, context.now, Among(only=name))
+    brief = _claimable.with_only_columns(*columns_of(RunBrief, workflow_runs))
+    runs = RunBrief.read(connection.execute(brief, _look(claimant, context.now) | {"names": [name]}))
+    endings = {run.correlation_id: ending(not_startable(run, context.now), context) for run in runs}
+    end_runs(connection, endings)
+    leases.free(connection, endings)
+
+
+def _look(claimant: Claimant, now: datetime) -> Parameters:
+    return {"graphs": list(claimant.graphs), "now": now}
+
+
+def _candidate(run: ClaimableRun, asked: Collection[QuestionRow]) -> Candidate:
+    return Candidate(
+        run,
+        WorkflowEvent.model_validate_json(run.event),
+        questions.latest(asked),
+        questions.given_to(asked, run.askings),
+        # A run that is RUNNING although its thread is free has lost its owner.
+        takeovers=run.takeovers + (run.status == RunStatus.RUNNING),
+    )
+
+
+def _refusal(candidate: Candidate, now: datetime) -> WorkflowResultEvent | None:
+    """The end of a run that could be claimed, but must not be; None if it may be claimed."""
+    if candidate.takeovers > MAX_TAKEOVERS:
+        return worker_lost(candidate.run, candidate.takeovers, now)
+    event = candidate.event
+    problem = questions.refusal(event.answers, candidate.given_to, lineage_of(event))
+    return refused(candidate.run, problem, now) if problem else None
+
+
+def _claim(candidate: Candidate, claimant: Claimant) -> Claim:
+    run, event = candidate.run, candidate.event
+    attempts = run.attempts + 1
+    return Claim(
+        event=event,
+        graph=run.graph,
+        thread_id=run.thread_id,
+        logical_run=run.logical_run,
+        lineage=run.lineage,
+        generation=run.generation,
+        resumes=run.decision in (Decision.RESUMED, Decision.ANSWER) or attempts > 1,
+        attempts=attempts,
+        nodes=None if run.nodes is None else names_in(run.nodes),
+        lease=Lease(run.thread_id, run.token + 1),
+        accepted_at=run.accepted_at,
+        worker_id=claimant.worker_id,
+        takeovers=candidate.takeovers,
+        is_new=attempts == 1 and run.decision == Decision.FRESH and event.thread_id is None,
+        answers=questions.to_apply(event.answers, candidate.given_to),
+        answered=frozenset(name for name, asked in candidate.questions.items() if asked.answered_at),
+        deployment=run.deployment or "",
+    )
+
+
+def _start_values(candidate: Candidate, claim: Claim, now: datetime) -> Parameters:
+    return {
+        "run": claim.correlation_id,
+        "status": RunStatus.RUNNING.value,
+        "attempts": claim.attempts,
+        "takeovers": claim.takeovers,
+        "worker_id": claim.worker_id,
+        "started_at": candidate.run.started_at or now,
+    }
+
+
+def _hold_values(claim: Claim, claimant: Claimant) -> Parameters:
+    return {
+        "thread": claim.thread_id,
+        "token": claim.lease.token,
+        "held": claim.lease.token,
+        "owner": claimant.worker_id,
+        "correlation_id": claim.correlation_id,
+        "until": claimant.until,
+    }
+
+
+# The statements are constants: to build one takes longer than to execute it.
+_now = bindparam("now", type_=UtcDateTime())
+_graphs: BindParameter[str] = bindparam("graphs", expanding=True)
+
+
+def _answers(runs: FromClause) -> ColumnElement[bool]:
+    """The condition that a run answers questions. Its round does not say so: an event may have any round."""
+    return runs.c.decision == Decision.ANSWER.value
+
+
+def _waits_its_turn(runs: FromClause) -> ColumnElement[bool]:
+    """The condition that a run is unfinished, in time, and not held up by a question of another lineage (rule 2)."""
+    foreign = exists().where(
+        interrupts.c.thread_id == runs.c.thread_id, questions.is_pending(), interrupts.c.lineage != runs.c.lineage
+    )
+    return and_(
+        runs.c.finished_at.is_(None),
+        or_(runs.c.deadline.is_(None), runs.c.deadline > _now),
+        or_(_answers(runs), ~foreign),
+    )
+
+
+def _can_start() -> ColumnElement[bool]:
+    """The condition that a run, joined to its thread, can start now and is the first on its thread."""
+    runs, other = workflow_runs, workflow_runs.alias()
+    its_turn = or_(
+        and_(_answers(other), ~_answers(runs)),
+        and_(other.c.seq < runs.c.seq, _answers(other) == _answers(runs)),
+    )
+    another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other))
+    return and_(
+        _waits_its_turn(runs),
+        runs.c.graph.in_(_graphs),
+        or_(runs.c.not_before.is_(None), runs.c.not_before <= _now),
+        leases.is_free(_now),
+        ~another_first,
+    )
+
+
+# The oldest runs that can start: enough of them that one deployment's many requests do not hide the others, and so few
+# that a long backlog costs nothing.
+_LOOKED_AT = 200
+_oldest = (
+    select(
+        workflow_runs.c.seq,
+        workflow_runs.c.thread_id,
+        workflow_runs.c.workflow_id,
+        func.coalesce(workflow_runs.c.deployment, "").label("deployment"),
+    )
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
+    .where(_can_start())
+    .order_by(workflow_runs.c.seq)
+    .limit(bindparam("looked_at", type_=Integer()))
+    .subquery()
+)
+_named = (
+    select(workflow_runs.c.correlation_id)
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
+    .where(_can_start(), workflow_runs.c.correlation_id.in_(bindparam("ids", expanding=True)))
+)
+# The turn of each among those of its workflow; by these, its turn in its deployment: names of workflows are anybody's.
+_workflow_turn = func.row_number().over(
+    partition_by=(_oldest.c.deployment, _oldest.c.workflow_id), order_by=_oldest.c.seq
+)
+_of_workflows = select(_oldest, _workflow_turn.label("turn")).subquery()
+_deployment_turn = func.row_number().over(
+    partition_by=_of_workflows.c.deployment, order_by=(_of_workflows.c.turn, _of_workflows.c.seq)
+)
+_in_turn = select(_of_workflows.c.seq, _of_workflows.c.thread_id, _deployment_turn.label("turn")).subquery()
+# Their threads, without those that another transaction has locked.
+_lock_threads = (
+    select(threads.c.thread_id)
+    .join(_in_turn, _in_turn.c.thread_id == threads.c.thread_id)
+    .order_by(_in_turn.c.turn, _in_turn.c.seq)
+    .limit(bindparam("most", type_=Integer()))
+    .with_for_update(of=threads, key_share=True, skip_locked=True)
+)
+_of_its_generation = and_(
+    lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
+)
+_claimable = (
+    select(*_COLUMNS, threads.c.token, lineages.c.nodes)
+    .select_from(workflow_runs)
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
+    .outerjoin(lineages, _of_its_generation)
+    .where(workflow_runs.c.thread_id.in_(bindparam("names", expanding=True)), _can_start())
+    .order_by(workflow_runs.c.seq)
+    .with_for_update(of=workflow_runs)
+)

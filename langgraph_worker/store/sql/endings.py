@@ -1,0 +1,115 @@
+"""How a run ends in the store: the columns that every ending sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, update
+
+from langgraph_worker.domain.models import RunStatus, StepStatus
+from langgraph_worker.domain.reply_encoding import encode_reply
+from langgraph_worker.store.migrations.schema import step_executions, workflow_runs
+from langgraph_worker.store.sql.rows import Parameters, column_names
+from langgraph_worker.store.sql.run_rows import RunEnding
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+MAX_TAKEOVERS = 3
+"""A run whose owner vanishes once more than this without a new checkpoint is not tried again: it may be what kills
+its workers."""
+
+_RUN_STATUS = {
+    ResultStatus.SUCCESS: RunStatus.COMPLETED,
+    ResultStatus.FAILURE: RunStatus.FAILED,
+    ResultStatus.ERROR: RunStatus.FAILED,
+    ResultStatus.TIMEOUT: RunStatus.FAILED,
+    ResultStatus.CANCELLED: RunStatus.CANCELLED,
+    ResultStatus.INTERRUPTED: RunStatus.INTERRUPTED,
+}
+_STEP_STATUS = {RunStatus.COMPLETED: StepStatus.COMPLETED, RunStatus.INTERRUPTED: StepStatus.INTERRUPTED}
+
+_ADOPT_AFTER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndingContext:
+    """What every ending of one transaction has in common.
+
+    :param max_bytes: limit of an encoded result.
+    :param publisher: the store client that writes it, and is to publish it.
+    :param now: the store's time.
+    :param keep_checkpoints: see :func:`~langgraph_worker.store.sql.trimming.trim`.
+    """
+
+    max_bytes: int
+    publisher: str
+    now: datetime
+    keep_checkpoints: int = 0
+
+    @property
+    def adoptable_at(self) -> datetime:
+        """When any store client may publish what this one has not published by then."""
+        return self.now + timedelta(seconds=_ADOPT_AFTER_SECONDS)
+
+    def publish_again(self) -> Parameters:
+        """The columns of an ended run that is to be published again.
+
+        With ``publish_asked`` raised, the acknowledgement of an earlier publication does not count for this one.
+        """
+        return {
+            "published_at": None,
+            "publish_asked": workflow_runs.c.publish_asked + 1,
+            "publisher": self.publisher,
+            "adoptable_at": self.adoptable_at,
+        }
+
+
+def ending(result: WorkflowResultEvent, context: EndingContext) -> RunEnding:
+    """The ending of a run with this result, which is to be published."""
+    sent, encoded = encode_reply(result, context.max_bytes)
+    return RunEnding(
+        status=_RUN_STATUS[sent.status].value,
+        result_status=sent.status.value,
+        error_type=sent.error_type,
+        finished_at=context.now,
+        reply_key=encoded.key,
+        reply_value=encoded.value,
+        reply_headers=[[name, value.decode("latin-1")] for name, value in encoded.headers],
+        published_at=None,
+        publish_asked=1,
+        publisher=context.publisher,
+        adoptable_at=context.adoptable_at,
+    )
+
+
+_end = (
+    update(workflow_runs)
+    .where(workflow_runs.c.correlation_id == bindparam("run"), workflow_runs.c.finished_at.is_(None))
+    .values({name: bindparam(name) for name in column_names(RunEnding)})
+)
+_close_steps = (
+    update(step_executions)
+    .where(
+        step_executions.c.correlation_id == bindparam("run"),
+        step_executions.c.status == StepStatus.RUNNING.value,
+    )
+    .values(status=bindparam("closed_as"), finished_at=bindparam("closed_at"))
+)
+
+
+def end_runs(connection: Connection, endings: Mapping[UUID, RunEnding]) -> None:
+    """Write endings of unfinished runs, by correlation id, and close their open steps. Leases are left as they are."""
+    if not endings:
+        return
+    connection.execute(_end, [ending.parameters(run=run) for run, ending in endings.items()])
+    closing = [
+        {
+            "run": run,
+            "closed_as": _STEP_STATUS.get(RunStatus(ending.status), StepStatus.FAILED).value,
+            "closed_at": ending.finished_at,
+        }
+        for run, ending in endings.items()
+    ]
+    connection.execute(_close_steps, closing)

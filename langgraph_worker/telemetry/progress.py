@@ -1,0 +1,165 @@
+"""Publishes what runs do while they run: best effort. A message may be late, dropped or lost. No run waits or fails for
+it, and a missing message proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from langgraph_worker.broker.port import BestEffortProducer
+from langgraph_worker.domain.json_values import capped
+from langgraph_worker.domain.models import Accepted, Claim, Step, StepStatus
+from workflow_events.codec import encode
+from workflow_events.control import ProgressKind, WorkflowProgressEvent
+from workflow_events.models import WorkflowEvent
+
+logger = logging.getLogger(__name__)
+
+_CUSTOM_DATA_BYTES = 8_192  # as JSON
+_BURST_SECONDS = 5
+_GATHER_SECONDS = 0.25  # in which tokens are gathered to one message
+
+
+class Rate:
+    """A token bucket: so many a second in the long run, some seconds' worth at once."""
+
+    def __init__(self, per_second: float, now: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._capacity = per_second * _BURST_SECONDS
+        self._left = self._capacity
+        self._now = now
+        self._filled_at = now()
+
+    def take(self) -> bool:
+        """Whether one more may go."""
+        now = self._now()
+        self._left = min(self._capacity, self._left + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What this worker publishes, and where.
+
+    :param producer: None: publish nothing.
+    :param tokens_topic: where models' tokens go; None: publish none.
+    :param per_second: most messages of one run, without its tokens.
+    :param now: seconds of a monotonic clock.
+    """
+
+    producer: BestEffortProducer | None = None
+    topic: str = ""
+    tokens_topic: str | None = None
+    worker_id: str = ""
+    per_second: float = 0.0
+    now: Callable[[], float] = time.monotonic
+
+    def accepted(self, event: WorkflowEvent, accepted: Accepted) -> None:
+        """A request is in the store, and will run."""
+        self.publish(self.topic, event, ProgressKind.ACCEPTED, data={"decision": accepted.decision.value})
+
+    def for_run(self, claim: Claim) -> RunProgress:
+        """The progress of one run."""
+        return RunProgress(self, claim)
+
+    def publish(
+        self,
+        topic: str,
+        event: WorkflowEvent,
+        kind: ProgressKind,
+        node: str | None = None,
+        agent: str | None = None,
+        data: JsonValue = None,
+    ) -> None:
+        """Hand a message over, or drop it."""
+        if self.producer is None:
+            return
+        try:
+            message = WorkflowProgressEvent(
+                correlation_id=event.event_id,
+                workflow_id=event.workflow_id,
+                workflow_run_id=event.workflow_run_id,
+                kind=kind,
+                node=node,
+                agent=agent,
+                data=data,
+                worker_id=self.worker_id,
+            )
+            sent = encode(message)
+        except Exception as error:  # noqa: BLE001 - a graph may write anything
+            logger.debug("progress of %s dropped: %s", event.event_id, error, extra={"action": "dropped"})
+        else:
+            self.producer.offer(topic, sent.key, sent.value, sent.headers)
+
+
+class RunProgress:
+    """Publishes the progress of one run.
+
+    :ivar modes: the modes of LangGraph's stream that it needs.
+    """
+
+    def __init__(self, progress: Progress, claim: Claim) -> None:
+        self._progress = progress
+        self._event = claim.event
+        self._thread_id = claim.lease.thread_id
+        self._rate = Rate(progress.per_second, progress.now)
+        self._text: dict[tuple[str, str], str] = {}
+        self._flushed_at = progress.now()
+        self.modes: list[Any] = []
+        if progress.producer is not None:
+            self.modes = ["custom"] if progress.tokens_topic is None else ["custom", "messages"]
+
+    def step(self, step: Step) -> None:
+        """A node has begun or ended."""
+        if self._progress.producer is None:
+            return
+        if step.status is StepStatus.RUNNING:
+            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, {"thread_id": self._thread_id})
+            return
+        self.flush()
+        data: dict[str, JsonValue] = {"status": step.status.value}
+        if step.finished_at is not None:
+            data["seconds"] = round((step.finished_at - step.started_at).total_seconds(), 3)
+        if step.error is not None:
+            data["error"] = step.error
+        self._publish(ProgressKind.NODE_FINISHED, step.node, step.agent, data)
+
+    def part(self, kind: str, namespace: Sequence[str], data: Any) -> None:
+        """A part of LangGraph's stream in one of the :attr:`modes`."""
+        if kind == "custom":
+            node = namespace[-1].partition(":")[0] if namespace else None
+            self._publish(ProgressKind.CUSTOM, node, None, capped(data, _CUSTOM_DATA_BYTES))
+        elif kind == "messages":
+            self._gather(*data)
+
+    def _gather(self, chunk: Any, metadata: Mapping[str, Any]) -> None:
+        text = getattr(chunk, "text", "")
+        if not isinstance(text, str) or not text:
+            return
+        key = str(getattr(chunk, "id", None) or ""), str(metadata.get("langgraph_node") or "")
+        self._text[key] = self._text.get(key, "") + text
+        if self._progress.now() - self._flushed_at >= _GATHER_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Publish the tokens that were gathered."""
+        gathered, self._text = self._text, {}
+        self._flushed_at = self._progress.now()
+        for (message, node), text in gathered.items():
+            data: JsonValue = {"message": message, "text": text}
+            topic = self._progress.tokens_topic or ""
+            self._progress.publish(topic, self._event, ProgressKind.TOKEN, node or None, data=data)
+
+    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: JsonValue = None) -> None:
+        if self._rate.take():
+            self._progress.publish(self._progress.topic, self._event, kind, node, agent, data)

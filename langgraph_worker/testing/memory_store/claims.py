@@ -1,0 +1,119 @@
+"""Claiming: which runs can start, and their start."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from langgraph_worker.domain import faults
+from langgraph_worker.domain.models import Claim, Decision, Lease
+from langgraph_worker.testing.memory_store import questions
+from langgraph_worker.testing.memory_store.accept import lineage_of
+from langgraph_worker.testing.memory_store.endings import end_with, free_thread
+from langgraph_worker.testing.memory_store.state import Hold, Question, Run, Thread, Transaction
+
+MAX_TAKEOVERS = 3
+
+
+def claim(tx: Transaction, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.claim`. A run that ends here counts for the limit."""
+    chosen = _in_turn(startable(tx, graphs))[: max(limit, 0)]
+    claims = [_take(tx, run, worker_id) for run in sorted(chosen, key=lambda run: run.seq)]
+    return [one for one in claims if one is not None]
+
+
+def _in_turn(runs: Collection[Run]) -> list[Run]:
+    """Each deployment in turn, of each its workflows in turn, the oldest first."""
+    workflows: Counter[tuple[str, str]] = Counter()
+    ranked = []
+    for run in runs:
+        key = run.placed.deployment or "", run.workflow_id
+        workflows[key] += 1
+        ranked.append((workflows[key], run.seq, run))
+    deployments: Counter[str] = Counter()
+    in_turn = []
+    for *_, run in sorted(ranked, key=lambda one: one[:2]):
+        deployments[run.placed.deployment or ""] += 1
+        in_turn.append((deployments[run.placed.deployment or ""], run.seq, run))
+    return [run for *_, run in sorted(in_turn, key=lambda one: one[:2])]
+
+
+def startable(tx: Transaction, graphs: Collection[str]) -> list[Run]:
+    """The runs of these graphs that can start now."""
+    return [run for run in tx.unfinished() if run.graph in graphs and _can_start(tx, run)]
+
+
+def _can_start(tx: Transaction, run: Run) -> bool:
+    """Its time has come, its thread is free, and it is the first on that thread."""
+    if not _waits_its_turn(tx, run) or (run.not_before is not None and run.not_before > tx.now):
+        return False
+    place = run.placed
+    queue = [
+        other for other in tx.unfinished() if other.placed.thread_id == place.thread_id and _waits_its_turn(tx, other)
+    ]
+    first = min(queue, key=lambda other: (not other.is_answer, other.seq))
+    return first.correlation_id == run.correlation_id and tx.state.threads[place.thread_id].is_free(tx.now)
+
+
+def _waits_its_turn(tx: Transaction, run: Run) -> bool:
+    in_time = run.deadline is None or run.deadline > tx.now
+    return in_time and not questions.is_held_up(tx.state, run)
+
+
+def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
+    """Claim a run; None if it must not run, and has ended instead."""
+    assert run.event is not None
+    known = questions.latest(questions.on_thread(tx.state, run.placed.thread_id))
+    given_to = questions.given_to(questions.on_thread(tx.state, run.placed.thread_id), run.askings)
+    takeovers = run.takeovers + run.running  # RUNNING although its thread is free: its owner is lost
+    if takeovers > MAX_TAKEOVERS:
+        text = f"given up: workers vanished {takeovers} times while they ran it, the last was {run.worker_id!r}"
+        free_thread(tx, end_with(tx, run, faults.WORKER_LOST, text))
+        return None
+    problem = questions.refusal(run.event.answers, given_to, lineage_of(run.event))
+    if problem:
+        free_thread(tx, end_with(tx, run, faults.INTERRUPT_NOT_PENDING, problem))
+        return None
+    run = tx.put(
+        run,
+        running=True,
+        attempts=run.attempts + 1,
+        takeovers=takeovers,
+        worker_id=worker_id,
+        started_at=run.started_at or tx.now,
+    )
+    return _claim(tx, run, worker_id, known, given_to)
+
+
+def _claim(
+    tx: Transaction, run: Run, worker_id: str, known: Mapping[str, Question], given_to: Mapping[str, Question]
+) -> Claim:
+    """Give a run's thread to the worker.
+
+    :param known: the questions of the thread, by id.
+    :param given_to: those that the run's answers were given to.
+    """
+    place, event = run.placed, run.event
+    assert event is not None
+    token = tx.state.threads[place.thread_id].token + 1
+    tx.state.threads[place.thread_id] = Thread(token, Hold(run.correlation_id, worker_id, token, tx.now + tx.lease))
+    record = tx.state.lineages[place.lineage]
+    return Claim(
+        event=event,
+        graph=run.graph or "",
+        thread_id=place.thread_id,
+        logical_run=place.logical_run,
+        lineage=place.lineage,
+        generation=place.generation,
+        resumes=run.decision in (Decision.RESUMED, Decision.ANSWER) or run.attempts > 1,
+        attempts=run.attempts,
+        nodes=record.nodes if record.generation == place.generation else None,
+        lease=Lease(place.thread_id, token),
+        accepted_at=run.accepted_at,
+        worker_id=worker_id,
+        takeovers=run.takeovers,
+        is_new=run.attempts == 1 and run.decision is Decision.FRESH and event.thread_id is None,
+        answers={one.interrupt_id: one.value for one in event.answers if given_to[one.interrupt_id].is_pending},
+        answered=frozenset(name for name, question in known.items() if question.given is not None),
+        deployment=place.deployment or "",
+    )

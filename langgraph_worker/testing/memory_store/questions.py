@@ -1,0 +1,118 @@
+"""Questions to a person: which are pending, and who may answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from langgraph_worker.testing.memory_store.state import Question, Run, State
+from workflow_events.models import Answer, WorkflowEvent
+
+
+def latest(questions: Iterable[Question]) -> dict[str, Question]:
+    """The questions by id. One that was asked more than once counts as pending, answered or last asked."""
+    in_order = sorted(questions, key=lambda q: (q.is_pending, q.given is not None, q.asked_at))
+    return {question.id: question for question in in_order}
+
+
+def given_to(questions: Iterable[Question], askings: Mapping[str, int]) -> dict[str, Question]:
+    """The questions that answers were given to: of each id the asking with this number, else the latest."""
+    return latest(q for q in questions if askings.get(q.id, q.asking) == q.asking)
+
+
+def answered(state: State, event: WorkflowEvent, lineage: str, repeated: Run | None) -> dict[str, Question]:
+    """The questions that an event answers: those of the answers that it repeats, else its own lineage's, else any."""
+    named = [question for answer in event.answers for question in _named(state, event, answer.interrupt_id)]
+    if repeated is not None:
+        thread = repeated.placed.thread_id
+        return given_to((q for q in named if q.place.thread_id == thread), repeated.askings)
+    own = {q.id for q in named if q.is_pending and q.place.lineage == lineage}
+    return latest(q for q in named if q.id not in own or q.place.lineage == lineage)
+
+
+def ambiguous(state: State, event: WorkflowEvent, known: dict[str, Question], lineage: str) -> str | None:
+    """Why it is not clear which run an answer is for."""
+    for number, answer in enumerate(event.answers):
+        threads = {q.place.thread_id for q in _named(state, event, answer.interrupt_id) if q.is_pending}
+        question = known[answer.interrupt_id]
+        if question.is_pending and question.place.lineage != lineage and len(threads) > 1:
+            return f"field 'answers[{number}]': interrupt {answer.interrupt_id!r} is asked by several runs"
+    return None
+
+
+def foreign(event: WorkflowEvent, known: dict[str, Question]) -> str | None:
+    """Why another deployment's question cannot be answered."""
+    names = [name for name, question in known.items() if not _is_open_to(question, event)]
+    return f"field 'attempt.deployment': interrupt {names[0]!r} is another deployment's" if names else None
+
+
+def _named(state: State, event: WorkflowEvent, name: str) -> list[Question]:
+    named = [question for question in state.questions if question.id == name]
+    return [question for question in named if _is_open_to(question, event)] or named
+
+
+def _is_open_to(question: Question, event: WorkflowEvent) -> bool:
+    return event.attempt is None or question.place.deployment in (None, event.attempt.deployment)
+
+
+def on_thread(state: State, thread_id: str) -> list[Question]:
+    """Every question of a thread."""
+    return [question for question in state.questions if question.place.thread_id == thread_id]
+
+
+def pending_of(state: State, lineage: str, generation: int) -> list[Question]:
+    """The pending questions of a generation."""
+    return [
+        question
+        for question in state.questions
+        if question.is_pending and (question.place.lineage, question.place.generation) == (lineage, generation)
+    ]
+
+
+def refusal(answers: Sequence[Answer], known: dict[str, Question], lineage: str) -> str | None:
+    """Why these answers of a lineage cannot be taken."""
+    for number, answer in enumerate(answers):
+        problem = _problem(answer, known.get(answer.interrupt_id), lineage)
+        if problem:
+            return f"field 'answers[{number}]': interrupt {answer.interrupt_id!r} {problem}"
+    if len({known[answer.interrupt_id].place.thread_id for answer in answers}) > 1:
+        return "field 'answers': they answer several runs"
+    return None
+
+
+def _problem(answer: Answer, question: Question | None, lineage: str) -> str:
+    if question is None:
+        return "is not known"
+    if question.retired:
+        return "is not asked any more"
+    if question.given is None or (question.given.lineage, question.given.value) == (lineage, answer.value):
+        return ""
+    return f"was answered by {question.given.by or 'another request'}"
+
+
+def other_graph(event: WorkflowEvent, known: dict[str, Question], state: State) -> str | None:
+    """Why the graph that an answer names is wrong: only the one that asked can be answered."""
+    asked_by = state.runs[known[event.answers[0].interrupt_id].asked_by].graph
+    return None if event.graph in (None, asked_by) else f"field 'graph': it was {asked_by!r} that asked"
+
+
+def retire(state: State, these: Callable[[Question], bool]) -> None:
+    """Retire these questions."""
+    state.questions[:] = [replace(q, retired=True) if these(q) else q for q in state.questions]
+
+
+def withdraw(state: State, run: Run) -> bool:
+    """Retire the pending questions that this run ended with; return whether there were any."""
+    pending = [
+        q for q in state.questions if q.is_pending and q.place == run.place and run.end and q.asked_at <= run.end.at
+    ]
+    retire(state, lambda question: question in pending)
+    return bool(pending)
+
+
+def is_held_up(state: State, run: Run) -> bool:
+    """Whether the run's thread has a pending question of another lineage, and the run is no answer."""
+    if run.place is None or run.is_answer:
+        return False
+    thread = on_thread(state, run.place.thread_id)
+    return any(question.is_pending and question.place.lineage != run.place.lineage for question in thread)

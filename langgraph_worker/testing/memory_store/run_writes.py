@@ -1,0 +1,163 @@
+"""What the owner of a thread may write under its lease, and how long it owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from langgraph_worker.domain import faults
+from langgraph_worker.domain.models import Claim, Failure, Lease, RunStatus, Step
+from langgraph_worker.domain.reply_encoding import clean
+from langgraph_worker.domain.results import storable_usage
+from langgraph_worker.testing.memory_store import questions
+from langgraph_worker.testing.memory_store.accept import lineage_of
+from langgraph_worker.testing.memory_store.endings import end, raise_token
+from langgraph_worker.testing.memory_store.state import Given, Question, Run, Thread, Transaction
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+
+if TYPE_CHECKING:
+    from langgraph_worker.store.sql.run_writes import PutCheckpoint
+
+
+def renew(tx: Transaction, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.renew`."""
+    lost = set()
+    for lease in leases:
+        thread = tx.state.threads.get(lease.thread_id, Thread())
+        hold = thread.owner_under(lease.token)
+        if hold is None or hold.owner != worker_id:
+            lost.add(lease)
+        else:
+            until = replace(hold, until=tx.now + tx.lease)
+            tx.state.threads[lease.thread_id] = replace(thread, hold=until)
+    return lost
+
+
+def owned(tx: Transaction, claim: Claim) -> Run | None:
+    """The claim's run; None if its lease is void."""
+    hold = tx.state.threads.get(claim.lease.thread_id, Thread()).owner_under(claim.lease.token)
+    return tx.state.runs[hold.run] if hold is not None and hold.run == claim.correlation_id else None
+
+
+def free_if_held(tx: Transaction, claim: Claim) -> None:
+    """Free the thread if the claim's run still holds it under its lease, valid or void."""
+    lease = claim.lease
+    thread = tx.state.threads.get(lease.thread_id, Thread())
+    if thread.hold is not None and (thread.hold.token, thread.hold.run) == (lease.token, claim.correlation_id):
+        tx.state.threads[lease.thread_id] = Thread(thread.token)
+
+
+def remember_nodes(tx: Transaction, claim: Claim, nodes: Collection[str]) -> None:
+    """See the port."""
+    record = tx.state.lineages.get(claim.lineage)
+    if owned(tx, claim) and record and record.generation == claim.generation and record.nodes is None:
+        tx.state.lineages[claim.lineage] = replace(record, nodes=frozenset(nodes))
+
+
+def put_checkpoint(tx: Transaction, write: PutCheckpoint) -> bool:
+    """Keep what a checkpoint means for the store: that the run made progress, and which answers it holds."""
+    claim, run = write.claim, owned(tx, write.claim)
+    if run is None:
+        return False
+    if write.progress:
+        tx.put(run, takeovers=0)
+    given = {
+        one.interrupt_id: Given(one.value, one.answered_by, claim.correlation_id, lineage_of(claim.event), tx.now)
+        for one in claim.event.answers
+        if one.interrupt_id in write.answers
+    }
+    tx.state.questions[:] = [
+        replace(question, given=given[question.id])
+        if question.is_pending and question.place.thread_id == claim.thread_id and question.id in given
+        else question
+        for question in tx.state.questions
+    ]
+    return True
+
+
+def record(tx: Transaction, claim: Claim, steps: Sequence[Step]) -> None:
+    """See the port."""
+    run = owned(tx, claim)
+    if run is None:
+        return
+    written = {
+        step.step_id: (
+            claim.attempts,
+            replace(
+                step,
+                namespace=clean(step.namespace),
+                node=clean(step.node),
+                agent=clean(step.agent) if step.agent else None,
+                error=clean(step.error) if step.error else None,
+            ),
+        )
+        for step in steps
+    }
+    tx.put(run, steps={**run.steps, **written})
+
+
+def finish(
+    tx: Transaction, claim: Claim, result: WorkflowResultEvent, failure: Failure | None, *, keep_thread: bool
+) -> bool:
+    """See the port."""
+    run = owned(tx, claim)
+    if run is not None:
+        if result.status is ResultStatus.INTERRUPTED and _is_left(tx, run):
+            result = _refused(result)
+        errors = (*run.errors, (failure, claim.attempts, tx.now)) if failure is not None else run.errors
+        run = end(tx, replace(run, errors=errors, usage=storable_usage(result.usage)), result)
+        if run.status is RunStatus.INTERRUPTED and result.interrupts:
+            _ask(tx, run, [interrupt.id for interrupt in result.interrupts])
+        if run.status is RunStatus.COMPLETED:
+            thread = run.placed.thread_id
+            questions.retire(tx.state, lambda q: q.is_pending and q.place.thread_id == thread)
+        if result.error_type == faults.INTERRUPT_NOT_PENDING.name:
+            questions.retire(tx.state, lambda q: q.is_pending and q.place == run.placed)
+    _let_go(tx, claim, run, keep_thread=keep_thread)
+    return run is not None
+
+
+def _let_go(tx: Transaction, claim: Claim, run: Run | None, *, keep_thread: bool) -> None:
+    """Free the thread, or only void the lease of the run that owns it."""
+    if not keep_thread:
+        free_if_held(tx, claim)
+    elif run is not None:
+        raise_token(tx, run)
+
+
+def _is_left(tx: Transaction, run: Run) -> bool:
+    """Its task has started afresh since."""
+    return tx.state.lineages[run.placed.lineage].generation > run.placed.generation
+
+
+def _refused(result: WorkflowResultEvent) -> WorkflowResultEvent:
+    """What a run is answered that may not ask."""
+    fault = faults.INTERRUPT_NOT_PENDING
+    changes = {
+        "status": fault.status,
+        "error": "its task was started afresh: nobody may answer what this run asks",
+        "error_type": fault.name,
+        "retriable": fault.retriable,
+        "result": None,
+        "interrupts": [],
+    }
+    return result.model_copy(update=changes)
+
+
+def _ask(tx: Transaction, run: Run, ids: Sequence[str]) -> None:
+    """The run's questions replace the pending ones of its thread."""
+    place = run.placed
+    questions.retire(tx.state, lambda q: q.is_pending and q.place.thread_id == place.thread_id)
+    for name in dict.fromkeys(ids):
+        before = [q for q in tx.state.questions if q.place == place and q.id == name and q.given is not None]
+        tx.state.questions.append(Question(name, run.correlation_id, place, tx.now, len(before)))
+
+
+def release(tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: bool) -> None:
+    """See the port."""
+    run = owned(tx, claim)
+    if run is not None:
+        tx.put(run, running=False, waiting_since=tx.now, not_before=tx.now + delay)
+    _let_go(tx, claim, run, keep_thread=keep_thread)

@@ -1,0 +1,109 @@
+"""The workers of a fleet, and the graphs that they know."""
+
+from __future__ import annotations
+
+from langgraph_worker.domain.models import WorkerInfo
+from tests.support.run_store import LEASE, Backend, Clock, Store, claim_one, replies, request
+from workflow_events.results import ResultStatus
+
+DAY = 86_400.0
+
+
+def worker(name: str, *graphs: str, version: str = "1") -> WorkerInfo:
+    return WorkerInfo(name, version, "events", "fleet", {graph: f"runs {graph}" for graph in graphs})
+
+
+async def test_nobody_has_announced_itself_at_first(store: Store) -> None:
+    assert await store.workers(DAY) == []
+
+
+async def test_workers_are_told_by_id_with_their_graphs(backend: Backend, store: Store) -> None:
+    announced = [worker("b", "g"), worker("a", "h", "g"), worker("c")]
+    for one in announced:
+        await store.announce(one)
+    expected = sorted(announced, key=lambda one: one.worker_id)
+    assert await store.workers(60) == expected
+    await store.close()
+    assert await (await backend.open()).workers(60) == expected
+
+
+async def test_a_worker_that_announces_itself_again_is_as_it_says_last(store: Store) -> None:
+    await store.announce(worker("a", "old", "kept"))
+    again = worker("a", "kept", "new", version="2")
+    await store.announce(again)
+    assert await store.workers(60) == [again]
+    await store.announce(worker("a"))
+    assert await store.workers(60) == [worker("a")]
+
+
+async def test_only_who_gave_a_sign_of_life_in_time_is_told(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a"))
+    await store.announce(worker("b"))
+    clock.advance(30)
+    await store.announce(worker("a"))
+    clock.advance(30)
+    assert await store.workers(60) == [worker("a"), worker("b")]
+    assert await store.workers(59) == [worker("a")]
+    assert await store.workers(29) == []
+
+
+async def test_a_worker_is_forgotten_after_a_day_without_a_sign_of_life(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a", "g"))
+    clock.advance(DAY)
+    assert await store.workers(7 * DAY) == [worker("a", "g")]
+    clock.advance(1)
+    assert await store.workers(7 * DAY) == []
+    await store.announce(worker("b"))
+    assert await store.workers(7 * DAY) == [worker("b")]
+    await store.announce(worker("a", "h"))  # and is welcome again
+    assert await store.workers(7 * DAY) == [worker("a", "h"), worker("b")]
+
+
+async def test_a_request_waits_for_a_graph_that_a_worker_has_announced(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a", "known"))
+    await store.accept([request(graph="known"), request(graph="typo")])
+    clock.advance(60)
+    assert await store.expire(["mine"], 60) == 1
+    [reply] = (await replies(store)).values()
+    assert (reply.status, reply.error_type) == (ResultStatus.ERROR, "unknown_graph")
+    assert "'typo'" in (reply.error or "")
+    assert "Known: known, mine." in (reply.error or "")
+    assert (await claim_one(store, graph="known")).graph == "known"
+
+
+async def test_a_graph_that_its_worker_no_longer_announces_is_not_known(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a", "gone"))
+    await store.announce(worker("b", "gone", "other"))
+    await store.accept([request(graph="gone")])
+    clock.advance(60)
+    await store.announce(worker("a"))
+    assert await store.expire([], 60) == 0
+    await store.announce(worker("b", "other"))
+    assert await store.expire([], 60) == 1
+
+
+async def test_the_graphs_of_a_worker_are_known_for_a_day_after_its_last_sign_of_life(
+    store: Store, clock: Clock
+) -> None:
+    await store.announce(worker("a", "known"))
+    clock.advance(DAY / 2)
+    await store.announce(worker("a", "known"))
+    await store.accept([request(graph="known")])
+    clock.advance(DAY)
+    assert await store.expire([], 60) == 0
+    clock.advance(1)
+    assert await store.expire([], 60) == 1
+
+
+async def test_who_lost_its_owner_waits_for_its_graph_from_then_on(store: Store, clock: Clock) -> None:
+    await store.accept([request(graph="gone")])
+    claim = await claim_one(store, graph="gone")
+    for _ in range(10):
+        clock.advance(LEASE - 1)
+        assert store.renew("w1", [claim.lease]) == set()
+    clock.advance(LEASE)
+    assert await store.expire(["graph"], 60) == 0
+    clock.advance(59)
+    assert await store.expire(["graph"], 60) == 0
+    clock.advance(1)
+    assert await store.expire(["graph"], 60) == 1

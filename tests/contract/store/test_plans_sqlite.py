@@ -1,0 +1,57 @@
+"""Prune on SQLite keeps to its indexes. SQLite plans by the schema alone, so a few rows show what many would cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from langgraph_worker.domain.models import Pruned
+from langgraph_worker.store.engines.sqlite import SqliteDatabase
+from langgraph_worker.store.migrations.schema import metadata
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.run_store import WEEK, Clock, attempt, ran, request
+
+_OURS = ("SELECT", "UPDATE", "DELETE")
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SqlRunStore]:
+    opened = SqlRunStore(f"sqlite:///{tmp_path}/store.db", now=clock)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def steps(store: SqlRunStore) -> list[str]:
+    """The steps of the plans of all statements: each names a table, and the index by which it is read."""
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.split()[0] in _OURS and "sqlite_master" not in statement and not isinstance(parameters, list):
+            own = connection.connection.driver_connection.cursor()
+            found.extend(row[3] for row in own.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+            own.close()
+
+    assert isinstance(store.database, SqliteDatabase)
+    sqlalchemy_event.listen(store.database._opened.engine, "before_cursor_execute", explain)
+    return found
+
+
+@pytest.mark.parametrize("are_due", [True, False])
+async def test_pruning_looks_at_what_may_go_only(
+    store: SqlRunStore, clock: Clock, steps: list[str], are_due: bool
+) -> None:
+    await ran(store, request(attempt(1)))
+    clock.advance(WEEK.total_seconds() + are_due)
+    steps.clear()
+    assert await store.prune(WEEK, WEEK, 100) == Pruned(int(are_due), int(are_due))
+    searches = [step for step in steps if "ix_workflow_runs_published (finished_at<?)" in step]
+    assert len(searches) >= 2  # those that go last are searched for by themselves
+    assert any("ix_tasks_updated_at (updated_at<?)" in step for step in steps)
+    scans = tuple(f"SCAN {table}" for table in metadata.tables)
+    assert [step for step in steps if step.startswith(scans)] == []

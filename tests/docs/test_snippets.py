@@ -1,0 +1,189 @@
+"""What a page gives a reader to write runs as it stands there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
+from langgraph.graph import START, StateGraph
+
+from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from langgraph_worker.graphs.manifest import read_manifest
+from tests.docs.snippets import ROOT, Snippet, files_of, snippets
+from tests.support.airflow_parse import parse_dags
+from workflow_events import WorkflowEvent, WorkflowResultEvent
+
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PYTHON = snippets("python")
+JSON = snippets("json")
+
+
+def name(snippet: Snippet) -> str:
+    return snippet.name
+
+
+def execute(snippet: Snippet, **given: Any) -> dict[str, Any]:
+    """Run a block; the names that it defines.
+
+    :param given: what the page's text says the reader has already.
+    """
+    namespace = dict(given)
+    exec(compile(snippet.text, snippet.name, "exec", dont_inherit=True), namespace)
+    return namespace
+
+
+def run_operator(snippet: Snippet) -> None:
+    """It builds an operator."""
+    operator = execute(snippet, prices=[])["agent"]
+    assert isinstance(operator, BaseOperator)
+    assert operator.task_id == "agent"
+
+
+def run_node(snippet: Snippet) -> None:
+    """It defines a node that buys something, once for each key."""
+
+    class Exchange:
+        keys: list[str] = []  # noqa: RUF012
+
+        async def buy(self, symbol: str, idempotency_key: str) -> None:
+            assert symbol == "MSFT"
+            self.keys.append(idempotency_key)
+
+    order = execute(snippet, exchange=Exchange())["order"]
+
+    async def node(state: dict[str, Any]) -> dict[str, Any]:
+        await order(state)
+        return {}
+
+    graph = StateGraph(dict).add_node("order", node).add_edge(START, "order").compile()
+    asyncio.run(graph.ainvoke({"symbol": "MSFT"}, {"metadata": {"run_id": "a-run"}}))
+    assert [str(UUID(key)) for key in Exchange.keys] == Exchange.keys
+    assert len(Exchange.keys) == 1
+
+
+def run_publisher(snippet: Snippet) -> None:
+    """It publishes a plain event; the broker is left out."""
+    published: list[WorkflowEvent] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaHook, "publish", lambda hook, event, *_args, **_options: published.append(event))
+        event = execute(snippet)["event"]
+    assert published == [event]
+    assert event.payload.data == {"task": "process_data"}
+
+
+RUN: dict[str, Callable[[Snippet], None]] = {
+    "LangGraphTriggerOperator(": run_operator,
+    "idempotency_key()": run_node,
+    "publish_workflow_event(": run_publisher,
+}
+"""How a Python block is run, by what it contains."""
+
+
+@pytest.mark.timeout(120)  # the first one imports Airflow
+@pytest.mark.parametrize("snippet", PYTHON, ids=name)
+def test_a_python_block_runs(snippet):
+    [run] = [RUN[mark] for mark in RUN if mark in snippet.text]  # a new kind of block needs an entry there
+    run(snippet)
+
+
+@pytest.mark.parametrize("snippet", JSON, ids=name)
+def test_a_json_block_is_what_its_page_says(snippet, tmp_path):
+    value = json.loads(snippet.text)
+    if "graphs" in value:
+        (tmp_path / "langgraph.json").write_text(snippet.text)
+        (tmp_path / ".env").touch()
+        assert {graph.name for graph in read_manifest(tmp_path / "langgraph.json").graphs} == set(value["graphs"])
+    elif "event_type" in value:
+        assert WorkflowEvent.model_validate_json(snippet.text).workflow_id == value["workflow_id"]
+    else:
+        address = {"correlation_id": UUID(int=1), "workflow_id": "w", "workflow_run_id": "r"}
+        result = WorkflowResultEvent.model_validate({**address, **value})
+        assert result.interrupts
+
+
+@pytest.mark.parametrize("snippet", snippets("bash"), ids=name)
+def test_a_shell_block_is_read_by_a_shell(snippet):
+    subprocess.run(["bash", "-n"], input=snippet.text, text=True, check=True)
+
+
+@functools.cache
+def flags_of(command: str) -> frozenset[str]:
+    """The flags of one of the worker's commands."""
+    command_line = [sys.executable, "-m", "langgraph_worker", command, "--help"]
+    shown = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return frozenset(re.findall(r"--[a-z-]+", shown))
+
+
+@pytest.mark.parametrize("snippet", snippets("bash", "console"), ids=name)
+def test_the_workers_commands_and_flags_exist(snippet):
+    for line in re.findall(r"langgraph-worker ((?:[^\n#\\]|\\\n)+)", snippet.text):
+        command, *_ = line.split()
+        assert set(re.findall(r"--[a-z-]+", line)) <= flags_of(command)
+
+
+@pytest.mark.parametrize("make", re.findall(r"`?make ([a-z-]+)", "".join(page.read_text() for page in [TUTORIAL])))
+def test_a_make_target_exists(make):
+    assert re.search(rf"^{make}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the tutorial writes."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    for path, text in files_of(TUTORIAL).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_the_tutorials_files_are_found(tutorial):
+    assert {str(path.relative_to(tutorial)) for path in tutorial.rglob("*.*")} == {
+        "my_agent/agent.py",
+        "my_agent/langgraph.json",
+        "example_dags/my_first_agent.py",
+    }
+    for path in tutorial.rglob("*.py"):
+        ast.parse(path.read_text())
+
+
+@pytest.mark.timeout(60)
+def test_the_tutorials_graph_loads_and_counts(tutorial):
+    listed = subprocess.run(
+        [sys.executable, "-m", "langgraph_worker", "graphs", "--langgraph-json", tutorial / "my_agent/langgraph.json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "my_agent" in listed.stdout
+    written: dict[str, Any] = {}
+    exec(compile((tutorial / "my_agent/agent.py").read_text(), "agent.py", "exec", dont_inherit=True), written)
+    text = re.search(r'Param\("([^"]+)"', TUTORIAL.read_text())[1]
+    answer = asyncio.run(written["graph"].compile().ainvoke({"text": text}))
+    assert f"`{answer['words']} words: {answer['verdict']}`" in TUTORIAL.read_text()
+
+
+@pytest.mark.timeout(120)  # starts an Airflow
+def test_airflow_parses_the_tutorials_dag(tutorial, tmp_path):
+    parsed = parse_dags(tutorial / "example_dags", tmp_path)
+    assert parsed["errors"] == {}
+    assert parsed["dags"] == {"my_first_agent": {"agent": ["report"], "report": []}}
+
+
+@pytest.mark.timeout(60)
+def test_worker_and_dag_of_the_tutorial_name_one_fleet():
+    [of_worker] = re.findall(r"--fleet (\S+)", TUTORIAL.read_text())
+    [of_dag] = re.findall(r'fleet="(\w+)"', TUTORIAL.read_text())
+    assert of_worker == of_dag

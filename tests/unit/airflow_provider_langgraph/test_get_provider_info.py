@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import airflow
+import jsonschema
+
+from airflow_provider_langgraph.get_provider_info import get_provider_info
+
+
+def test_it_satisfies_airflows_schema():
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_every_module_it_names_exists():
+    info = get_provider_info()
+    for kind in ("operators", "hooks", "triggers"):
+        for entry in info[kind]:
+            for module in entry["python-modules"]:
+                assert importlib.import_module(module)
+
+
+def test_airflow_finds_it():
+    (found,) = [e for e in entry_points(group="apache_airflow_provider") if "langgraph" in e.value]
+    assert found.load()()["package-name"] == "airflow-provider-langgraph" == found.dist.name
+
+
+def test_no_single_topic_is_configured_by_default():
+    """A default would count more than the configured fleet."""
+    options = get_provider_info()["config"]["langgraph"]["options"]
+    assert set(options) == {"deployment", "fleet", "events_topic", "results_topic", "control_topic", "progress_topic"}
+    assert {option["default"] for option in options.values()} == {""}

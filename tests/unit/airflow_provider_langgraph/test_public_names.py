@@ -1,0 +1,61 @@
+"""What users may import: no name is added, renamed or lost unnoticed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_langgraph import handle
+from airflow_provider_langgraph.requests import handle as requests_handle
+
+PUBLIC = {
+    "exceptions": [
+        "FinalRunCancelled",
+        "FinalRunFailed",
+        "FinalRunInterrupted",
+        "FinalRunRejected",
+        "FinalRunTimedOut",
+        "KafkaError",
+        "KafkaSettingsError",
+        "LangGraphError",
+        "MessageRefusedError",
+        "PublishError",
+        "ResultRefusedError",
+        "RunCancelled",
+        "RunError",
+        "RunFailed",
+        "RunInterrupted",
+        "RunRejected",
+        "RunTimedOut",
+        "SettingsError",
+        "WaitError",
+    ],
+    "handle": ["RequestHandle"],
+    "hooks.kafka": ["Delivered", "EndOffsets", "KafkaHook"],
+    "operators.langgraph": ["LangGraphTriggerOperator"],
+    "requests.handle": ["RequestHandle"],
+    "triggers.result": ["WorkflowResultTrigger"],
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_exports_these_names(name):
+    module = importlib.import_module(f"airflow_provider_langgraph.{name}")
+    assert sorted(module.__all__) == PUBLIC[name]
+    assert all(hasattr(module, exported) for exported in module.__all__)
+
+
+def test_the_documented_path_of_the_handle_leads_to_the_same_class():
+    assert handle.RequestHandle is requests_handle.RequestHandle
+
+
+@pytest.mark.parametrize("package", ["", ".hooks", ".operators", ".requests", ".triggers"])
+def test_a_package_imports_nothing_by_itself_but_its_version(package):
+    """DAG files import modules of them, and must stay cheap to parse."""
+    module = importlib.import_module(f"airflow_provider_langgraph{package}")
+    tree = ast.parse(Path(module.__file__).read_text())
+    imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports == ([] if package else ["from importlib.metadata import version"])

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_langgraph.requests.handle import RequestHandle
+from airflow_provider_langgraph.requests.reply import MOST_BYTES, Reply, record_in, reply_of
+from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
+from workflow_events.codec import Record, decode_result
+from workflow_events.errors import DecodeError
+
+NOW = datetime.now(UTC).isoformat()
+HANDLE = RequestHandle(uuid4(), "d", "r", "kafka_default", "e", "r2", "c", {0: 1}, datetime.now(UTC)).to_dict()
+
+
+def test_it_can_be_built_again_from_what_it_serializes():
+    path, arguments = WorkflowResultTrigger(handle=HANDLE, not_before=NOW).serialize()
+    assert path == "airflow_provider_langgraph.triggers.result.WorkflowResultTrigger"
+
+    again = WorkflowResultTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+
+
+def test_the_triggerers_log_shows_no_result():
+    payload = Reply(kind="result", correlation_id="c1", status="success", result='{"secret": "s3cret"}')
+    event = TriggerEvent(payload)
+
+    assert "s3cret" not in repr(event)
+    assert "c1" in repr(event)
+    assert "success" in repr(event)
+    assert "s3cret" in event.model_dump(mode="json")["payload"]["result"]
+
+
+# As it was before a handle named its control topic: a task may be deferred while its provider is upgraded.
+OLDER = {
+    "correlation_id": "5b1e5c1c-0a8e-5b1f-9f65-8d6f0f2f4b11",
+    "workflow_id": "d",
+    "workflow_run_id": "r",
+    "kafka_config_id": "kafka_default",
+    "events_topic": "e",
+    "results_topic": "r2",
+    "cluster": "c",
+    "start_offsets": {"0": 7, "11": 0},
+    "deadline": "2026-08-01T00:00:00+00:00",
+}
+
+
+def test_one_that_an_older_version_serialized_still_loads(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__LANGGRAPH__CONTROL_TOPIC", "steer")
+    monkeypatch.setenv("AIRFLOW__LANGGRAPH__PROGRESS_TOPIC", "report")
+    trigger = WorkflowResultTrigger(handle=OLDER, not_before=NOW)
+    handle = trigger._handle()
+    assert handle.start_offsets == {0: 7, 11: 0}
+    assert (handle.control_topic, handle.progress_topic) == ("steer", "report")
+    assert handle.asked_at is None
+    assert trigger.serialize()[1]["handle"] == OLDER
+
+
+def test_every_field_of_the_handle_comes_through():
+    handle = RequestHandle(
+        uuid4(),
+        "d",
+        "r",
+        "kafka_x",
+        "e",
+        "r2",
+        "c",
+        {0: 1, 5: 2},
+        datetime.now(UTC),
+        results_topic_id="t",
+        control_topic="steer",
+        progress_topic="report",
+        asked_at=datetime.now(UTC),
+        thread_id="talk",
+    )
+    _, arguments = WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).serialize()
+    assert WorkflowResultTrigger(**json.loads(json.dumps(arguments)))._handle() == handle
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(b"\xff\xfe", "it is not UTF-8"), (b'{"a": "\0"}', "zero byte"), (b"x" * (MOST_BYTES + 1), "passes on")],
+)
+def test_a_reply_that_cannot_be_passed_on_names_its_record(value, says):
+    reply = reply_of(Record("answers", 3, 14, value, []), "c1")
+    assert reply["kind"] == "broken"
+    assert "answers[3]@14" in reply["error"]
+    assert says in reply["error"]
+
+
+def test_a_reply_without_a_body_fails_in_the_task():
+    event = reply_of(Record("answers", 3, 14, None, []), str(uuid4()))
+    with pytest.raises(DecodeError, match=r"answers\[3\]@14"):
+        decode_result(record_in(event))

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from langgraph_worker.cli.check import describe_store
+from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.errors import WorkerError
+from langgraph_worker.settings.explain import documentation
+from langgraph_worker.settings.load import load_settings
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    for setting in documentation():
+        monkeypatch.delenv(setting.env, raising=False)
+    return load_settings({"fleet": "risk"})
+
+
+def worker(name: str, topic: str) -> WorkerInfo:
+    return WorkerInfo(name, "1.0", topic, "group", {})
+
+
+def test_the_workers_of_the_fleet_are_counted(settings):
+    known = [worker("a", "risk.workflow-events"), worker("b", "risk.workflow-events")]
+    assert describe_store("store", known, {"a"}, settings) == "store, schema up to date, 2 workers"
+
+
+def test_a_member_with_another_store_is_refused(settings):
+    with pytest.raises(WorkerError, match=r"store does not know b, now in group risk\.langgraph-consumer-group"):
+        describe_store("store", [worker("a", "risk.workflow-events")], {"a", "b"}, settings)
+
+
+def test_a_store_that_serves_another_fleet_is_reported(settings):
+    known = [worker("a", "risk.workflow-events"), worker("b", "workflow-events")]
+    text = describe_store("store", known, {"a"}, settings)
+    assert "2 workers; some read workflow-events and not risk.workflow-events: " in text
+    assert "give it another store" in text

@@ -1,0 +1,195 @@
+"""What an event may not set: what would give its sender power over the graph, or over what the graph has stored."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import replace
+from typing import Annotated, Any
+
+import pytest
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.pregel import Pregel
+from langgraph.runtime import RunControl
+from typing_extensions import TypedDict
+
+from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.graphs.event_rights import EventRights
+from langgraph_worker.graphs.loader import Graph, Graphs
+from langgraph_worker.graphs.manifest import GraphSpec
+from langgraph_worker.graphs.memories import Memories
+from tests.support.runs import opened
+from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
+from workflow_events.results import ResultStatus
+
+MODELS = frozenset({"qwen"})
+
+
+class State(MessagesState):
+    audit: Annotated[list[str], operator.add]
+
+
+class Context(TypedDict, total=False):
+    user_id: str
+    language: str
+
+
+def builder() -> StateGraph[Any, Any, Any, Any]:
+    built = StateGraph(State, context_schema=Context)
+    built.add_node("act", lambda state: {"audit": ["acted"]})
+    built.add_edge(START, "act")
+    return built
+
+
+GRAPH: Pregel[Any] = builder().compile()
+
+
+def event(data: dict[str, Any] | None = None, *answers: Any, **configurable: Any) -> WorkflowEvent:
+    kind = EventType.WORKFLOW_RESUMED if answers else EventType.WORKFLOW_TRIGGERED
+    return WorkflowEvent(
+        event_type=kind,
+        source=EventSource.AIRFLOW,
+        workflow_id="dag",
+        workflow_run_id="run",
+        payload=WorkflowEventPayload(data=data or {}),
+        config=RunConfig(configurable=configurable),
+        round=1 if answers else 0,
+        answers=[Answer(interrupt_id="i", value=value) for value in answers],
+    )
+
+
+def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
+    """The fault and its text; empty if there is none."""
+    try:
+        require_allowed(asked, "desk", GRAPH, rights or EventRights(), MODELS)
+    except RunFaultError as error:
+        return f"{error.fault.name}: {error}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_url",
+        "first_base_url",
+        "openai_api_base",
+        "api_key",
+        "OPENAI_API_KEY",
+        "apikey",
+        "x-api-key",
+        "model_provider",
+        "first_model_provider",
+        "azure_endpoint",
+        "default_headers",
+        "model_kwargs",
+        "client_kwargs",
+        "extra_body",
+        "http_client",
+        "http_async_client",
+        "openai_proxy",
+        "aws_secret_access_key",
+        "password",
+        "access_token",
+    ],
+)
+def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
+    said = refusal(event(**{name: "https://evil.example"}))
+    assert said.startswith(f"config_not_allowed: field 'config.configurable.{name}': ")
+    assert f'write {{"events": {{"configurable": ["{name}"]}}}} in the entry of graph \'desk\'' in said
+    assert refusal(event(**{name: "x"}), EventRights(frozenset({name}))) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["user_id", "language", "tenant", "max_tokens", "temperature", "document_url", "hostname", "keyword", "top_k"],
+)
+def test_what_a_plain_project_needs_passes(name):
+    assert refusal(event(**{name: 1})) == ""
+
+
+@pytest.mark.parametrize("name", ["first_model", "model_name", "judge-model", "model_id"])
+def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
+    assert refusal(event(**{name: "qwen"})) == ""
+    said = refusal(event(**{name: "gpt-9"}))
+    assert "'gpt-9' is not allowed here (allowed: qwen). Add it to LANGGRAPH_WORKER_ALLOWED_MODELS" in said
+    assert refusal(event(**{name: ["qwen"]})) != ""  # no text, so none of the list
+
+
+def test_an_entry_narrows_the_names_to_a_list():
+    rights = EventRights(frozenset({"user_id"}))
+    assert refusal(event(user_id="u"), rights) == ""
+    assert refusal(event(language="en"), rights) == (
+        "config_not_allowed: field 'config.configurable.language': events may not set it for graph 'desk' (its entry "
+        "in langgraph.json lists: user_id)"
+    )
+
+
+def test_an_entry_narrows_the_names_to_the_graphs_own_schema():
+    rights = EventRights("declared")
+    assert refusal(event(user_id="u", language="en"), rights) == ""
+    assert "does not have it (it has: language, user_id)" in refusal(event(tenant="t"), rights)
+    assert "a key or a provider" in refusal(event(api_key="k"), rights)
+
+
+OVERWRITES = [
+    {"__overwrite__": ["clean"]},
+    {"type": "__overwrite__", "value": ["clean"]},
+]
+REMOVALS = [
+    {"role": "remove", "content": "", "id": "__remove_all__"},
+    {"type": "remove", "content": "", "id": "1"},
+    {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "RemoveMessage"], "kwargs": {"id": "1"}},
+]
+
+
+@pytest.mark.parametrize("value", OVERWRITES + REMOVALS)
+def test_a_value_that_langgraph_would_obey_is_refused_wherever_it_stands(value):
+    for asked, place in (
+        (event({"audit": value}), "payload.data.audit"),
+        (event({"child": {"lists": [0, [value]]}}), "payload.data.child.lists.1.0"),
+        (event(None, "yes", {"deep": value}), "answers.1.value.deep"),
+        (event(profile=value), "config.configurable.profile"),
+    ):
+        said = refusal(asked)
+        assert said.startswith(f"input_not_allowed: field '{place}': "), said
+        assert '{"events": {"overwrite": true}}' in said
+        assert refusal(asked, EventRights(overwrite=True)) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "remove", "item": 3},
+        {"action": "overwrite"},
+        {"role": "user", "content": "remove __overwrite__", "id": "1"},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {}},
+        ["__overwrite__"],
+    ],
+)
+def test_a_value_that_only_looks_like_it_passes(value):
+    assert refusal(event({"audit": value})) == ""
+
+
+def test_the_depth_of_a_value_is_no_matter():
+    deep: Any = {"__overwrite__": 1}
+    for _ in range(5_000):
+        deep = [deep]
+    asked = event()
+    asked.payload.data["audit"] = deep
+    assert refusal(asked).startswith("input_not_allowed")
+
+
+@pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0]])
+async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message):
+    data = {"audit": message} if "__overwrite__" in message else {"messages": [message]}
+    graph = Graph.from_variable(GraphSpec("desk", "x", False, "x"), builder())
+    async with opened(tmp_path / "runs.db") as desk:
+        outcome = await desk.runner(Graphs({"desk": graph}, Memories())).run(
+            await desk.claim("desk", data), RunControl()
+        )
+        assert (outcome.result.status, outcome.result.error_type) == (ResultStatus.ERROR, "input_not_allowed")
+        assert desk.steps() == []
+        allowed = replace(graph, spec=replace(graph.spec, rights=EventRights(overwrite=True)))
+        claim = await desk.claim("desk", data)
+        outcome = await desk.runner(Graphs({"desk": allowed}, Memories())).run(claim, RunControl())
+        assert outcome.result.status is ResultStatus.SUCCESS

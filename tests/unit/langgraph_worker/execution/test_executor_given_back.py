@@ -1,0 +1,93 @@
+"""What an executor does with a run that it may not, or cannot, continue: it is never reported as ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from langgraph.runtime import RunControl
+
+from langgraph_worker.domain.models import Claim, RunStatus
+from langgraph_worker.domain.results import Outcome
+from langgraph_worker.errors import StoreError
+from langgraph_worker.execution.executor import Executor
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.executors import executor_of
+from tests.support.run_store import attempt, request, result
+
+
+class Store(SqlRunStore):
+    """Notes when a run was given back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lease_seconds=60)
+        self.released = asyncio.Event()
+
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
+        await super().release(claim, delay, keep_thread=keep_thread)
+        self.released.set()
+
+
+class Graphs:
+    """Runs that go on until the test ends them."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.started: asyncio.Queue[Claim] = asyncio.Queue()
+        self.stopped: asyncio.Queue[Claim] = asyncio.Queue()
+        self.end = asyncio.Event()
+
+    async def run(self, claim: Claim, control: RunControl) -> Outcome:
+        self.started.put_nowait(claim)
+        if self.trouble is not None:
+            raise self.trouble
+        try:
+            await self.end.wait()
+        except asyncio.CancelledError:
+            self.stopped.put_nowait(claim)
+            raise
+        return Outcome(result(claim), None)
+
+
+@asynccontextmanager
+async def executor(path: Path, graphs: Graphs) -> AsyncIterator[tuple[Store, Executor]]:
+    store = Store(f"sqlite:///{path}/store.db")
+    await store.open()
+    # The clock of its leases stands still: none ends by itself, however long a test takes.
+    executor = executor_of(store, graphs, lease_seconds="60", renew_seconds="0.2", now=lambda: 1_000.0)
+    parts = [asyncio.create_task(executor.run()), asyncio.create_task(executor.keep_leases())]
+    try:
+        yield store, executor
+    finally:
+        await executor.drain(0.0)
+        for part in parts:
+            part.cancel()
+        await asyncio.wait(parts)
+        await store.close()
+
+
+async def test_a_run_that_lost_its_lease_is_stopped_and_lets_its_thread_go(tmp_path):
+    graphs = Graphs()
+    async with executor(tmp_path, graphs) as (store, one):
+        await store.accept([request(attempt(1))])
+        one.wake()
+        older = await graphs.started.get()
+        await store.accept([request(attempt(2))])
+        one.wake()
+        assert await graphs.stopped.get() == older
+        newer = await graphs.started.get()
+        assert (newer.event.attempt, newer.thread_id) == (attempt(2), older.thread_id)
+        assert [out.correlation_id for out in await store.unpublished(10)] == [older.correlation_id]
+
+
+async def test_a_run_whose_store_is_away_is_given_back_for_later(tmp_path):
+    graphs = Graphs(StoreError("the disk is full"))
+    async with executor(tmp_path, graphs) as (store, one):
+        await store.accept([request()])
+        one.wake()
+        await store.released.wait()
+        assert (await store.counts())[RunStatus.PENDING] == 1
+        assert await store.unpublished(10) == []
+        assert await store.claim("w2", 1, ["graph"]) == []

@@ -1,0 +1,124 @@
+"""The progress of runs: enough, not too much, and never at the cost of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.config import get_stream_writer
+
+from langgraph_worker.telemetry.progress import Progress
+from tests.support.runs import Desk, chain, opened
+from workflow_events import ResultStatus
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path / "store.db") as desk:
+        yield desk
+
+
+class Notices:
+    """Takes note; or drops everything."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.takes = takes
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def offer(self, topic, key, value, headers) -> bool:
+        self.sent.append((topic, json.loads(value)))
+        return self.takes
+
+    def close(self, timeout) -> None:
+        pass
+
+    def kinds(self, topic: str = "progress") -> list[tuple[str, str | None]]:
+        return [(body["kind"], body["node"]) for name, body in self.sent if name == topic]
+
+
+def publishing(desk: Desk, notices: Notices, per_second: float = 100.0, tokens: str | None = None) -> Desk:
+    progress = Progress(notices, "progress", tokens, "w1", per_second, lambda: 0.0)
+    plain = desk.runner
+    return replace(desk, runner=lambda graphs: replace(plain(graphs), progress=progress))
+
+
+async def run(desk: Desk, *nodes: Any) -> Any:
+    graph = chain(**{node.__name__: node for node in nodes})
+    return (await desk.run(await desk.claim("g", {}), graph)).result
+
+
+def speak(state):
+    model = GenericFakeChatModel(messages=iter([AIMessage("buy low and sell high")]))
+    return {"log": [model.invoke("advice?").content]}
+
+
+def writes(*values):
+    def write(state):
+        for value in values:
+            get_stream_writer()(value)
+        return {}
+
+    return write
+
+
+async def test_a_node_reports_its_start_and_its_end(desk):
+    notices = Notices()
+
+    def fail(state):
+        raise ValueError("no")
+
+    assert (await run(publishing(desk, notices), writes(), fail)).status is ResultStatus.FAILURE
+    assert notices.kinds() == [
+        ("node_started", "write"),
+        ("node_finished", "write"),
+        ("node_started", "fail"),
+        ("node_finished", "fail"),
+    ]
+    assert notices.sent[1][1]["data"]["status"] == "COMPLETED"
+    assert notices.sent[-1][1]["data"]["error"] == "ValueError: no"
+
+
+@pytest.mark.parametrize("value", [object(), "\ud800", float("nan"), b"\xff", {1: {2}}, "x" * 100_000])
+async def test_a_run_goes_on_whatever_its_graph_writes(desk, value):
+    notices = Notices()
+    assert (await run(publishing(desk, notices), writes(value, {"then": 1}))).status is ResultStatus.SUCCESS
+    published = [body["data"] for _, body in notices.sent if body["kind"] == "custom"]
+    assert published[-1] == {"then": 1}
+    assert all(len(json.dumps(one)) < 20_000 for one in published)
+
+
+async def test_a_failure_that_no_message_can_carry_is_still_the_failure_of_its_run(desk):
+    def fail(state):
+        raise ValueError("half of a pair: \ud800")
+
+    notices = Notices()
+    result = await run(publishing(desk, notices), fail)
+    assert (result.status, result.error_type) == (ResultStatus.FAILURE, "ValueError")
+    assert notices.kinds() == [("node_started", "fail")]
+
+
+async def test_too_much_is_dropped(desk):
+    notices = Notices()
+    assert (await run(publishing(desk, notices, per_second=2), writes(*range(1_000)))).status is ResultStatus.SUCCESS
+    assert len(notices.sent) == 10  # five seconds' worth at once; no time passes
+
+
+async def test_a_broker_that_takes_nothing_is_no_trouble(desk):
+    assert (await run(publishing(desk, Notices(takes=False)), writes(1))).status is ResultStatus.SUCCESS
+
+
+async def test_tokens_go_to_their_own_topic_and_only_when_asked_for(desk):
+    silent, notices = Notices(), Notices()
+    assert (await run(publishing(desk, silent), speak)).status is ResultStatus.SUCCESS
+    assert {name for name, _ in silent.sent} == {"progress"}
+    assert (await run(publishing(desk, notices, tokens="tokens"), speak)).result["log"] == ["buy low and sell high"]
+    published = [body["data"]["text"] for name, body in notices.sent if name == "tokens"]
+    assert "".join(published) == "buy low and sell high"
+    assert notices.kinds("tokens") == [("token", "speak")] * len(published)
+    assert ("token", "speak") not in notices.kinds()
