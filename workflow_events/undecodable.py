@@ -9,12 +9,15 @@ This module needs no Kafka client: it is given one.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from workflow_events.topics import COMPRESSION, UNCOMPRESSED
+
+log = logging.getLogger(__name__)
 
 UNDECODABLE = "_BAD_COMPRESSION"
 """librdkafka's name of the error. It reports it with the partition, and with the first offset of the batch."""
@@ -33,6 +36,8 @@ _TRIES = 3  # before a batch counts as undecodable
 _LOOK_SECONDS = 5.0  # how long an answer may take
 _SEARCH_SECONDS = 5.0  # for one place: a row of undecodable batches that takes longer is passed in parts
 _POLL_SECONDS = 0.5
+_REPEATS_SECONDS = 10.0
+"""How long a place may still be reported after it was passed. Later it is a new one: a topic may be created again."""
 
 Look = Callable[[int], int | None]
 """For an offset, the first offset of the undecodable batch that it belongs to; None if it belongs to none."""
@@ -74,6 +79,106 @@ class _Client(Protocol):
     def poll(self, timeout: float) -> Any: ...
 
     def get_watermark_offsets(self, partition: Any, timeout: float, cached: bool = False) -> tuple[int, int] | None: ...
+
+    def close(self) -> Any: ...
+
+
+class _Reader(Protocol):
+    """A consumer of confluent-kafka."""
+
+    def seek(self, partition: Any) -> None: ...
+
+
+class _Message(Protocol):
+    """A message of confluent-kafka."""
+
+    def error(self) -> Any: ...
+
+    def partition(self) -> int | None: ...
+
+    def offset(self) -> int | None: ...
+
+
+class UndecodablePasser:
+    """Lets a consumer go past the records of a topic that it cannot decode. Belongs to the consumer's thread.
+
+    :param partition_at: makes the client's ``TopicPartition`` of a partition and an offset.
+    :param open_client: makes a consumer with the settings of the reader, and :data:`SEARCH_SETTINGS` over them: what
+        the reader can decode is what a consumer of its settings can.
+    :param client_error: what the client raises if it gets no answer, or if the partition was taken away.
+    :param now: the clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        cluster: str,
+        partition_at: Callable[[int, int], Any],
+        open_client: Callable[[], _Client],
+        client_error: type[Exception],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topic = topic
+        self._cluster = cluster
+        self._partition_at = partition_at
+        self._open_client = open_client
+        self._client_error = client_error
+        self._now = now
+        self._passed: dict[int, tuple[int, float]] = {}
+        """By partition: the offset behind the place that was passed last, and until when it may be reported again."""
+
+    def has_passed(self, message: _Message) -> bool:
+        """Whether a message reports a place that was passed already.
+
+        The client reports a place several times, also after it was told to read on behind it: as often as it had
+        fetched it. Whoever goes past each report goes back each time, and reads again what lies behind.
+        """
+        place = _reported(message)
+        if place is None:
+            return False
+        behind, until = self._passed.get(place[0], (0, 0.0))
+        return place[1] < behind and self._now() < until
+
+    def go_past(self, reader: _Reader, message: _Message) -> UndecodablePlace | None:
+        """If a message reports an undecodable place, let its reader read on behind it, and return the place.
+
+        None if it reports something else, or if the place cannot be passed now: then the reader reports it again.
+        Blocks, usually for a tenth of a second, for some seconds at most.
+        """
+        place = _reported(message)
+        if place is None:
+            return None
+        partition, first = place
+        try:
+            end = self._end(partition, first)
+            if end is None:
+                return None
+            reader.seek(self._partition_at(partition, end))
+        except self._client_error as error:
+            log.debug("%s[%d] is not passed yet: %s", self._topic, partition, error, extra={"action": "undecodable"})
+            return None
+        self._passed[partition] = end, self._now() + _REPEATS_SECONDS
+        return UndecodablePlace(self._topic, partition, first, end - 1, self._cluster)
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """These partitions are read from another offset on: what was passed may be met again."""
+        for partition in partitions:
+            self._passed.pop(partition, None)
+
+    def _end(self, partition: int, first: int) -> int | None:
+        client = self._open_client()
+        try:
+            return UndecodableSearch(client, lambda offset: self._partition_at(partition, offset)).end(first)
+        finally:
+            client.close()
+
+
+def _reported(message: _Message) -> tuple[int, int] | None:
+    """The partition, and the first offset, of the undecodable place that a message reports; None if it does not."""
+    error, partition, offset = message.error(), message.partition(), message.offset()
+    if error is None or error.name() != UNDECODABLE or partition is None or offset is None:
+        return None
+    return partition, offset
 
 
 class UndecodableSearch:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_langgraph.kafka.client_settings import listener_settings
 from airflow_provider_langgraph.kafka.error_hints import BrokerErrors, explain, with_errors
-from airflow_provider_langgraph.kafka.undecodable import undecodable_place
+from airflow_provider_langgraph.kafka.undecodable import undecodable_passer
 from workflow_events import headers
 from workflow_events.codec import Record
-from workflow_events.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -104,9 +103,8 @@ class TopicReader(Reader):
         self.refusals = {}
         self._logged: dict[int, str] = {}
         self._passed: dict[int, int] = {}
-        self._behind: dict[int, int] = {}  # by partition: the offset behind what was passed last
         self._settings = settings | {"error_cb": configured["error_cb"]}
-        self._configured = configured
+        self._passer = undecodable_passer(configured, topic)
         self._consumer = Consumer(configured, logger=log)
         self._admin: AdminClient | None = None
 
@@ -139,15 +137,15 @@ class TopicReader(Reader):
         self.lost -= offsets.keys()
         for number in offsets:
             self.refusals.pop(number, None)
-            self._behind.pop(number, None)
+        self._passer.forget(offsets)
         self._consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in self.next.items()])
 
     def forget(self) -> None:
+        self._passer.forget(self.next)
         self.next = {}
         self.lost = set()
         self.refusals = {}
         self._passed = {}
-        self._behind = {}
 
     def take_passed(self) -> dict[int, int]:
         passed, self._passed = self._passed, {}
@@ -163,7 +161,7 @@ class TopicReader(Reader):
             if message.error() is None:
                 self.next[message.partition() or 0] = (message.offset() or 0) + 1
                 records.append(message)
-            elif not self._go_past(message):
+            elif not self._passer.has_passed(message) and not self._go_past(message):
                 self._note_error(message)
         if self._logged:
             for message in records:
@@ -213,21 +211,11 @@ class TopicReader(Reader):
 
     def _go_past(self, message: Message) -> bool:
         """Read on behind records that cannot be decoded; False if a message reports something else, or not yet."""
-        from confluent_kafka import KafkaException, TopicPartition
-
-        partition, offset = message.partition() or 0, message.offset() or 0
-        if _is_undecodable(message) and offset < self._behind.get(partition, 0):
-            return True  # reported before it was passed: the client has fetched it several times
-        try:
-            place = undecodable_place(self._configured, self.topic, message)
-            if place is None:
-                return False
-            self._consumer.seek(TopicPartition(self.topic, place.partition, place.after))
-        except KafkaException as error:  # the message comes again
-            log.debug("%s: cannot go past it yet: %s", self.topic, error, extra={"action": "undecodable"})
+        place = self._passer.go_past(self._consumer, message)
+        if place is None:
             return False
         log.error("%s", place, extra={"action": "undecodable"})
-        self.next[place.partition] = self._passed[place.partition] = self._behind[place.partition] = place.after
+        self.next[place.partition] = self._passed[place.partition] = place.after
         self.refusals.pop(place.partition, None)
         self._logged.pop(place.partition, None)
         return True
@@ -273,11 +261,6 @@ class Ends:
             except KafkaException as error:
                 self.trouble = self._reader.errors.explain(error.args[0])
         return partition in self._known and offset > self._known[partition]
-
-
-def _is_undecodable(message: Message) -> bool:
-    error = message.error()
-    return error is not None and error.name() == UNDECODABLE
 
 
 def addressed(message: Message) -> tuple[bytes, Headers] | None:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from langgraph_worker.broker.kafka.error_hints import TroubleLog, explain, refused_settings
 from langgraph_worker.broker.kafka.owned_thread import OwnedThread
 from langgraph_worker.broker.kafka.records import to_record
-from langgraph_worker.broker.kafka.undecodable import UndecodablePasser
+from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from langgraph_worker.broker.port import Control
 from langgraph_worker.errors import BrokerError
 from workflow_events.codec import Record
@@ -56,7 +56,7 @@ class ControlReader(Control):
         self._since = since
         self._on_records = on_records
         self._log_trouble = TroubleLog("control reader", self._servers)
-        self._passer = UndecodablePasser(self._config | {"error_cb": self._log_trouble}, topic, cluster)
+        self._passer = undecodable_passer(self._config | {"error_cb": self._log_trouble}, topic, cluster)
         self._closing = threading.Event()
         self._handling: Future[None] | None = None
         self._thread = OwnedThread(self.THREAD, self._run)
@@ -149,6 +149,8 @@ class ControlReader(Control):
             return to_record(message, self._topic, self._cluster)
         if error.code() == KafkaError._PARTITION_EOF:
             self._behind.discard(message.partition() or 0)
+        elif self._passer.has_passed(message):
+            pass
         elif (place := self._passer.go_past(self._consumer, message)) is not None:
             logger.error("%s. If it was a cancel, send it again", place, extra={"action": "undecodable"})
         else:

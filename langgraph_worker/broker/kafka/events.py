@@ -23,7 +23,7 @@ from langgraph_worker.broker.kafka.look_ahead import LookAhead
 from langgraph_worker.broker.kafka.membership import REBALANCING, has_joined
 from langgraph_worker.broker.kafka.owned_thread import OwnedThread
 from langgraph_worker.broker.kafka.records import to_record
-from langgraph_worker.broker.kafka.undecodable import UndecodablePasser
+from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from langgraph_worker.broker.port import Batch, Events
 from langgraph_worker.errors import BrokerError
 from workflow_events.codec import Record
@@ -81,7 +81,7 @@ class EventConsumer(Events):
         """Another object after each change of the assignment."""
         self._places: dict[int, int] = {}
         ahead_config = self._config | {"error_cb": self._log_trouble}
-        self._passer = UndecodablePasser(ahead_config, topic, cluster)
+        self._passer = undecodable_passer(ahead_config, topic, cluster)
         self._undecodable: list[UndecodablePlace] = []
         self._ahead = LookAhead(ahead_config, topic, cluster, is_urgent, self._log_trouble)
         self._looks_ahead = self._ahead_is_taken = False
@@ -212,20 +212,27 @@ class EventConsumer(Events):
 
     def _apply_pause(self, partitions: list[TopicPartition]) -> None:
         (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
+        # Who resumes goes on behind the last record that was delivered, so that a place may have to be passed again.
+        self._passer.forget(partition.partition for partition in partitions)
 
     def _read(self, message: Message) -> Record | None:
         error = message.error()
         if error is not None:
-            place = self._passer.go_past(self._consumer, message)
-            if place is None:
-                self._on_error(error)
-            else:
-                self._undecodable.append(place)
-                self._places[place.partition] = place.after
+            self._note(message, error)
             return None
         record = to_record(message, self._topic, self._cluster)
         self._places[record.partition] = record.offset + 1
         return record
+
+    def _note(self, message: Message, error: KafkaError) -> None:
+        if self._passer.has_passed(message):
+            return
+        place = self._passer.go_past(self._consumer, message)
+        if place is None:
+            self._on_error(error)
+        else:
+            self._undecodable.append(place)
+            self._places[place.partition] = place.after
 
     def _on_error(self, error: KafkaError) -> None:
         # Before it has joined, a worker would wait for ever unnoticed; afterwards librdkafka tries again.
@@ -260,9 +267,11 @@ class EventConsumer(Events):
         logger.info("gave up partitions %s of %s", gone, self._topic, extra={"action": "revoked"})
 
     def _forget_places(self, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self._places.pop(partition.partition, None)
-        self._ahead.forget(partition.partition for partition in partitions)
+        numbers = [partition.partition for partition in partitions]
+        for number in numbers:
+            self._places.pop(number, None)
+        self._passer.forget(numbers)
+        self._ahead.forget(numbers)
 
     # ---- commits ----
 

@@ -6,13 +6,13 @@ keeps no record, only how far it has read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, Message, TopicPartition
 
 from langgraph_worker.broker.kafka.records import to_record
-from langgraph_worker.broker.kafka.undecodable import UndecodablePasser
+from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from workflow_events.codec import Record
 
 _MOST_RECORDS = 500  # looked at in one call
@@ -40,7 +40,7 @@ class LookAhead:
         self._cluster = cluster
         self._is_urgent = is_urgent
         self._on_error = on_error
-        self._passer = UndecodablePasser(config, topic, cluster)
+        self._passer = undecodable_passer(config, topic, cluster)
         self._consumer: Consumer | None = None
         self._reading: frozenset[int] = frozenset()
         self._next: dict[int, int] = {}
@@ -61,7 +61,7 @@ class LookAhead:
                 break
             error = message.error()
             if error is not None:
-                self._go_past(self._consumer, message, error)
+                self._note(self._consumer, message, error)
                 continue
             record = to_record(message, self._topic, self._cluster)
             self._next[record.partition] = record.offset + 1
@@ -78,10 +78,11 @@ class LookAhead:
             self._consumer.unassign()
             self._reading = frozenset()
 
-    def forget(self, partitions: Iterable[int]) -> None:
+    def forget(self, partitions: Collection[int]) -> None:
         """These partitions were taken away, or begin anew: what was read of them does not count."""
         for number in partitions:
             self._next.pop(number, None)
+        self._passer.forget(partitions)
         self.rest()
 
     def close(self) -> None:
@@ -92,8 +93,10 @@ class LookAhead:
         if consumer is not None:
             consumer.close()
 
-    def _go_past(self, consumer: Consumer, message: Message, error: KafkaError) -> None:
+    def _note(self, consumer: Consumer, message: Message, error: KafkaError) -> None:
         """Read on behind what cannot be decoded. The consumer of the group reports it when its turn has come."""
+        if self._passer.has_passed(message):
+            return
         place = self._passer.go_past(consumer, message)
         if place is None:
             self._on_error(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_events.undecodable import UndecodablePlace, end_of_undecodable
+from workflow_events.undecodable import UNDECODABLE, UndecodablePasser, UndecodablePlace, end_of_undecodable
 
 
 class Partition:
@@ -107,3 +108,105 @@ def test_the_text_names_the_place_and_the_remedy():
     text = str(UndecodablePlace("risk.workflow-events", 3, 17, 21))
     assert "risk.workflow-events[3]: offsets 17 to 21 cannot be decoded" in text
     assert "compression.type=uncompressed" in text
+
+
+@dataclass
+class Report:
+    """A message that stands for a record, or for an error of the client."""
+
+    at: int
+    named: str | None = UNDECODABLE
+    number: int = 0
+
+    def error(self):
+        return self if self.named else None
+
+    def name(self):
+        return self.named
+
+    def partition(self):
+        return self.number
+
+    def offset(self):
+        return self.at
+
+
+class Consumer:
+    """A client of one partition that begins with one undecodable batch; it is the reader, and the one that searches."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.at = 0
+        self.sought: list[tuple[int, int]] = []
+        self.is_away = False
+
+    def seek(self, place):
+        if self.is_away:
+            raise ConnectionError
+        self.sought.append(place)
+
+    def assign(self, places):
+        [(_, self.at)] = places
+
+    def poll(self, timeout):
+        return Report(0) if self.at < self.size else Report(self.at, named=None)
+
+    def get_watermark_offsets(self, place, timeout, cached=False):
+        return 0, self.size + 1
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def consumer():
+    return Consumer(size=3)
+
+
+@pytest.fixture
+def clock():
+    return [0.0]
+
+
+@pytest.fixture
+def passer(consumer, clock):
+    return UndecodablePasser(
+        "t", "c", lambda *place: place, lambda: consumer, client_error=ConnectionError, now=lambda: clock[0]
+    )
+
+
+def test_a_place_is_passed_once_however_often_it_was_fetched(passer, consumer):
+    report = Report(0)
+    assert not passer.has_passed(report)
+    assert passer.go_past(consumer, report) == UndecodablePlace("t", 0, 0, 2, "c")
+    assert consumer.sought == [(0, 3)]
+    assert passer.has_passed(report)
+    assert not passer.has_passed(Report(3)), "it lies behind"
+    assert not passer.has_passed(Report(0, number=1)), "of another partition"
+    assert not passer.has_passed(Report(0, named="_TRANSPORT"))
+
+
+def test_a_place_is_met_again_where_a_reader_was_set_back(passer, consumer):
+    passer.go_past(consumer, Report(0))
+    passer.forget([1])
+    assert passer.has_passed(Report(0))
+    passer.forget([0])
+    assert not passer.has_passed(Report(0))
+
+
+def test_a_place_that_is_still_reported_much_later_is_a_new_one(passer, consumer, clock):
+    passer.go_past(consumer, Report(0))
+    clock[0] = 60.0
+    assert not passer.has_passed(Report(0))
+
+
+def test_a_place_that_its_reader_could_not_leave_is_not_passed(passer, consumer):
+    consumer.is_away = True
+    assert passer.go_past(consumer, Report(0)) is None
+    assert not passer.has_passed(Report(0))
+
+
+@pytest.mark.parametrize("report", [Report(0, named=None), Report(0, named="_PARTITION_EOF")])
+def test_other_messages_report_no_place(passer, consumer, report):
+    assert passer.go_past(consumer, report) is None
+    assert consumer.sought == []
