@@ -40,6 +40,14 @@ class WorkerError(Exception):
     retriable: bool = False
 
 
+def unexpected(error: BaseException) -> BaseException | None:
+    """The error, if its traceback says more than its message does: for ``exc_info`` of a log's line.
+
+    None for the worker's own: what they were raised from, such as a database's error, quotes the values of a row.
+    """
+    return None if isinstance(error, WorkerError) else error
+
+
 class SettingsError(WorkerError):
     """A setting is wrong."""
 

@@ -15,6 +15,7 @@ from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from workflow_events.errors import EncodeError, MessageTooLargeError
 from workflow_events.models import WorkflowEvent
+from workflow_events.plain_text import one_line
 
 
 def publish_request(
@@ -46,11 +47,11 @@ def publish_request(
         _announce(client, event, log)
     log.info(
         "Asked graph %s as request %s until %s (task %s, thread %s)",
-        event.graph or "(the default)",
+        one_line(event.graph or "(the default)"),
         event.event_id,
         event.deadline,
         event.attempt.task[:12] if event.attempt else "-",
-        event.thread_id or "of its own",
+        one_line(event.thread_id or "of its own"),  # often a value of the DAG run's conf
     )
     return _handle(client, event, ends)
 

@@ -139,7 +139,7 @@ class WaitLog:
         self._log.info(
             "Still waiting for request %s (thread %s) after %s, until %s at the latest%s",
             self._handle.correlation_id,
-            self._handle.thread_id or "of its own",
+            one_line(self._handle.thread_id or "of its own"),
             self._waited(),
             self._handle.deadline.isoformat(timespec="seconds"),
             f"; last heard: {self._last}" if self._last else "",

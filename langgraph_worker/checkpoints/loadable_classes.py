@@ -3,6 +3,9 @@
 Beside LangGraph's own list these are the project's own classes, and data classes (pydantic models, dataclasses, enums
 and the like) of packages that the project's modules import, of LangChain and LangGraph, and of packages that a setting
 names.
+
+A class that its module does not show (it stands inside of another class or of a function, or is ``Box[int]`` of a
+generic ``Box``) cannot be called: LangGraph gives the data of its object instead, of which a model makes one again.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ _ALWAYS = frozenset({"langchain_core", "langgraph"})
 _VALUES = (set, frozenset, deque, UUID, Decimal, date, time, timedelta, tzinfo, PurePath, Enum)
 _MARKS = ("model_dump", "get_secret_value", "_asdict", "__fields__")  # by which LangGraph knows what it can store
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_MISSING = object()
 
 
 class LoadableClasses:
@@ -51,12 +55,16 @@ class LoadableClasses:
         """Whether ``(module, name)`` may be loaded; a refusal is kept for :meth:`take_refused`."""
         assert isinstance(key, tuple)
         module, name = key
-        if (module, name) not in self._allowed:
-            if not self._may_load(module, name):
-                self._refused.first = self.take_refused() or f"{module}.{name}"
-                return False
+        if (module, name) in self._allowed:
+            return True
+        found = self._find(module, name)
+        if found is _MISSING:
+            return False
+        if found is not None and self._may_call(found):
             self._allowed.add((module, name))
-        return True
+            return True
+        self._refused.first = self.take_refused() or f"{module}.{name}"
+        return False
 
     def take_refused(self) -> str | None:
         """The class that this thread was refused first since the last call; None if none was."""
@@ -64,17 +72,20 @@ class LoadableClasses:
         self._refused.first = None
         return refused
 
-    def _may_load(self, module: Any, name: Any) -> bool:
+    def _find(self, module: Any, name: Any) -> Any:
+        """What the module shows by this name, ``_MISSING`` if nothing; None if it is none of the modules to look at."""
         if not isinstance(module, str) or not isinstance(name, str):
-            return False
-        is_own = self._is_own(module)
-        if not (is_own or self._is_named(module) or _root(module) in _ALWAYS | self._used_packages()):
-            return False
+            return None
+        if not (self._is_own(module) or self._is_named(module) or _root(module) in _ALWAYS | self._used_packages()):
+            return None
         try:
-            found = getattr(importlib.import_module(module), name, None)
+            return getattr(importlib.import_module(module), name, _MISSING)
         except Exception:  # noqa: BLE001 - the module is gone, or no longer works
-            return False
-        return isinstance(found, type) and (is_own or _holds_data(found))
+            return None
+
+    def _may_call(self, found: Any) -> bool:
+        # A class that a project's module has only imported, such as subprocess.Popen, is not the project's.
+        return isinstance(found, type) and (_holds_data(found) or self._is_own(_module_of(found)))
 
     def _is_named(self, module: str) -> bool:
         return any(module == name or module.startswith(f"{name}.") for name in self._further)

@@ -38,6 +38,7 @@ class NamingSerializer(JsonPlusSerializer):
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """:raises NotLoadableError: the value holds an object of a class that may not be loaded."""
+        self._loadable.take_refused()  # of a value before this one, which could not be read to its end
         value = super().loads_typed(data)
         refused = self._loadable.take_refused()
         if refused is not None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from langgraph_worker.domain.models import Claim, Lease
-from langgraph_worker.errors import RowError, StoreError
+from langgraph_worker.errors import RowError, StoreError, unexpected
 from langgraph_worker.execution.active_run import CANCEL_GRACE_SECONDS, ActiveRun, RunContext, Stop
 from langgraph_worker.execution.graph_shares import GraphShare, GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper
@@ -186,7 +186,8 @@ class Executor:
         if error is None:
             return
         about = {"action": "failed", "correlation_id": str(claim.correlation_id), "graph": claim.graph}
-        logger.error("the end of %s could not be stored: %s", claim.correlation_id, error, extra=about, exc_info=error)
+        text = "the end of %s could not be stored: %s"
+        logger.error(text, claim.correlation_id, error, extra=about, exc_info=unexpected(error))
         # One run ends no worker (rule 20). It waits for its lease's end, and a third takeover ends it.
         if isinstance(error, StoreError) and not isinstance(error, RowError) and not self._crashed.done():
             self._crashed.set_exception(error)

@@ -25,11 +25,13 @@ from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
 from langgraph_sdk.runtime import _ExecutionRuntime
 
+from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.manifest import GraphSpec, Manifest
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
+from langgraph_worker.settings.secret_values import secret_variables
 
 PROJECT_FILE = "langgraph_project__"
 """How the name of a module begins that is imported from a file of no package."""
@@ -133,15 +135,18 @@ class Graphs:
 def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
     """Import every graph of a project; factories are not called yet.
 
-    Puts the project's folders on ``sys.path`` and its variables into the environment.
+    Puts the project's folders on ``sys.path``, and its variables into the environment: those that hold the worker's
+    secrets stay out, also where one ``.env`` file is the worker's and the project's.
 
     :raises GraphLoadError: names the graph, its file and what is wrong.
     """
     for folder in reversed(manifest.import_paths):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    secrets = secret_variables()
     for name, value in manifest.env.items():
-        os.environ.setdefault(name, value)
+        if name.upper() not in secrets:
+            os.environ.setdefault(name, value)
     graphs = {spec.name: _load(spec, manifest) for spec in manifest.graphs}
     return Graphs(graphs, memories, (manifest.root, *manifest.import_paths))
 
@@ -154,8 +159,8 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
         raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
         raise GraphLoadError(
-            f"{where}: importing it raises {type(error).__name__}: {error}. Install what it needs into the worker's "
-            "environment, or correct the file"
+            f"{where}: importing it raises {type(error).__name__}: {describe(error)}. Install what it needs into the "
+            "worker's environment, or correct the file"
         ) from error
     if not hasattr(module, spec.variable):
         raise GraphLoadError(f"{where}: there is no {spec.variable!r} in {spec.source}")

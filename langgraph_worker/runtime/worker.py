@@ -17,7 +17,7 @@ from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import Control, Events
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.saver import Checkpoints
-from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.errors import SettingsError, unexpected
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
@@ -85,7 +85,7 @@ class Worker:
             await self._work(assemble(settings, self._graphs, self._nodes, foundation), foundation)
         failure = self._supervisor.failure
         if failure is not None:
-            logger.critical("the worker ends: %s", failure, exc_info=_unexpected(failure))
+            logger.critical("the worker ends: %s", failure, exc_info=unexpected(failure))
             return 2 if isinstance(failure, SettingsError) else 1
         logger.info("worker stopped", extra={"action": "stopped"})
         return 0
@@ -195,8 +195,3 @@ class Worker:
             settings.kafka_consumer_group_id,
             extra={"action": "ready"},
         )
-
-
-def _unexpected(error: BaseException) -> BaseException | None:
-    """The error, if its traceback says more than its message does."""
-    return None if isinstance(error, WorkerError) else error

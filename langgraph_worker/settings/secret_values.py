@@ -19,13 +19,13 @@ class SecretFile:
     path: Path
 
     def read(self) -> str:
-        """The value; blanks and line ends around it do not count.
+        """The value; blanks and line ends around it do not count, nor the mark with which Windows begins a text.
 
         :raises SettingsError: the file cannot be read, or is empty. The text holds nothing of its content.
         """
         named = f"{self.env}_FILE={str(self.path)!r}"
         try:
-            value = self.path.read_text(encoding="utf-8").strip()
+            value = self.path.read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             raise SettingsError(
                 f"{named}: the file cannot be read ({error.strerror}). Name a file that this user may read, or unset it"

@@ -23,7 +23,8 @@ GRAPH = """
 import http, os, subprocess  # noqa
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from subprocess import Popen
+from typing import Generic, NamedTuple, TypeVar
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr
 from vendor_of_offers import Client
@@ -40,6 +41,17 @@ class Side(Enum):
 
 class Place(NamedTuple):
     x: int
+
+class Ticket(BaseModel):
+    class State(Enum):
+        OPEN = "open"
+    state: State
+
+class Box(BaseModel, Generic[TypeVar("T")]):
+    value: int
+
+class Desk:
+    pass
 
 graph = StateGraph(MessagesState).add_node("n", lambda s: {}).add_edge(START, "n").compile()
 """
@@ -124,8 +136,8 @@ def test_a_class_of_the_project_that_no_module_has_imported_yet(graphs: Graphs) 
         ("vendor_of_offers", "Client"),
         ("unused_package", "Answer"),
         ("langgraph_project__desk", "os"),
+        ("langgraph_project__desk", "Popen"),
         ("langgraph_project__other", "Order"),
-        ("langgraph_project__desk", "Missing"),
         ("no_such_module", "X"),
         ("", ""),
         ("..", "X"),
@@ -142,6 +154,25 @@ def test_nothing_else_is_called(graphs: Graphs, tmp_path: Path, module: str, nam
     assert "unused_package" not in sys.modules
 
 
+def test_a_class_that_its_module_does_not_show_comes_back_as_its_data(graphs: Graphs) -> None:
+    desk, reader = sys.modules["langgraph_project__desk"], serializer(graphs)
+    ticket, box = desk.Ticket(state="open"), desk.Box[dict](value=1)
+    assert reader.loads_typed(reader.dumps_typed([ticket, ticket.state, box])) == [ticket, "open", {"value": 1}]
+
+
+def test_a_name_that_appears_later_is_judged_then(graphs: Graphs, tmp_path: Path) -> None:
+    desk, reader, called = sys.modules["langgraph_project__desk"], serializer(graphs), str(tmp_path / "called")
+    assert reader.loads_typed(naming("langgraph_project__desk", "Late", ["touch", called])) == [["touch", called]]
+    desk.Late = desk.subprocess.Popen  # type: ignore[attr-defined]
+    with pytest.raises(NotLoadableError):
+        reader.loads_typed(naming("langgraph_project__desk", "Late", ["touch", called]))
+
+
+def test_a_plain_class_of_the_project(graphs: Graphs) -> None:
+    (found,) = serializer(graphs).loads_typed(naming("langgraph_project__desk", "Desk", [], code=1))
+    assert type(found) is sys.modules["langgraph_project__desk"].Desk
+
+
 def test_a_setting_allows_a_package(graphs: Graphs) -> None:
     (found,) = serializer(graphs, "unused_package").loads_typed(naming("unused_package", "Answer", {"text": "x"}, 2))
     assert found.text == "x"
@@ -153,4 +184,13 @@ def test_one_refusal_does_not_refuse_what_is_read_next(graphs: Graphs) -> None:
     reader = serializer(graphs)
     with pytest.raises(NotLoadableError):
         reader.loads_typed(naming("os", "system", "true"))
+    assert reader.loads_typed(reader.dumps_typed({"a": 1})) == {"a": 1}
+
+
+def test_a_value_that_breaks_off_behind_a_refusal_does_not_refuse_what_is_read_next(graphs: Graphs) -> None:
+    reader = serializer(graphs)
+    kind, whole = naming("os", "system", "true")
+    with pytest.raises(ValueError, match="unexpected end") as caught:
+        reader.loads_typed((kind, bytes([whole[0] + 1]) + whole[1:]))  # a list that announces one value more
+    assert not isinstance(caught.value, NotLoadableError)
     assert reader.loads_typed(reader.dumps_typed({"a": 1})) == {"a": 1}

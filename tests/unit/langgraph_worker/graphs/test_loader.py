@@ -217,3 +217,17 @@ async def test_a_factory_that_gives_no_graph_is_named(tmp_path):
     with pytest.raises(GraphLoadError, match=r"graph 'text' \(./text.py:graph\): it gave a str"):
         async with graphs.open("text", CONFIG):
             pass
+
+
+WITH_SETTINGS = """
+from pydantic import BaseModel
+class Settings(BaseModel):
+    port: int
+Settings.model_validate({"api_key": "sk-geheim"})
+"""
+
+
+def test_a_project_that_does_not_like_its_settings_shows_no_value_of_them(tmp_path):
+    with pytest.raises(GraphLoadError, match=r"importing it raises ValidationError: Settings: port: Field") as caught:
+        project(tmp_path, a=WITH_SETTINGS + HEAD + "graph = build()")
+    assert "geheim" not in str(caught.value)

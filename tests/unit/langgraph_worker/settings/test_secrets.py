@@ -59,6 +59,14 @@ def test_a_file_holds_a_secret(monkeypatch, tmp_path, by_flag):
     assert misspelt_variables() == []
 
 
+@pytest.mark.parametrize("around", [b"%s", b"\xef\xbb\xbf%s\r\n", b"\n\t%s "], ids=["bare", "windows", "blanks"])
+def test_what_an_editor_adds_to_a_file_is_not_its_value(monkeypatch, tmp_path, around):
+    (tmp_path / "config").write_bytes(around % CONFIG.encode())
+    (tmp_path / "mounted").symlink_to(tmp_path / "config")  # as Kubernetes mounts a secret
+    monkeypatch.setenv("KAFKA_CONFIG_FILE", str(tmp_path / "mounted"))
+    assert load_settings({}).kafka_config == {"sasl.password": "geheim"}
+
+
 @pytest.mark.parametrize("env", SECRETS.values())
 def test_a_secret_has_one_place(monkeypatch, tmp_path, env):
     (tmp_path / "file").write_text("x")
@@ -114,7 +122,10 @@ def test_a_flag_for_a_secret_is_refused_without_repeating_it(capsys, command, fo
 @pytest.mark.parametrize("spelling", [str.upper, str.lower], ids=["upper", "lower"])
 def test_a_project_and_its_children_see_no_secret(tmp_path: Path, spelling) -> None:
     (tmp_path / "desk.py").write_text(PROJECT)
-    (tmp_path / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": {"g": "./desk.py:graph"}}))
+    # One file of variables for the worker and the project: the worker's service reads it, and langgraph.json names it.
+    (tmp_path / ".env").write_text(f"{spelling('KAFKA_CONFIG')}='{CONFIG}'\nLANGGRAPH_WORKER_STORE_URL={URL}\n")
+    manifest = {"dependencies": ["."], "graphs": {"g": "./desk.py:graph"}, "env": ".env"}
+    (tmp_path / "langgraph.json").write_text(json.dumps(manifest))
     secrets = {spelling("KAFKA_CONFIG"): CONFIG, spelling("LANGGRAPH_WORKER_STORE_URL"): URL}
     others = {name: value for name, value in os.environ.items() if name.upper() not in SECRETS.values()}
     env = others | secrets | {"SEEN": str(tmp_path / "seen"), "KAFKA_BOOTSTRAP_SERVERS": "kept:1"}
