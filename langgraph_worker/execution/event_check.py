@@ -108,7 +108,8 @@ def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _removes_message(value: dict[str, Any]) -> bool:
-    if value.get("lc") == 1 and value.get("type") == "constructor":
-        named = value.get("id")
-        return isinstance(named, list) and named[-1:] == ["RemoveMessage"]
+    named = value.get("id")
+    if value.get("lc") == 1 and isinstance(named, list) and named[-1:] == ["RemoveMessage"]:
+        return True
+    # Also of what has "lc": LangChain takes a constructor that it cannot use for an ordinary message.
     return "remove" in (value.get("role"), value.get("type")) and "id" in value and "content" in value

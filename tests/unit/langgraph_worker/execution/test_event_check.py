@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
+from langgraph.checkpoint.base import CheckpointMetadata
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
+from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_worker.execution.event_check import require_allowed
@@ -18,7 +20,7 @@ from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
-from tests.support.runs import opened
+from tests.support.runs import chain, opened
 from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
 from workflow_events.results import ResultStatus
 
@@ -131,6 +133,24 @@ def test_an_entry_narrows_the_names_to_the_graphs_own_schema():
     assert "a key or a provider" in refusal(event(api_key="k"), rights)
 
 
+# LangGraph writes the others at each checkpoint, whatever the config has.
+@pytest.mark.parametrize("name", sorted(CheckpointMetadata.__annotations__.keys() - {"source", "step", "parents"}))
+def test_what_langgraph_reads_back_from_a_checkpoints_metadata_is_its_own(name):
+    with pytest.raises(ValidationError, match=f"{name}: LangGraph's own"):
+        RunConfig(configurable={name: "x"})
+
+
+async def test_no_value_ends_the_later_runs_of_a_conversation(tmp_path):
+    async with opened(tmp_path / "runs.db") as desk:
+        values = dict.fromkeys(("source", "step", "parents", "writes", "task_id", "id", "ts", "tags"), "x")
+        asked = RunConfig(configurable=values)
+        for number in range(2):
+            claim = await desk.claim("desk", {"log": [str(number)]}, thread_id="talk", config=asked)
+            outcome = await desk.run(claim, chain(a=lambda state: {}))
+            assert outcome.result.status is ResultStatus.SUCCESS
+        assert outcome.result.result == {"log": ["0", "1"]}
+
+
 OVERWRITES = [
     {"__overwrite__": ["clean"]},
     {"type": "__overwrite__", "value": ["clean"]},
@@ -139,6 +159,7 @@ REMOVALS = [
     {"role": "remove", "content": "", "id": "__remove_all__"},
     {"type": "remove", "content": "", "id": "1"},
     {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "RemoveMessage"], "kwargs": {"id": "1"}},
+    {"lc": 1, "type": "constructor", "role": "remove", "content": "", "id": "__remove_all__"},
 ]
 
 
@@ -179,7 +200,7 @@ def test_the_depth_of_a_value_is_no_matter():
     assert refusal(asked).startswith("input_not_allowed")
 
 
-@pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0]])
+@pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0], REMOVALS[3]])
 async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message):
     data = {"audit": message} if "__overwrite__" in message else {"messages": [message]}
     graph = Graph.from_variable(GraphSpec("desk", "x", False, "x"), builder())
