@@ -17,6 +17,7 @@ from langgraph.pregel import Pregel
 from langgraph_worker.domain import faults
 from langgraph_worker.execution.thread_position import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
+from workflow_events.json_places import Place, names_of, parts_of
 from workflow_events.models import WorkflowEvent
 
 _OVERWRITE = "__overwrite__"
@@ -93,18 +94,19 @@ def _declared(graph: Pregel[Any]) -> frozenset[str]:
 
 
 def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each place in JSON that LangGraph would obey, and what it would do. Not recursive: the depth is the sender's."""
-    open_values = list(asked.items())
-    while open_values:
-        place, value = open_values.pop()
-        if isinstance(value, dict):
-            if _OVERWRITE in value or value.get("type") == _OVERWRITE:
-                yield place, "it replaces what a reducer has gathered"
-            elif _removes_message(value):
-                yield place, "it removes messages"
-            open_values += [(f"{place}.{key}", inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            open_values += [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+    """Each place in JSON that LangGraph would obey, and what it would do."""
+    for whole, value in asked.items():
+        for place, part in parts_of(whole, value):
+            if not isinstance(part, dict):
+                continue
+            if _OVERWRITE in part or part.get("type") == _OVERWRITE:
+                yield _text(place), "it replaces what a reducer has gathered"
+            elif _removes_message(part):
+                yield _text(place), "it removes messages"
+
+
+def _text(place: Place) -> str:
+    return ".".join(str(name) for name in names_of(place))
 
 
 def _removes_message(value: dict[str, Any]) -> bool:

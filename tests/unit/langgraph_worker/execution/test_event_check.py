@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import tracemalloc
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -198,6 +199,16 @@ def test_the_depth_of_a_value_is_no_matter():
     asked = event()
     asked.payload.data["audit"] = deep
     assert refusal(asked).startswith("input_not_allowed")
+
+
+def test_a_long_name_around_many_values_costs_no_memory():
+    asked = event({"k" * 20_000: [[] for _ in range(20_000)]})
+    tracemalloc.start()
+    try:
+        assert refusal(asked) == ""
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0], REMOVALS[3]])
