@@ -130,8 +130,8 @@ class RunInterrupted(RunError):
 
 
 class ResultRefusedError(RunError, AirflowFailException):
-    """The agent succeeded, but its result is not returned: it holds keys of which Airflow makes objects, or what Airflow
-    cannot keep.
+    """The agent succeeded, but its result is not returned: it holds keys of which Airflow makes objects, or what
+    Airflow cannot keep.
     """
 
     retriable = False
