@@ -23,13 +23,14 @@ from workflow_events.models import WorkflowEvent
 _OVERWRITE = "__overwrite__"
 
 # LangChain's models take these as options of a call, with or without a prefix: init_chat_model(config_prefix="first")
-# makes it first_base_url. Compared in lower case, with _ for each other sign.
+# makes it first_base_url. Compared in lower case, with _ for each other sign and between the words of baseUrl.
+_SEPARATORS = re.compile(r"\W|(?<=[a-z0-9])(?=[A-Z])")
 _POWERS = re.compile(
-    r"(^|_)(base_url|api_url|api_base|endpoint|proxy|host|(api|access|secret|private)_?key|secret|password|credentials?"
-    r"|authorization|access_token|api_token|auth_token|provider|headers|[a-z]*_?kwargs|extra_body|default_query"
-    r"|(http|async)_(async_)?client)$"
+    r"^url$|(^|_)((base|api|endpoint|server|target)_ur[il]|api_base|endpoint|prox(y|ies)|host|mcp_servers?"
+    r"|(api|access|secret|private)_?key|secret|password|credentials?(_profile_name)?|authorization|token|provider"
+    r"|headers|[a-z]*_?kwargs|client_(options|args)|extra_body|default_query|(http|async)_(async_)?client)$"
 )
-_MODELS = re.compile(r"(^|_)model(_name|_id)?$")
+_MODELS = re.compile(r"(^|_)(model(_name|_id)?|azure_deployment|deployment_name)$")
 
 
 def require_allowed(
@@ -63,10 +64,13 @@ def _require_name(
     if isinstance(rights.configurable, frozenset):
         if key not in rights.configurable:
             listed = ", ".join(sorted(rights.configurable)) or "none"
-            text = f"{field}: events may not set it for graph {name!r} (its entry in langgraph.json lists: {listed})"
+            text = (
+                f"{field}: events may not set it for graph {name!r}. Leave it out, or add it to 'events.configurable' "
+                f"in its entry in langgraph.json, which lists: {listed}"
+            )
             raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
         return
-    plain = re.sub(r"\W", "_", key).lower()
+    plain = _SEPARATORS.sub("_", key).lower()
     allow = f"Leave it out, or, if events of this graph may choose it, write {_entry(name, configurable=[key])}"
     if _POWERS.search(plain):
         text = f"{field}: it may name an endpoint, a key or a provider, which an event does not choose. {allow}"
@@ -79,7 +83,10 @@ def _require_name(
         raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
     if rights.configurable == "declared" and key not in _declared(graph):
         known = ", ".join(sorted(_declared(graph))) or "none"
-        text = f"{field}: the context schema of graph {name!r} does not have it (it has: {known})"
+        text = (
+            f"{field}: the context schema of graph {name!r} does not have it. Leave it out, or add it to the schema, "
+            f"which has: {known}"
+        )
         raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
 
 

@@ -93,6 +93,21 @@ def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
         "aws_secret_access_key",
         "password",
         "access_token",
+        "azure_ad_token",
+        "aws_session_token",
+        "token",
+        "endpoint_url",
+        "inference_server_url",
+        "target_uri",
+        "url",
+        "credentials_profile_name",
+        "client_options",
+        "client_args",
+        "mcp_servers",
+        "proxies",
+        "baseURL",
+        "openaiApiKey",
+        "first_baseUrl",
     ],
 )
 def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
@@ -104,13 +119,34 @@ def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["user_id", "language", "tenant", "max_tokens", "temperature", "document_url", "hostname", "keyword", "top_k"],
+    [
+        "user_id",
+        "userId",
+        "language",
+        "tenant",
+        "organization",
+        "thread",
+        "thread_name",
+        "deployment",
+        "max_tokens",
+        "tokens",
+        "temperature",
+        "document_url",
+        "hostname",
+        "keyword",
+        "top_k",
+        "client_name",
+        "LANGUAGE",
+    ],
 )
 def test_what_a_plain_project_needs_passes(name):
     assert refusal(event(**{name: 1})) == ""
 
 
-@pytest.mark.parametrize("name", ["first_model", "model_name", "judge-model", "model_id"])
+@pytest.mark.parametrize(
+    "name",
+    ["first_model", "model_name", "judge-model", "model_id", "azure_deployment", "deployment_name", "judgeModel"],
+)
 def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
     assert refusal(event(**{name: "qwen"})) == ""
     said = refusal(event(**{name: "gpt-9"}))
@@ -122,15 +158,18 @@ def test_an_entry_narrows_the_names_to_a_list():
     rights = EventRights(frozenset({"user_id"}))
     assert refusal(event(user_id="u"), rights) == ""
     assert refusal(event(language="en"), rights) == (
-        "config_not_allowed: field 'config.configurable.language': events may not set it for graph 'desk' (its entry "
-        "in langgraph.json lists: user_id)"
+        "config_not_allowed: field 'config.configurable.language': events may not set it for graph 'desk'. Leave it "
+        "out, or add it to 'events.configurable' in its entry in langgraph.json, which lists: user_id"
     )
 
 
 def test_an_entry_narrows_the_names_to_the_graphs_own_schema():
     rights = EventRights("declared")
     assert refusal(event(user_id="u", language="en"), rights) == ""
-    assert "does not have it (it has: language, user_id)" in refusal(event(tenant="t"), rights)
+    assert refusal(event(tenant="t"), rights) == (
+        "config_not_allowed: field 'config.configurable.tenant': the context schema of graph 'desk' does not have it. "
+        "Leave it out, or add it to the schema, which has: language, user_id"
+    )
     assert "a key or a provider" in refusal(event(api_key="k"), rights)
 
 
