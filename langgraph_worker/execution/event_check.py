@@ -7,6 +7,7 @@ server that a model's key is sent to.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -95,9 +96,10 @@ def _entry(name: str, **rights: Any) -> str:
 
 
 def _declared(graph: Pregel[Any]) -> frozenset[str]:
-    schema = graph.context_schema
-    fields = getattr(schema, "model_fields", None) or getattr(schema, "__annotations__", {})
-    return frozenset(fields)
+    schema: Any = graph.context_schema
+    if dataclasses.is_dataclass(schema):  # its annotations lack what it inherits
+        return frozenset(field.name for field in dataclasses.fields(schema))
+    return frozenset(getattr(schema, "model_fields", None) or getattr(schema, "__annotations__", {}))
 
 
 def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import tracemalloc
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
@@ -12,7 +13,7 @@ from langgraph.checkpoint.base import CheckpointMetadata
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_worker.execution.event_check import require_allowed
@@ -189,6 +190,40 @@ async def test_no_value_ends_the_later_runs_of_a_conversation(tmp_path):
             outcome = await desk.run(claim, chain(a=lambda state: {}))
             assert outcome.result.status is ResultStatus.SUCCESS
         assert outcome.result.result == {"log": ["0", "1"]}
+
+
+class PersonDict(TypedDict):
+    user_id: str
+
+
+class DeskDict(PersonDict, total=False):
+    language: str
+
+
+@dataclass
+class PersonData:
+    user_id: str
+
+
+@dataclass
+class DeskData(PersonData):
+    language: str = "en"
+
+
+class PersonModel(BaseModel):
+    user_id: str
+
+
+class DeskModel(PersonModel):
+    language: str = "en"
+
+
+@pytest.mark.parametrize("schema", [DeskDict, DeskData, DeskModel])
+def test_a_schema_has_the_names_that_it_inherits(schema):
+    graph = StateGraph(State, context_schema=schema).add_node("act", lambda state: {}).add_edge(START, "act").compile()
+    for name, is_declared in (("user_id", True), ("language", True), ("tenant", False)):
+        with nullcontext() if is_declared else pytest.raises(RunFaultError, match="has: language, user_id"):
+            require_allowed(event(**{name: "x"}), "desk", graph, EventRights("declared"), MODELS)
 
 
 OVERWRITES = [
