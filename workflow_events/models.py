@@ -162,10 +162,12 @@ MAX_CONFIGURABLE_BYTES = 65_536
 """As JSON. LangGraph stores its texts and numbers with every checkpoint of the run."""
 
 _RESERVED_CONFIGURABLE = re.compile(
-    r"__|langgraph_|(thread_id|thread_ts|checkpoint_id|checkpoint_ns|checkpoint_map|run_id|assistant_id|graph_id)$"
+    r"__|langgraph_|(thread_id|thread_ts|checkpoint_id|checkpoint_ns|checkpoint_map|run_id|assistant_id|graph_id"
+    r"|counters_since_delta_snapshot)$"
 )
-_RESERVED_TAGS = re.compile(r"langsmith:|langgraph:|nostream$")
-"""LangGraph's own: one tag hides a node from its breakpoints and streams, one name says who is logged in."""
+_RESERVED_TAGS = re.compile(r"langsmith:|langgraph:|(graph|seq):step|nostream$")
+"""LangGraph's own: one tag hides a node from its breakpoints and streams, one name says who is logged in. Names and
+values are copied into the metadata of checkpoints: a counter that is none ends every later run of the thread."""
 
 
 class RunConfig(WireModel):

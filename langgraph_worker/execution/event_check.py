@@ -7,6 +7,7 @@ server that a model's key is sent to.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -17,18 +18,20 @@ from langgraph.pregel import Pregel
 from langgraph_worker.domain import faults
 from langgraph_worker.execution.thread_position import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
+from workflow_events.json_places import Place, names_of, parts_of
 from workflow_events.models import WorkflowEvent
 
 _OVERWRITE = "__overwrite__"
 
 # LangChain's models take these as options of a call, with or without a prefix: init_chat_model(config_prefix="first")
-# makes it first_base_url. Compared in lower case, with _ for each other sign.
+# makes it first_base_url. Compared in lower case, with _ for each other sign and between the words of baseUrl.
+_SEPARATORS = re.compile(r"\W|(?<=[a-z0-9])(?=[A-Z])")
 _POWERS = re.compile(
-    r"(^|_)(base_url|api_url|api_base|endpoint|proxy|host|(api|access|secret|private)_?key|secret|password|credentials?"
-    r"|authorization|access_token|api_token|auth_token|provider|headers|[a-z]*_?kwargs|extra_body|default_query"
-    r"|(http|async)_(async_)?client)$"
+    r"^url$|(^|_)((base|api|endpoint|server|target)_ur[il]|api_base|endpoint|prox(y|ies)|host|mcp_servers?"
+    r"|(api|access|secret|private)_?key|secret|password|credentials?(_profile_name)?|authorization|token|provider"
+    r"|headers|[a-z]*_?kwargs|client_(options|args)|extra_body|default_query|(http|async)_(async_)?client)$"
 )
-_MODELS = re.compile(r"(^|_)model(_name|_id)?$")
+_MODELS = re.compile(r"(^|_)(model(_name|_id)?|azure_deployment|deployment_name)$")
 
 
 def require_allowed(
@@ -62,10 +65,13 @@ def _require_name(
     if isinstance(rights.configurable, frozenset):
         if key not in rights.configurable:
             listed = ", ".join(sorted(rights.configurable)) or "none"
-            text = f"{field}: events may not set it for graph {name!r} (its entry in langgraph.json lists: {listed})"
+            text = (
+                f"{field}: events may not set it for graph {name!r}. Leave it out, or add it to 'events.configurable' "
+                f"in its entry in langgraph.json, which lists: {listed}"
+            )
             raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
         return
-    plain = re.sub(r"\W", "_", key).lower()
+    plain = _SEPARATORS.sub("_", key).lower()
     allow = f"Leave it out, or, if events of this graph may choose it, write {_entry(name, configurable=[key])}"
     if _POWERS.search(plain):
         text = f"{field}: it may name an endpoint, a key or a provider, which an event does not choose. {allow}"
@@ -78,7 +84,10 @@ def _require_name(
         raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
     if rights.configurable == "declared" and key not in _declared(graph):
         known = ", ".join(sorted(_declared(graph))) or "none"
-        text = f"{field}: the context schema of graph {name!r} does not have it (it has: {known})"
+        text = (
+            f"{field}: the context schema of graph {name!r} does not have it. Leave it out, or add it to the schema, "
+            f"which has: {known}"
+        )
         raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
 
 
@@ -87,28 +96,31 @@ def _entry(name: str, **rights: Any) -> str:
 
 
 def _declared(graph: Pregel[Any]) -> frozenset[str]:
-    schema = graph.context_schema
-    fields = getattr(schema, "model_fields", None) or getattr(schema, "__annotations__", {})
-    return frozenset(fields)
+    schema: Any = graph.context_schema
+    if dataclasses.is_dataclass(schema):  # its annotations lack what it inherits
+        return frozenset(field.name for field in dataclasses.fields(schema))
+    return frozenset(getattr(schema, "model_fields", None) or getattr(schema, "__annotations__", {}))
 
 
 def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each place in JSON that LangGraph would obey, and what it would do. Not recursive: the depth is the sender's."""
-    open_values = list(asked.items())
-    while open_values:
-        place, value = open_values.pop()
-        if isinstance(value, dict):
-            if _OVERWRITE in value or value.get("type") == _OVERWRITE:
-                yield place, "it replaces what a reducer has gathered"
-            elif _removes_message(value):
-                yield place, "it removes messages"
-            open_values += [(f"{place}.{key}", inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            open_values += [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+    """Each place in JSON that LangGraph would obey, and what it would do."""
+    for whole, value in asked.items():
+        for place, part in parts_of(whole, value):
+            if not isinstance(part, dict):
+                continue
+            if _OVERWRITE in part or part.get("type") == _OVERWRITE:
+                yield _text(place), "it replaces what a reducer has gathered"
+            elif _removes_message(part):
+                yield _text(place), "it removes messages"
+
+
+def _text(place: Place) -> str:
+    return ".".join(str(name) for name in names_of(place))
 
 
 def _removes_message(value: dict[str, Any]) -> bool:
-    if value.get("lc") == 1 and value.get("type") == "constructor":
-        named = value.get("id")
-        return isinstance(named, list) and named[-1:] == ["RemoveMessage"]
+    named = value.get("id")
+    if value.get("lc") == 1 and isinstance(named, list) and named[-1:] == ["RemoveMessage"]:
+        return True
+    # Also of what has "lc": LangChain takes a constructor that it cannot use for an ordinary message.
     return "remove" in (value.get("role"), value.get("type")) and "id" in value and "content" in value

@@ -110,7 +110,9 @@ def test_an_event_cannot_set_what_langgraphs_server_vouches_for(name):
         RunConfig(configurable={name: "x"})
 
 
-@pytest.mark.parametrize("tag", ["langsmith:hidden", "langsmith:nostream", "langgraph:x", "nostream"])
+@pytest.mark.parametrize(
+    "tag", ["langsmith:hidden", "langsmith:nostream", "langgraph:x", "nostream", "graph:step:1", "seq:step:1"]
+)
 def test_an_event_cannot_set_a_tag_that_langgraph_obeys(tag):
     with pytest.raises(ValidationError, match=f"{tag}: LangGraph obeys this tag"):
         RunConfig(tags=["fine", tag])

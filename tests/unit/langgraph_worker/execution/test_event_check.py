@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
+import tracemalloc
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
+from langgraph.checkpoint.base import CheckpointMetadata
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_worker.execution.event_check import require_allowed
@@ -18,7 +22,7 @@ from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
-from tests.support.runs import opened
+from tests.support.runs import chain, opened
 from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
 from workflow_events.results import ResultStatus
 
@@ -90,6 +94,21 @@ def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
         "aws_secret_access_key",
         "password",
         "access_token",
+        "azure_ad_token",
+        "aws_session_token",
+        "token",
+        "endpoint_url",
+        "inference_server_url",
+        "target_uri",
+        "url",
+        "credentials_profile_name",
+        "client_options",
+        "client_args",
+        "mcp_servers",
+        "proxies",
+        "baseURL",
+        "openaiApiKey",
+        "first_baseUrl",
     ],
 )
 def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
@@ -101,13 +120,34 @@ def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["user_id", "language", "tenant", "max_tokens", "temperature", "document_url", "hostname", "keyword", "top_k"],
+    [
+        "user_id",
+        "userId",
+        "language",
+        "tenant",
+        "organization",
+        "thread",
+        "thread_name",
+        "deployment",
+        "max_tokens",
+        "tokens",
+        "temperature",
+        "document_url",
+        "hostname",
+        "keyword",
+        "top_k",
+        "client_name",
+        "LANGUAGE",
+    ],
 )
 def test_what_a_plain_project_needs_passes(name):
     assert refusal(event(**{name: 1})) == ""
 
 
-@pytest.mark.parametrize("name", ["first_model", "model_name", "judge-model", "model_id"])
+@pytest.mark.parametrize(
+    "name",
+    ["first_model", "model_name", "judge-model", "model_id", "azure_deployment", "deployment_name", "judgeModel"],
+)
 def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
     assert refusal(event(**{name: "qwen"})) == ""
     said = refusal(event(**{name: "gpt-9"}))
@@ -119,16 +159,71 @@ def test_an_entry_narrows_the_names_to_a_list():
     rights = EventRights(frozenset({"user_id"}))
     assert refusal(event(user_id="u"), rights) == ""
     assert refusal(event(language="en"), rights) == (
-        "config_not_allowed: field 'config.configurable.language': events may not set it for graph 'desk' (its entry "
-        "in langgraph.json lists: user_id)"
+        "config_not_allowed: field 'config.configurable.language': events may not set it for graph 'desk'. Leave it "
+        "out, or add it to 'events.configurable' in its entry in langgraph.json, which lists: user_id"
     )
 
 
 def test_an_entry_narrows_the_names_to_the_graphs_own_schema():
     rights = EventRights("declared")
     assert refusal(event(user_id="u", language="en"), rights) == ""
-    assert "does not have it (it has: language, user_id)" in refusal(event(tenant="t"), rights)
+    assert refusal(event(tenant="t"), rights) == (
+        "config_not_allowed: field 'config.configurable.tenant': the context schema of graph 'desk' does not have it. "
+        "Leave it out, or add it to the schema, which has: language, user_id"
+    )
     assert "a key or a provider" in refusal(event(api_key="k"), rights)
+
+
+# LangGraph writes the others at each checkpoint, whatever the config has.
+@pytest.mark.parametrize("name", sorted(CheckpointMetadata.__annotations__.keys() - {"source", "step", "parents"}))
+def test_what_langgraph_reads_back_from_a_checkpoints_metadata_is_its_own(name):
+    with pytest.raises(ValidationError, match=f"{name}: LangGraph's own"):
+        RunConfig(configurable={name: "x"})
+
+
+async def test_no_value_ends_the_later_runs_of_a_conversation(tmp_path):
+    async with opened(tmp_path / "runs.db") as desk:
+        values = dict.fromkeys(("source", "step", "parents", "writes", "task_id", "id", "ts", "tags"), "x")
+        asked = RunConfig(configurable=values)
+        for number in range(2):
+            claim = await desk.claim("desk", {"log": [str(number)]}, thread_id="talk", config=asked)
+            outcome = await desk.run(claim, chain(a=lambda state: {}))
+            assert outcome.result.status is ResultStatus.SUCCESS
+        assert outcome.result.result == {"log": ["0", "1"]}
+
+
+class PersonDict(TypedDict):
+    user_id: str
+
+
+class DeskDict(PersonDict, total=False):
+    language: str
+
+
+@dataclass
+class PersonData:
+    user_id: str
+
+
+@dataclass
+class DeskData(PersonData):
+    language: str = "en"
+
+
+class PersonModel(BaseModel):
+    user_id: str
+
+
+class DeskModel(PersonModel):
+    language: str = "en"
+
+
+@pytest.mark.parametrize("schema", [DeskDict, DeskData, DeskModel])
+def test_a_schema_has_the_names_that_it_inherits(schema):
+    graph = StateGraph(State, context_schema=schema).add_node("act", lambda state: {}).add_edge(START, "act").compile()
+    for name, is_declared in (("user_id", True), ("language", True), ("tenant", False)):
+        with nullcontext() if is_declared else pytest.raises(RunFaultError, match="has: language, user_id"):
+            require_allowed(event(**{name: "x"}), "desk", graph, EventRights("declared"), MODELS)
 
 
 OVERWRITES = [
@@ -139,6 +234,7 @@ REMOVALS = [
     {"role": "remove", "content": "", "id": "__remove_all__"},
     {"type": "remove", "content": "", "id": "1"},
     {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "RemoveMessage"], "kwargs": {"id": "1"}},
+    {"lc": 1, "type": "constructor", "role": "remove", "content": "", "id": "__remove_all__"},
 ]
 
 
@@ -179,7 +275,17 @@ def test_the_depth_of_a_value_is_no_matter():
     assert refusal(asked).startswith("input_not_allowed")
 
 
-@pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0]])
+def test_a_long_name_around_many_values_costs_no_memory():
+    asked = event({"k" * 20_000: [[] for _ in range(20_000)]})
+    tracemalloc.start()
+    try:
+        assert refusal(asked) == ""
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0], REMOVALS[3]])
 async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message):
     data = {"audit": message} if "__overwrite__" in message else {"messages": [message]}
     graph = Graph.from_variable(GraphSpec("desk", "x", False, "x"), builder())

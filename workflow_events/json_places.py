@@ -1,0 +1,52 @@
+"""Where in a JSON value something lies, for checks that look at all of a message or a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Place = tuple[Any, str | int]
+"""The place of what holds a value, None for the whole; and the value's name or number in there."""
+
+_MOST_NAMES = 20
+_MOST_CHARACTERS = 60
+
+
+def parts_of(whole: str, value: Any) -> Iterator[tuple[Place, Any]]:
+    """A JSON value and all values in it, each with its place, from top to bottom. Not recursive: the depth is the
+    sender's.
+
+    A place links to the one around it. As a text it would repeat all names around it: one long name around many values
+    would fill the memory.
+
+    :param whole: the name of the value itself.
+    """
+    open_parts: list[Iterator[tuple[Place, Any]]] = [iter([((None, whole), value)])]
+    while open_parts:
+        for place, part in open_parts[-1]:
+            yield place, part
+            if part and isinstance(part, (dict, list)):
+                open_parts.append(_inside(place, part))
+                break
+        else:
+            open_parts.pop()
+
+
+def _inside(place: Place, value: dict[str, Any] | list[Any]) -> Iterator[tuple[Place, Any]]:
+    names = value.items() if isinstance(value, dict) else enumerate(value)
+    return (((place, name), part) for name, part in names)
+
+
+def names_of(place: Place) -> list[str | int]:
+    """The names of a place for a person, the outermost first. Long names are cut; of many, those in the middle are left
+    out.
+    """
+    names: list[str | int] = []
+    link: Place | None = place
+    while link is not None:
+        link, name = link
+        names.append(name if isinstance(name, int) or len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…")
+    names.reverse()
+    if len(names) > _MOST_NAMES:
+        names[_MOST_NAMES // 2 : -_MOST_NAMES // 2] = ["…"]
+    return names
