@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from langgraph_worker.settings.model import WorkerSettings
-from workflow_events.kafka_rules import PARTITIONER, READS_LITTLE, RECEIVES
+from workflow_events.kafka_rules import PARTITIONER, READS_FEW, READS_LITTLE, RECEIVES
 
 CLIENT_ID = "langgraph-worker-"
 """The beginning of every worker's client id; the worker's id follows."""
@@ -73,7 +73,7 @@ def control_config(settings: WorkerSettings) -> dict[str, Any]:
         "auto.offset.reset": "earliest",
         "queued.max.messages.kbytes": 4_096,
     }
-    return {**READS_LITTLE} | _shared(settings) | _unpacks(settings) | ours
+    return {**READS_LITTLE, **READS_FEW} | _shared(settings) | _unpacks(settings) | ours
 
 
 def producer_config(settings: WorkerSettings) -> dict[str, Any]:
