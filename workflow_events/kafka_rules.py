@@ -18,6 +18,12 @@ READS_LITTLE: Mapping[str, Any] = {"max.partition.fetch.bytes": 65_536, "queued.
 lz4 and snappy have no limit in the client: for 40 records of 20 MB in 0.8 MB of gzip, the default took 650 MiB more.
 """
 
+READS_FEW: Mapping[str, Any] = {"queued.min.messages": 100, "fetch.queue.backoff.ms": 1}
+"""How many records wait in the client for a consumer that reads all of a topic, unless its settings say otherwise. The
+client's limit in bytes counts bodies alone: of records that are nothing but headers, a slow reader had all in memory.
+With the default pause of a second, so few records would be read slowly.
+"""
+
 RECEIVES = "receive.message.max.bytes"
 """The limit up to which the client unpacks zstd; the other codecs know none. It tries three times as much memory until
 a batch fits, so a limit of three times the largest batch is enough for it.

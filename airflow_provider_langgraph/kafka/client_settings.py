@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_langgraph.exceptions import KafkaSettingsError
-from workflow_events.kafka_rules import CLIENT_RULES, PARTITIONER, READS_LITTLE, violations
+from workflow_events.kafka_rules import CLIENT_RULES, PARTITIONER, READS_FEW, READS_LITTLE, violations
 
 # The consumers of the official Kafka provider join groups and may need these. Our consumers join none.
 _GROUP_SETTINGS = frozenset({"group.id", "auto.offset.reset", "group.instance.id", "group.protocol"})
@@ -47,7 +47,7 @@ def listener_settings(settings: dict[str, Any]) -> dict[str, Any]:
     A start offset that is gone is an error that the owner handles, never a silent jump.
     """
     return (
-        {**READS_LITTLE}
+        {**READS_LITTLE, **READS_FEW}
         | settings
         | {
             "group.id": "airflow-langgraph-listener",  # librdkafka requires one; it is not used

@@ -6,7 +6,7 @@ Belongs to one thread, like every consumer of confluent-kafka.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -27,6 +27,8 @@ _T = TypeVar("_T")
 Headers = Sequence[tuple[str, bytes | str | None]]
 
 BATCH_RECORDS = 1000
+BATCH_BYTES = 16 * 1024 * 1024
+"""How much is read in one go, before its reader looks after other things: bodies, which it may keep."""
 
 LONGEST_HEADER_BYTES = 36
 """A correlation id has this length, a schema version is shorter. A longer one counts as missing."""
@@ -66,9 +68,10 @@ class Reader(Protocol):
     def forget(self) -> None:
         """Forget the partitions of a topic that was created anew. Then call :meth:`stand_at`."""
 
-    def read(self, seconds: float) -> Sequence[Message]:
-        """Up to a batch of records; empty when none came within ``seconds``. Errors are noted, never raised.
+    def read(self, seconds: float) -> Iterator[Message]:
+        """Up to a batch of records; none if none came within ``seconds``. Errors are noted, never raised.
 
+        A record is read when it is asked for: whoever keeps none holds one at a time, however many headers each has.
         Records that cannot be decoded are passed and logged, see :meth:`take_passed`.
         """
 
@@ -151,23 +154,22 @@ class TopicReader(Reader):
         passed, self._passed = self._passed, {}
         return passed
 
-    def read(self, seconds: float) -> list[Message]:
-        first = self._consumer.poll(seconds)
-        if first is None:
-            return []
-        # consume() alone would wait for a full batch; after a poll() it only takes what is there already.
-        records = []
-        for message in (first, *self._consumer.consume(BATCH_RECORDS - 1, 0)):
+    def read(self, seconds: float) -> Iterator[Message]:
+        count = size = 0
+        message = self._consumer.poll(seconds)
+        while message is not None:
             if message.error() is None:
-                self.next[message.partition() or 0] = (message.offset() or 0) + 1
-                records.append(message)
+                partition = message.partition() or 0
+                self.next[partition] = (message.offset() or 0) + 1
+                if self._logged:
+                    self._logged.pop(partition, None)
+                    self.refusals.pop(partition, None)
+                size += len(message.value() or b"")
+                yield message
             elif not self._passer.has_passed(message) and not self._go_past(message):
                 self._note_error(message)
-        if self._logged:
-            for message in records:
-                self._logged.pop(message.partition() or 0, None)
-                self.refusals.pop(message.partition() or 0, None)
-        return records
+            count += 1
+            message = self._consumer.poll(0) if count < BATCH_RECORDS and size < BATCH_BYTES else None
 
     def skip_gaps(self) -> None:
         from confluent_kafka import TopicPartition

@@ -96,15 +96,20 @@ class GraphMemory(InMemoryStore):
 
         :raises MemoryFullError: they would write more than the worker may hold.
         """
-        wanted = list(ops)
+        wanted = [_as_kept(op) if isinstance(op, PutOp) else op for op in ops]
+        puts = [op for op in wanted if isinstance(op, PutOp)]
         with self._lock:
             was_empty = self.is_empty
-            self._count({(op.namespace, op.key): op for op in wanted if isinstance(op, PutOp)})
-            results = super().batch(wanted)
-            self._forget_empty({op.namespace for op in wanted if isinstance(op, GetOp | PutOp)})
+            try:
+                # LangGraph's store reads before it writes, too. What fails here has neither written nor counted.
+                read = iter(super().batch([op for op in wanted if not isinstance(op, PutOp)]))
+                self._count({(op.namespace, op.key): op for op in puts})
+                super().batch(puts)
+            finally:
+                self._forget_empty({op.namespace for op in wanted if isinstance(op, GetOp | PutOp)})
         if was_empty and not self.is_empty:
             self._memories.keep(self._name, self)
-        return results
+        return [None if isinstance(op, PutOp) else next(read) for op in wanted]
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """See :meth:`batch`, which waits for nothing."""
@@ -126,6 +131,19 @@ class GraphMemory(InMemoryStore):
                     del held[namespace]
 
 
+def _as_kept(op: PutOp) -> PutOp:
+    """A put whose value is a mapping, as LangGraph's store makes one of it.
+
+    :raises TypeError, ValueError: no mapping can be made of it.
+    """
+    return op if op.value is None else op._replace(value=dict(op.value))
+
+
 def _size(op: PutOp) -> int:
-    value = pydantic_core.to_json(op.value, inf_nan_mode="constants", serialize_unknown=True)
-    return len(value) + sum(len(part) for part in (*op.namespace, op.key))
+    try:
+        size = len(
+            pydantic_core.to_json(op.value, inf_nan_mode="constants", serialize_unknown=True, bytes_mode="base64")
+        )
+    except ValueError:  # text or a key that is no UTF-8: it has no JSON, and is kept all the same
+        size = len(repr(op.value))
+    return size + sum(len(part) for part in (*op.namespace, op.key))

@@ -139,9 +139,9 @@ class RunStore(Protocol):
         """
 
     async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
-        """Results to publish, oldest first: those that this client has stored or was asked for again, and those that
-        other clients have not published for ten seconds. Empty only if there are none; of large results, fewer than
-        ``limit`` come at a time.
+        """Results to publish, those that are published again behind the others, the oldest first: those that this
+        client has stored or was asked for again, and those that other clients have not published for ten seconds. Empty
+        only if there are none; of large results, fewer than ``limit`` come at a time.
 
         :param skip: results that are not wanted now.
         """

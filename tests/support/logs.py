@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -178,10 +178,10 @@ class MemoryReader(Reader):
         passed, self._passed = self._passed, {}
         return passed
 
-    def read(self, seconds: float) -> list[MemoryMessage]:  # type: ignore[override]
+    def read(self, seconds: float) -> Iterator[MemoryMessage]:  # type: ignore[override]
         found: list[MemoryMessage] = []
         if self._log.is_away:
-            return found
+            return iter(found)
         for number, offset in self.next.items():
             kept = self._log.kept.get(number)
             if kept is None or number in self.lost:
@@ -196,7 +196,7 @@ class MemoryReader(Reader):
             if undecodable:
                 self._passed[number] = self.next[number]
             found += readable
-        return found
+        return iter(found)
 
     def skip_gaps(self) -> None:
         pass

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from langgraph_worker.broker.kafka.error_hints import TroubleLog, explain, refused_settings
 from langgraph_worker.broker.kafka.owned_thread import OwnedThread
-from langgraph_worker.broker.kafka.records import to_record
+from langgraph_worker.broker.kafka.records import size_of, to_record
 from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from langgraph_worker.broker.port import Control
 from langgraph_worker.errors import BrokerError
@@ -134,7 +134,7 @@ class ControlReader(Control):
             record = self._read(message)
             if record is not None:
                 records.append(record)
-                size += len(record.value or b"")
+                size += size_of(record)
             has_room = len(records) < _LARGEST_BATCH and size < _LARGEST_BYTES
             message = self._consumer.poll(0) if has_room else None
         was_behind = not self._thread.is_ready

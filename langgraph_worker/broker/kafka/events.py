@@ -22,7 +22,7 @@ from langgraph_worker.broker.kafka.error_hints import TroubleLog, explain, refus
 from langgraph_worker.broker.kafka.look_ahead import LookAhead
 from langgraph_worker.broker.kafka.membership import REBALANCING, has_joined
 from langgraph_worker.broker.kafka.owned_thread import OwnedThread
-from langgraph_worker.broker.kafka.records import to_record
+from langgraph_worker.broker.kafka.records import size_of, to_record
 from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from langgraph_worker.broker.port import Batch, Events
 from langgraph_worker.errors import BrokerError
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1  # also how late a command may be seen while the topic is silent
 _POLL_PAUSED_SECONDS = 0.02  # the next command is most likely the one that ends the pause
 _LARGEST_BATCH = 500
-_LARGEST_BYTES = 8_000_000  # of bodies, which take many times as much when they are read
+_LARGEST_BYTES = 8_000_000  # a body takes many times as much when it is read
 _PAUSE_AFTER_SECONDS = 1.0  # without room
 _LAST_COMMIT_SECONDS = 5.0  # for the commits of a consumer that closes
 
@@ -149,7 +149,7 @@ class EventConsumer(Events):
             record = self._read(message)
             if record is not None:
                 found.append(record)
-                count, size = count + 1, size + len(record.value or b"")
+                count, size = count + 1, size + size_of(record)
             epochs = self._epochs
             message = self._consumer.poll(0) if count < most and size < _LARGEST_BYTES else None
             if epochs is not self._epochs:

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, Message, TopicPartition
 
-from langgraph_worker.broker.kafka.records import to_record
+from langgraph_worker.broker.kafka.records import size_of, to_record
 from langgraph_worker.broker.kafka.undecodable import undecodable_passer
 from workflow_events.codec import Record
 
@@ -65,7 +65,7 @@ class LookAhead:
                 continue
             record = to_record(message, self._topic, self._cluster)
             self._next[record.partition] = record.offset + 1
-            size += len(record.value or b"")
+            size += size_of(record)
             if self._is_urgent(record):
                 found.append(record)
             if size >= _MOST_BYTES:

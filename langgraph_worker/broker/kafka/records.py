@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
+from workflow_events import headers as h
 from workflow_events.codec import Record
-from workflow_events.headers import Headers
+
+MOST_HEADERS = 1_000
+"""Of a record that has more, those of the protocol are kept alone: in Python, each takes fifty times its bytes."""
+_HEADER_BYTES = 150  # what a header takes beside its name and its value
+_OURS = frozenset({h.CORRELATION_ID, h.EVENT_TYPE, h.SCHEMA_VERSION, h.TRACEPARENT, h.SIGNATURE})
 
 
 def to_record(message: Message, topic: str, cluster: str) -> Record:
@@ -25,7 +30,14 @@ def to_record(message: Message, topic: str, cluster: str) -> Record:
     )
 
 
-def _headers(message: Message) -> tuple[Headers | None, bool]:
+def size_of(record: Record) -> int:
+    """How many bytes of memory a record takes, about, until it is read."""
+    headers = record.headers or ()
+    named = sum(_HEADER_BYTES + len(name) + len(value or b"") for name, value in headers)
+    return len(record.value or b"") + len(record.key or b"") + named
+
+
+def _headers(message: Message) -> tuple[h.Headers | None, bool]:
     """The headers, and whether they could be read.
 
     In Kafka the name of a header is any bytes. confluent-kafka reads UTF-8 only, and must not be asked a second time.
@@ -34,7 +46,10 @@ def _headers(message: Message) -> tuple[Headers | None, bool]:
         found = message.headers()
     except (SystemError, UnicodeDecodeError):
         return None, False
-    return (list(found.items()) if isinstance(found, dict) else found), True
+    pairs = list(found.items()) if isinstance(found, dict) else found
+    if pairs is not None and len(pairs) > MOST_HEADERS:
+        pairs = list({name: value for name, value in pairs if name in _OURS}.items())  # the last of a name counts
+    return pairs, True
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

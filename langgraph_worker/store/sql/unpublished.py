@@ -27,10 +27,12 @@ _waiting = (
     )
     .order_by(_runs.finished_at, _runs.seq)
 )
+_never_published = _waiting.where(_runs.publish_asked == 1)
+_asked_again = _waiting.where(_runs.publish_asked > 1)
 _unpublished = (
     select(*columns_of(UnpublishedRun, workflow_runs))
     .where(_runs.correlation_id.in_(bindparam("ids", expanding=True)), _runs.published_at.is_(None))
-    .order_by(_runs.finished_at, _runs.seq)
+    .order_by(_runs.publish_asked > 1, _runs.finished_at, _runs.seq)
 )
 _published = (
     update(workflow_runs)
@@ -98,14 +100,17 @@ class ResultsToPublish:
     ) -> list[UUID]:
         """The results to hand out now, see :meth:`~langgraph_worker.store.port.RunStore.unpublished`."""
         most = limit + len(skip)
-        found = connection.execute(_waiting.limit(most), {"client": client, "now": now})
-        waiting = {row.correlation_id: row.size for row in found}
+        waiting: dict[UUID, int] = {}
+        for some in (_never_published, _asked_again):
+            if len(waiting) < most:
+                found = connection.execute(some.limit(most - len(waiting)), {"client": client, "now": now})
+                waiting |= {row.correlation_id: row.size for row in found}
         if len(waiting) < most:  # these are all: another client has published the others
             self._handed = {run: asked for run, asked in self._handed.items() if run in waiting}
         return _first_that_fit([run for run in waiting if run not in skip][:limit], waiting)
 
     def hand_out(self, connection: Connection, chosen: Sequence[UUID]) -> list[Outbound]:
-        """Those of these results that are still to be published, oldest first."""
+        """Those of these results that are still to be published, in their order."""
         rows = UnpublishedRun.read(connection.execute(_unpublished, {"ids": chosen})) if chosen else []
         handed = [_outbound(row) for row in rows]
         for row in rows:

@@ -152,7 +152,7 @@ class MemoryRunStore(RunStore):
                 if publication.published_at is None
                 and (publication.publisher == self._publisher or publication.adoptable_at <= tx.now)
             ]
-            mine.sort(key=lambda one: (one[2].at, one[1].seq))
+            mine.sort(key=lambda one: (one[0].asked > 1, one[2].at, one[1].seq))
             unpublished = {run.correlation_id for publication, run, _ in waiting if publication.published_at is None}
             self._handed = {run: asked for run, asked in self._handed.items() if run in unpublished}
             mine = [one for one in mine if one[1].correlation_id not in skip]

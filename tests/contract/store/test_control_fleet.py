@@ -171,6 +171,24 @@ async def test_an_acknowledgement_of_before_a_query_does_not_count(store: Store)
     assert await store.unpublished(10) == sent
 
 
+async def test_what_was_never_published_goes_before_what_is_published_again(store: Store, clock: Clock) -> None:
+    """The repeats have their pace. A reader of them all would find the first publication behind them."""
+    repeated, fresh = [request() for _ in range(3)], request()
+    for one in repeated:
+        clock.advance(1)
+        await ran(store, one)
+    ids = [one.event.event_id for one in repeated]
+    assert await store.publish_again(uuid4(), ids) == 3
+    clock.advance(1)
+    await store.accept([fresh])
+    claim = await claim_one(store)
+    await store.finish(claim, result(claim))
+    assert [out.correlation_id for out in await store.unpublished(1)] == [claim.correlation_id]
+    assert [out.correlation_id for out in await store.unpublished(3)] == [claim.correlation_id, *ids[:2]]
+    assert [out.correlation_id for out in await store.unpublished(10, {claim.correlation_id})] == ids
+    assert [out.is_repeat for out in await store.unpublished(10)] == [False, True, True, True]
+
+
 async def test_a_query_for_nothing_that_has_ended_does_nothing(store: Store, clock: Clock) -> None:
     gone, waits, runs = request(), request(), request()
     await ran(store, gone)

@@ -15,6 +15,11 @@ def test_a_listener_reads_little_at_once_unless_the_connection_says_otherwise():
     assert listener_settings(SERVERS | {"max.partition.fetch.bytes": 5})["max.partition.fetch.bytes"] == 5
 
 
+def test_few_records_wait_in_the_client_of_a_listener_as_it_does_not_count_headers():
+    assert listener_settings(SERVERS)["queued.min.messages"] == 100
+    assert listener_settings(SERVERS | {"queued.min.messages": 7})["queued.min.messages"] == 7
+
+
 @pytest.mark.parametrize("extra", [{}, {"bootstrap.servers": ""}])
 def test_servers_must_be_named(extra):
     with pytest.raises(KafkaSettingsError, match=r"'kafka_x'.*bootstrap\.servers"):

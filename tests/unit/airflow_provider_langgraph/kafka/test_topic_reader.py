@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_langgraph.kafka.topic_reader import addressed
+from airflow_provider_langgraph.kafka.topic_reader import TopicReader, addressed
 from airflow_provider_langgraph.task_log import progress_thread
 from airflow_provider_langgraph.task_log.progress_thread import ProgressThread
 from airflow_provider_langgraph.waiting.result_cache import ResultCache
@@ -66,6 +66,63 @@ def test_headers_do_not_fill_the_memory_of_results():
     tracemalloc.stop()
     assert len(seen) == 20
     assert kept < 100_000
+
+
+class Client:
+    """Stands for the consumer: makes the messages as they are polled."""
+
+    def __init__(self, count, headers=list, value=b"{}"):
+        self.polled = 0
+        self._count = count
+        self._headers = headers
+        self._value = value
+
+    def poll(self, seconds):
+        del seconds
+        if self.polled == self._count:
+            return None
+        self.polled += 1
+        found = message(self._headers(), self._value, offset=self.polled - 1)
+        found.error = lambda: None
+        return found
+
+
+@pytest.fixture
+def reading():
+    """Makes a reader of a client's messages."""
+    readers = []
+
+    def read(client):
+        reader = TopicReader({"bootstrap.servers": "localhost:1", "log_level": 0}, "results")
+        readers.append((reader, reader._consumer))
+        reader._consumer = client
+        return reader
+
+    yield read
+    for reader, consumer in readers:
+        reader._consumer = consumer
+        reader.close()
+
+
+def test_one_record_is_held_at_a_time_however_many_headers_each_has(reading):
+    def bomb():
+        return [*((f"{number}", b"") for number in range(10_000)), ("correlation-id", KEY)]
+
+    one = 10_000 * 150  # bytes, about
+    reader = reading(Client(50, bomb))
+    tracemalloc.start()
+    found = [addressed(each) for each in reader.read(0.1)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 50
+    assert peak < 5 * one
+    assert reader.next == {0: 50}
+
+
+def test_bodies_are_read_in_batches_of_a_bounded_size(reading):
+    client = Client(5, value=b"x" * 10_000_000)
+    reader = reading(client)
+    assert [len([*reader.read(0.1)]) for _ in range(3)] == [2, 2, 1]
 
 
 def test_progress_of_others_is_kept_within_a_bound(monkeypatch):

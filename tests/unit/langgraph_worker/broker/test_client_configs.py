@@ -29,6 +29,16 @@ def test_it_reads_little_of_a_partition_at_once_unless_it_is_told_otherwise(make
     assert config(make, max_partition_fetch_bytes=9_000)["max.partition.fetch.bytes"] == 9_000
 
 
+def test_events_are_fetched_again_soon_after_enough_were_there():
+    assert config(consumer_config)["fetch.queue.backoff.ms"] == 5
+    assert config(consumer_config, fetch_queue_backoff_ms=700)["fetch.queue.backoff.ms"] == 700
+
+
+def test_few_records_wait_in_the_client_as_it_does_not_count_headers():
+    assert config(consumer_config)["queued.min.messages"] == 10
+    assert config(control_config)["queued.min.messages"] == 100
+
+
 @BOTH
 def test_the_clients_default_is_left_where_it_is_enough(make):
     assert RECEIVES not in config(make, 33_000_000)

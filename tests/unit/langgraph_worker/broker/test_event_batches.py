@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
 
-from langgraph_worker.broker.kafka import events, look_ahead
+from langgraph_worker.broker.kafka import control, events, look_ahead
+from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
+from langgraph_worker.broker.kafka.look_ahead import LookAhead
 from langgraph_worker.broker.port import Batch
 from tests.support.polling import until
+from workflow_events.codec import Record
+from workflow_events.headers import Headers
 
 
 class Message:
     """A record of topic ``t``."""
 
-    def __init__(self, partition: int, offset: int) -> None:
+    def __init__(self, partition: int, offset: int, headers: Headers = ()) -> None:
         self._place = partition, offset
+        self._headers = [*headers]
 
     def error(self) -> None:
         return None
@@ -39,8 +45,8 @@ class Message:
     def key(self) -> None:
         return None
 
-    def headers(self) -> list[tuple[str, bytes]]:
-        return []
+    def headers(self) -> Headers:
+        return self._headers
 
     def timestamp(self) -> tuple[int, int]:
         return 1, 1_700_000_000_000
@@ -145,6 +151,57 @@ async def test_it_closes_in_order_while_it_reads_ahead(monkeypatch):
     await until(lambda: bool(LOOKED), 5)
     await consumer.close()
     consumer.ended.result()
+
+
+LARGE: Headers = [("n" * 3_000_000, b"")]
+
+
+async def test_headers_count_in_the_size_of_a_batch(monkeypatch):
+    client = Client([("assign", [0]), *(Message(0, offset, LARGE) for offset in range(7))])
+    monkeypatch.setattr(events, "Consumer", client)
+    batches: list[Batch] = []
+    consumer = EventConsumer({"bootstrap.servers": "x"}, "t", "c", batches.append)
+    consumer.allow(100)
+    await consumer.start()
+    await until(lambda: sum(len(batch.records) for batch in batches) == 7, 5)
+    await consumer.close()
+    assert [len(batch.records) for batch in batches] == [3, 3, 1]
+
+
+def test_headers_count_in_the_size_of_what_is_read_ahead(monkeypatch):
+    client = ClientAhead({})
+    script = deque(Message(0, offset, LARGE) for offset in range(7))
+    monkeypatch.setattr(client, "poll", lambda seconds: script.popleft() if script else None)
+    monkeypatch.setattr(look_ahead, "Consumer", lambda config: client)
+    ahead = LookAhead({}, "t", "c", lambda record: True, lambda error: None)
+    assert [len(ahead.read({0: 0})) for _ in range(3)] == [3, 3, 1]
+
+
+class ClientOfControl(Client):
+    """Stands for the client that reads the control topic."""
+
+    def __call__(self, config: dict[str, Any]) -> Client:
+        del config
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+async def test_headers_count_in_the_size_of_a_batch_of_control_messages(monkeypatch):
+    counts: list[int] = []
+
+    async def take(records: Sequence[Record], old: bool) -> None:
+        del old
+        counts.append(len(records))
+
+    monkeypatch.setattr(control, "Consumer", ClientOfControl([Message(0, offset, LARGE) for offset in range(7)]))
+    monkeypatch.setattr(ControlReader, "_start_offsets", lambda self: [])
+    reader = ControlReader({"bootstrap.servers": "x"}, "t", "c", timedelta(days=1), take)
+    await reader.start()
+    await until(lambda: sum(counts) == 7, 5)
+    await reader.close()
+    assert counts == [3, 3, 1]
 
 
 async def committed(monkeypatch, script: list[Any], count: int) -> dict[int, int]:

@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 
 import pytest
+from langgraph.store.base import GetOp, PutOp, SearchOp
 
 from langgraph_worker.errors import MemoryFullError
 from langgraph_worker.graphs.memories import Memories
@@ -53,6 +54,57 @@ def test_bytes_are_bounded_and_freed():
         memory.put(("n",), "2", {"text": "x" * 300})
     memory.put(("n",), "1", {"text": "x" * 300})
     memory.put(("n",), "2", {"text": "x" * 300})
+
+
+@pytest.mark.parametrize("value", [5, ["text"], "text"], ids=["number", "list", "text"])
+def test_what_cannot_be_put_takes_no_room(value):
+    memories = Memories(max_items=3)
+    memory = memories.memory("a", "")
+    memory.put(("n",), "old", {"text": "x"})
+    for number in range(5):
+        with pytest.raises((TypeError, ValueError)):
+            memory.put(("n",), f"new{number}", value)
+        with pytest.raises((TypeError, ValueError)):
+            memory.batch([PutOp(("n",), f"good{number}", {}), PutOp(("n",), "old", value)])
+    assert [item.value for item in memory.search(())] == [{"text": "x"}]
+    for key in "1", "2":
+        memories.memory("b", "").put(("n",), key, {})
+
+
+def test_a_search_that_fails_beside_a_put_leaves_it_unwritten_and_uncounted():
+    memories = Memories(max_items=2)
+    memory = memories.memory("a", "")
+    memory.put(("n",), "1", {"size": 1})
+    wrong = SearchOp(("n",), filter={"size": {"$like": 1}})
+    for number in range(5):
+        with pytest.raises(ValueError, match=r"\$like"):
+            memory.batch([PutOp(("n",), f"new{number}", {}), GetOp(("other",), "k"), wrong])
+    assert [item.key for item in memory.search(())] == ["1"]
+    assert memory.list_namespaces() == [("n",)]
+    memory.put(("n",), "2", {})
+
+
+def test_a_batch_reads_what_was_there_before_it_and_answers_in_its_order():
+    memory = Memories().memory("a", "")
+    memory.put(("n",), "1", {"v": 1})
+    first, put, found = memory.batch([GetOp(("n",), "1"), PutOp(("n",), "1", {"v": 2}), SearchOp(("n",))])
+    assert put is None
+    assert first.value == found[0].value == {"v": 1}
+    assert memory.get(("n",), "1").value == {"v": 2}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"audio": b"\xff\xfe"}, {"text": "\ud800"}, {b"\xff": 1}, {"of": bytearray(b"\xff" * 9)}],
+    ids=["bytes", "surrogate", "key", "bytearray"],
+)
+def test_what_has_no_form_in_json_is_kept_and_counted(value):
+    memories = Memories(max_bytes=1_000)
+    memory = memories.memory("a", "")
+    memory.put(("n",), "1", value)
+    assert memory.get(("n",), "1").value == value
+    with pytest.raises(MemoryFullError):
+        memory.put(("n",), "2", {**value, "more": "x" * 1_000})
 
 
 def test_what_holds_nothing_takes_no_room():
