@@ -153,6 +153,57 @@ def test_who_joins_too_late_is_read_back_for_once_more(world):
     assert world.passes == 2
 
 
+def test_offsets_of_a_topic_that_was_deleted_mean_nothing_in_the_one_of_its_name(world):
+    for number in range(3):
+        world.write_foreign(0, number)
+    request = world.publish()  # it notes an offset that the new topic will have too
+    world.log.recreate()
+    world.answer(request, 0)
+    for number in range(5):
+        world.write_foreign(0, number)
+    world.restart()
+    world.wait(request)
+    world.settle()
+
+
+def test_what_retention_removes_before_it_was_read_is_asked_for(world):
+    request = world.publish()
+    world.wait(request)
+    step(world, 3)
+    for number in range(3 * MemoryReader.BATCH):
+        world.write_foreign(0, number)
+    world.answer(request, 0)
+    world.log.retain(0, world.log.ends().offsets[0])
+    step(world, 3)
+    assert world.queries
+    world.settle()
+
+
+def test_what_lies_behind_a_backlog_that_is_too_long_is_asked_for(world):
+    request = world.publish()
+    world.answer(request, 0)
+    for number in range(reply_router.MOST_RECORDS + 1):
+        world.write_foreign(0, number)
+    world.restart()
+    world.wait(request)
+    step(world, 3)
+    world.step_catch_up()
+    step(world, 3)
+    assert world.queries
+    world.settle()
+
+
+def test_partitions_that_were_added_are_read_from_their_start(world):
+    request = world.publish()
+    world.wait(request)
+    step(world, 3)
+    world.log.grow()
+    world.answer(request, 1)  # before it is known that there is a second one
+    world.now += reply_router.HOUSEKEEPING_SECONDS
+    step(world, 3)
+    assert world.served == {request.key: request.answer}
+
+
 class TestLook:
     """Somebody wants to know at once whether a reply is there."""
 
