@@ -25,6 +25,8 @@ from tests.docs.snippets import ROOT, Snippet, files_of, snippets
 from tests.support.airflow_parse import parse_dags
 from workflow_events import WorkflowEvent, WorkflowResultEvent
 
+pytestmark = pytest.mark.timeout(120)  # it starts processes that import Airflow, or LangGraph
+
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PYTHON = snippets("python")
 JSON = snippets("json")

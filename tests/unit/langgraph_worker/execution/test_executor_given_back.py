@@ -22,7 +22,7 @@ class Store(SqlRunStore):
     """Notes when a run was given back."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, lease_seconds=60)
+        super().__init__(url, lease_seconds=3_600)
         self.released = asyncio.Event()
 
     async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
