@@ -15,7 +15,7 @@
         ├── RunTimedOut               status timeout, or no answer before the deadline
         ├── RunCancelled              status cancelled: by a person, or by a newer attempt
         ├── RunInterrupted            status interrupted: the graph waits for a person
-        └── ResultRefusedError        status success, but Airflow would make objects of the result; never retried
+        └── ResultRefusedError        status success, but Airflow cannot take the result; never retried
 
 How they are named: ``…Error`` for what could not be done, and for each base class; ``Run`` with a participle for a run
 that has ended without a result, after the result's status. ``retriable`` is given by the class.
@@ -130,7 +130,7 @@ class RunInterrupted(RunError):
 
 
 class ResultRefusedError(RunError, AirflowFailException):
-    """The agent succeeded, but its result holds keys of which Airflow makes objects: it is not returned."""
+    """The agent succeeded, but its result holds keys of which Airflow makes objects, or what it cannot store."""
 
     retriable = False
 

@@ -58,8 +58,8 @@ class LangGraphTriggerOperator(BaseOperator):
         the fleet of Airflow's configuration, ``[langgraph]``.
     :param on_retry: ``resume`` continues from the last checkpoint, ``restart`` begins anew.
     :param on_clear: ``restart`` begins anew, ``resume`` continues what did not succeed.
-    :param result_format: ``json`` returns the result as plain values; one of which Airflow would make objects fails the
-        task. ``text`` returns its JSON text, whatever it holds.
+    :param result_format: ``json`` returns the result as plain values; one of which Airflow would make objects, or that
+        it cannot store, fails the task. ``text`` returns its JSON text, whatever it holds.
     :returns: the graph's final state as JSON.
     :raises RunError: (a subclass) the agent failed, was refused, timed out, was cancelled or waits for a person, or its
         result cannot be returned; it is an ``AirflowFailException`` too where Airflow's retry cannot help.

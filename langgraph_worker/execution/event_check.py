@@ -17,6 +17,7 @@ from langgraph.pregel import Pregel
 from langgraph_worker.domain import faults
 from langgraph_worker.execution.thread_position import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
+from workflow_events.json_places import shortened, values_in
 from workflow_events.models import WorkflowEvent
 
 _OVERWRITE = "__overwrite__"
@@ -93,18 +94,15 @@ def _declared(graph: Pregel[Any]) -> frozenset[str]:
 
 
 def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each place in JSON that LangGraph would obey, and what it would do. Not recursive: the depth is the sender's."""
-    open_values = list(asked.items())
-    while open_values:
-        place, value = open_values.pop()
-        if isinstance(value, dict):
+    """Each place in JSON that LangGraph would obey, and what it would do."""
+    for field, whole in asked.items():
+        for keys, value in values_in(whole):
+            if not isinstance(value, dict):
+                continue
             if _OVERWRITE in value or value.get("type") == _OVERWRITE:
-                yield place, "it replaces what a reducer has gathered"
+                yield shortened(".".join((field, *map(str, keys)))), "it replaces what a reducer has gathered"
             elif _removes_message(value):
-                yield place, "it removes messages"
-            open_values += [(f"{place}.{key}", inner) for key, inner in value.items()]
-        elif isinstance(value, list):
-            open_values += [(f"{place}.{number}", inner) for number, inner in enumerate(value)]
+                yield shortened(".".join((field, *map(str, keys)))), "it removes messages"
 
 
 def _removes_message(value: dict[str, Any]) -> bool:

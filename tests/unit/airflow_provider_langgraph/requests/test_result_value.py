@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk._shared.serialization import FORBIDDEN_XCOM_KEYS
+from airflow.sdk.execution_time.comms import SetXCom, _RequestFrame
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_langgraph.exceptions import ResultRefusedError
@@ -66,6 +68,53 @@ def test_the_text_holds_whatever_it_is(value):
 @pytest.mark.parametrize("value", [None, 1, "__classname__", ["__type", "__var"], {"type": "__var", "a": {"_type": 1}}])
 def test_plain_values_are_returned_as_they_are(value):
     assert value_of(success(value), "json") == value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (2**64, r"at result\['log'\]\[0\] it has an integer of more than 64 bits"),
+        (-(2**63) - 1, "it has an integer of more than 64 bits"),
+        ("a\0b", r"at result\['log'\]\[0\] it has a zero character"),
+        ({"a\0b": 1}, r"at result\['log'\]\[0\] it has a zero character"),
+    ],
+    ids=["large", "small", "text", "key"],
+)
+def test_what_airflow_cannot_store_is_refused_with_its_place(value, said):
+    """It would fail the task after it has returned: its retry would be a clear, and run the agent again."""
+    with pytest.raises(ResultRefusedError, match=said):
+        value_of(success({"log": [value]}), "json")
+    text = value_of(success({"log": [value]}), "text")
+    assert "\0" not in text
+    assert json.loads(text) == {"log": [value]}
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**63), True, 1.7976931348623157e308, "\ud7ff\x01\U0010ffff"], ids=repr)
+def test_what_airflow_hands_on_and_stores_is_returned(value):
+    assert value_of(success({"log": [value]}), "json") == {"log": [value]}
+    frame = _RequestFrame(id=1, body=SetXCom(key="k", value=value, dag_id="d", task_id="t", run_id="r").model_dump())
+    assert frame.as_bytes()
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1])
+def test_a_task_cannot_hand_airflow_a_larger_integer(value):
+    """If this fails, Airflow has changed, and for the better."""
+    frame = _RequestFrame(id=1, body=SetXCom(key="k", value=value, dag_id="d", task_id="t", run_id="r").model_dump())
+    with pytest.raises(OverflowError):
+        frame.as_bytes()
+
+
+def test_the_length_of_a_name_is_no_matter():
+    """As many copies of it as its list has values would fill the memory of any task."""
+    result = success({"k" * 100_000: [*range(2_000), CONNECTION]})
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResultRefusedError, match=r"at result\['kkk.*… it has '__type', '__var'") as refused:
+            value_of(result, "json")
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(str(refused.value)) < 1_000
 
 
 def test_the_depth_is_no_matter():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import tracemalloc
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -177,6 +178,19 @@ def test_the_depth_of_a_value_is_no_matter():
     asked = event()
     asked.payload.data["audit"] = deep
     assert refusal(asked).startswith("input_not_allowed")
+
+
+def test_the_length_of_a_name_is_no_matter():
+    """As many copies of it as its list has values would fill the memory of every worker that takes the event."""
+    asked = event({"k" * 100_000: [*range(2_000), {"__overwrite__": 1}]})
+    tracemalloc.start()
+    try:
+        said = refusal(asked)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert said.startswith("input_not_allowed: field 'payload.data.kkk")
+    assert len(said) < 1_000
 
 
 @pytest.mark.parametrize("message", [OVERWRITES[0], REMOVALS[0]])
