@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Message
 
 from workflow_events.codec import Record
-from workflow_events.headers import Headers
+from workflow_events.headers import Headers, of_message
 
 
 def to_record(message: Message, topic: str, cluster: str) -> Record:
@@ -26,15 +26,11 @@ def to_record(message: Message, topic: str, cluster: str) -> Record:
 
 
 def _headers(message: Message) -> tuple[Headers | None, bool]:
-    """The headers, and whether they could be read.
-
-    In Kafka the name of a header is any bytes. confluent-kafka reads UTF-8 only, and must not be asked a second time.
-    """
+    """The headers, and whether they could be read."""
     try:
-        found = message.headers()
-    except (SystemError, UnicodeDecodeError):
+        return of_message(message), True
+    except ValueError:
         return None, False
-    return (list(found.items()) if isinstance(found, dict) else found), True
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:
