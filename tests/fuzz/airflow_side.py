@@ -35,7 +35,8 @@ from workflow_events.codec import Record, decode_progress
 from workflow_events.errors import DecodeError
 
 _NAMES_A_PLACE = re.compile(
-    r"the reply at \S+ cannot be|field ['\"]|: the body |: the headers |header schema-version|at result|ended with status"
+    r"the reply at \S+ cannot be|field ['\"]"
+    r"|: the body |: the headers |header schema-version|at result|ended with status"
 )
 _LONGEST_ESCAPE = len("\\U0010ffff")
 _FORMATS: tuple[ResultFormat, ...] = ("json", "json", "text")

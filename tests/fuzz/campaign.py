@@ -49,6 +49,7 @@ async def in_process(
     store = SqlRunStore(url, now=clock)
     await store.open()
     world, airflow, mutator, memory = World(store, clock), AirflowSide(), Mutator(seed), Memory()
+    gc.freeze()  # what was imported need not be looked through after each batch
     try:
         for number in range(first, first + events, BATCH):
             count = min(BATCH, first + events - number)
@@ -59,13 +60,13 @@ async def in_process(
                     [mutator.event(one) for one in range(number, number + count)],
                     [mutator.steering(one, number) for one in steered],
                 )
-            if number % (BATCH * 5) == 0:
-                gc.collect()
-                memory.look()
+            gc.collect()
+            memory.look()
             if number % 10_000 == 0:
                 tell(f"{number:,} events, {memory.seen[-1] / 2**20:.0f} MiB")
         kept = await world.count()
     finally:
+        gc.unfreeze()
         await store.close()
     require_flat(memory, "this process")
     return {

@@ -31,6 +31,7 @@ _SECONDS_TO_2200 = 7_258_118_400
 _NAMES_A_PLACE = re.compile(
     r"field ['\"]|header schema-version|the headers |the body |the event is [\d,]+ bytes|answers: "
 )
+_RESERVED_NAMES = {name for name in RESERVED if name.startswith(("__", "checkpoint_"))}
 _LONGEST_REFUSAL = 70_000  # it may quote a model's name, which is as long as configurable may be
 
 
@@ -99,7 +100,7 @@ def judge_power(event: WorkflowEvent, graph: Pregel[Any]) -> bool:
     for tag in event.config.tags:
         require(tag not in TAGS and tag not in RESERVED, f"it sets the tag {tag}")
     for name in event.config.configurable:
-        require(name not in OF_LANGGRAPH and name not in RESERVED, f"it sets {name}")
+        require(name not in OF_LANGGRAPH and name not in _RESERVED_NAMES, f"it sets {name}")
     try:
         require_allowed(event, "echo", graph, EventRights(), {MODEL})
     except RunFaultError as error:

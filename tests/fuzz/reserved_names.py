@@ -47,14 +47,16 @@ _FORMS: tuple[Any, ...] = (
 
 def plant(body: dict[str, Any], rng: Random) -> None:
     """Put one of them into a body: where it would be obeyed, or anywhere."""
-    kind = rng.randrange(4)
+    is_reply = "status" in body
+    kind = 3 if is_reply else rng.randrange(4)
     config = body.setdefault("config", {}) if kind < 2 else None
     if kind == 0 and isinstance(config, dict):
         config["tags"] = ["fine", rng.choice(TAGS)]
     elif kind == 1 and isinstance(config, dict) and isinstance(config.setdefault("configurable", {}), dict):
         config["configurable"][rng.choice((*OF_LANGGRAPH, *OF_POWER))] = rng.choice(("https://evil.example", None, {}))
     else:
-        _put(rng.choice(list(_holders(body))), rng)
+        result = body.get("result") if is_reply else None
+        _put(rng.choice(list(_holders(result if isinstance(result, (dict, list)) else body))), rng)
 
 
 def _put(holder: Any, rng: Random) -> None:
@@ -69,7 +71,7 @@ def _put(holder: Any, rng: Random) -> None:
         holder[rng.choice(("task", "messages", "audit", "__root__", "environment"))] = form
 
 
-def _holders(body: dict[str, Any]) -> Iterator[Any]:
+def _holders(body: Any) -> Iterator[Any]:
     """The objects and arrays of a body, of a large one the first few hundred."""
     waiting: list[Any] = [body]
     for _ in range(300):
