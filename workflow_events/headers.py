@@ -5,7 +5,9 @@ Kafka clients give headers as ``[(name, bytes), ...]`` or None. A name may repea
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
 CORRELATION_ID = "correlation-id"
@@ -27,6 +29,30 @@ def build(correlation_id: UUID | None, event_type: str, traceparent: str | None 
     if traceparent:
         headers.append((TRACEPARENT, traceparent.encode()))
     return headers
+
+
+class _Message(Protocol):
+    """A message of confluent-kafka."""
+
+    def headers(self) -> Any: ...
+
+
+_ask = operator.methodcaller("headers")
+
+
+def of_message(message: _Message) -> Headers | None:
+    """The headers of a message of confluent-kafka. Do not ask it a second time.
+
+    :raises ValueError: they cannot be read: in Kafka a header's name is any bytes, and the client reads UTF-8 only.
+    """
+    # On such a name the client's method returns a result and leaves an exception set. Python turns that into an error
+    # where C code makes the call, as here. Its interpreter does not look once it has made the call some ten times:
+    # then the exception comes out of whatever runs next.
+    try:
+        found = _ask(message)
+    except (SystemError, UnicodeDecodeError):
+        raise ValueError("a header's name is not UTF-8") from None
+    return list(found.items()) if isinstance(found, dict) else found
 
 
 def value_of(headers: Headers | None, name: str) -> str | None:

@@ -271,8 +271,8 @@ def addressed(message: Message) -> tuple[bytes, Headers] | None:
     Whoever keeps the message keeps no more than that: a sender may add a hundred thousand headers.
     """
     try:
-        found: Any = message.headers()
-    except (SystemError, UnicodeDecodeError):  # a header's name is not UTF-8, which none of ours is
+        found = headers.of_message(message)
+    except ValueError:  # a header's name is not UTF-8, which none of ours is
         return None
     kept = {name: value for name, value in found or () if name in _KEPT_HEADERS}  # the last of a name counts
     short = {name: value for name, value in kept.items() if value is not None and len(value) <= LONGEST_HEADER_BYTES}

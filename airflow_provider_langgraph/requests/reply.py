@@ -39,7 +39,8 @@ def reply_of(record: Record, correlation_id: str) -> Reply:
         text = value.decode()
     except UnicodeDecodeError as error:
         return Reply(kind="broken", error=f"the reply at {record.where} cannot be read: it is not UTF-8: {error}")
-    if "\0" in text:  # no JSON, and databases refuse it: the whole triggerer would fail with it
+    schema = headers.value_of(record.headers, headers.SCHEMA_VERSION) or ""
+    if "\0" in text or "\0" in schema:  # no JSON, and databases refuse it: the whole triggerer would fail with it
         return Reply(kind="broken", error=f"the reply at {record.where} cannot be read: it holds a zero byte")
     return Reply(
         kind="result",
@@ -48,7 +49,7 @@ def reply_of(record: Record, correlation_id: str) -> Reply:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        schema=headers.value_of(record.headers, headers.SCHEMA_VERSION) or "",
+        schema=schema,
         result=text,
     )
 

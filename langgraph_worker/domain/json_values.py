@@ -72,24 +72,25 @@ def _located(value: Any, convert: Callable[[Any], object], error: Exception) -> 
 
 def _culprit(value: Any, convert: Callable[[Any], object], path: str = "", depth: int = 0) -> tuple[str, Any]:
     if depth < _MAX_LEVELS:
-        for place, child in _children(value, path):
+        for place, child in _children(value):
             try:
                 convert(child)
             except _REFUSALS:
-                return _culprit(child, convert, place, depth + 1)
+                return _culprit(child, convert, f"{path}{place}".lstrip("."), depth + 1)
     return path, value
 
 
-def _children(value: Any, path: str) -> Iterable[tuple[str, Any]]:
+def _children(value: Any) -> Iterable[tuple[str, Any]]:
+    """Each part of a value, and what its place adds to the path: not the path, whose length is the sender's."""
     if isinstance(value, Mapping):
-        return [(f"{path}.{key}".lstrip("."), child) for key, child in value.items()]
+        return ((f".{key}", child) for key, child in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+        return ((f"[{index}]", child) for index, child in enumerate(value))
     if isinstance(value, BaseModel):
-        return [(f"{path}.{name}".lstrip("."), child) for name, child in value]
+        return ((f".{name}", child) for name, child in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return [(f"{path}.{item.name}".lstrip("."), getattr(value, item.name)) for item in fields(value)]
-    return []
+        return ((f".{item.name}", getattr(value, item.name)) for item in fields(value))
+    return ()
 
 
 def _type_name(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from devtools.broker import Broker
 from devtools.kafka import choose
 from devtools.postgres import choose_postgres
 from tests.fuzz.campaign import Tell, in_process, through_kafka
-from tests.fuzz.judge import Wrong
+from tests.fuzz.wrong import Wrong
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +55,7 @@ def _run(given: argparse.Namespace, seed: int) -> None:
 
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name, ExitStack() as stack:
         folder = Path(name)
+        os.environ |= {"AIRFLOW_HOME": name, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
         server = cache(lambda: stack.enter_context(choose_postgres()))
 
         def database() -> str:

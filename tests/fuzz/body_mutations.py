@@ -8,12 +8,12 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from tests.fuzz import hostile_values
+from tests.fuzz import hostile_values, reserved_names
 
 AGAIN = "@again"
 """Ends the name of a field that is to be there twice; :func:`tests.fuzz.byte_mutations.dump` takes it off."""
 
-_INSTANT_FIELDS = ("timestamp", "deadline", "run_start")
+_INSTANT_FIELDS = ("timestamp", "deadline", "run_start", "started_at", "finished_at")
 _ID_FIELDS = ("event_id", "id", "correlation_id", "query_id")
 _KNOWN_FIELDS = (
     *(
@@ -28,7 +28,7 @@ _KNOWN_FIELDS = (
         "graph",
     ),
     *("thread_id", "attempt", "deadline", "reply_topic", "config", "budget", "round", "answers", "correlation_id"),
-    *("reason", "requested_by", "query_id", "correlation_ids"),
+    *("reason", "requested_by", "query_id", "correlation_ids", "status", "result", "error"),
 )
 
 _Spot = tuple[Any, Any]
@@ -81,6 +81,13 @@ def _fitting(body: dict[str, Any], rng: Random) -> None:
     holder[name] = hostile_values.instant(rng) if name in _INSTANT_FIELDS else hostile_values.identifier(rng)
 
 
+def _instants(body: dict[str, Any], rng: Random) -> None:
+    """Every instant that the message has."""
+    for holder, name in _spots(body):
+        if name in _INSTANT_FIELDS:
+            holder[name] = hostile_values.instant(rng)
+
+
 def _text(body: dict[str, Any], rng: Random) -> None:
     spots = [spot for spot in _spots(body) if isinstance(spot[0][spot[1]], str)]
     if spots:
@@ -128,7 +135,7 @@ def _move(body: dict[str, Any], rng: Random) -> None:
 
 def _many(body: dict[str, Any], rng: Random) -> None:
     """Lists at and over their limits."""
-    match rng.randrange(4):
+    match rng.randrange(5):
         case 0:
             body.setdefault("config", {})
             if isinstance(body["config"], dict):
@@ -140,9 +147,15 @@ def _many(body: dict[str, Any], rng: Random) -> None:
                 "interrupt_id": hostile_values.text(rng)[:2_000],
                 "value": None if len(repr(value)) > 2_000 else value,
             }
-            body["answers"] = [answer] * rng.choice((0, 256, 257, 3_000))
+            # Copies: what a later mutation puts into one of them would be in all.
+            body["answers"] = [deepcopy(answer) for _ in range(rng.choice((0, 256, 257, 3_000)))]
         case 2:
             body["correlation_ids"] = [hostile_values.identifier(rng)] * rng.choice((0, 10_000, 10_001))
+        case 3:
+            # A way to each of these, written out, would be gigabytes.
+            name = "k" * rng.choice((512, 100_000, 300_000))
+            value = {name: [[number] for number in range(rng.choice((10, 50_000)))]}
+            body["result" if "status" in body else "payload"] = value if "status" in body else {"data": value}
         case _:
             body["payload"] = {"data": {f"field {number}": number for number in range(rng.choice((1_000, 20_000)))}}
 
@@ -154,8 +167,11 @@ MUTATIONS: tuple[tuple[str, Callable[[dict[str, Any], Random], None]], ...] = (
     ("retype", _retype),
     ("fitting", _fitting),
     ("fitting", _fitting),
+    ("instants", _instants),
     ("text", _text),
     ("text", _text),
+    ("reserved", reserved_names.plant),
+    ("reserved", reserved_names.plant),
     ("rename", _rename),
     ("twice", _twice),
     ("add", _add),

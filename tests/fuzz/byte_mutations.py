@@ -54,6 +54,9 @@ _NOT_IDS = (
 _TIMES = (None, 1, 1_700_000_000_000, 1_700_000_000_000_000, 2**62, 253_402_300_799_999, 253_402_300_800_000)
 
 
+NO_TEXT = b"\xff\xfe".decode("utf-8", "surrogateescape")
+
+
 def dump(body: dict[str, Any]) -> bytes:
     """The body as JSON, with what no JSON writer writes put in."""
     try:
@@ -166,6 +169,11 @@ def _strange(draft: Draft, rng: Random) -> None:
     )
 
 
+def _no_text(draft: Draft, rng: Random) -> None:
+    """A name that is not UTF-8. No client of Python's reads or writes it; here its bytes are surrogates."""
+    draft.headers.insert(rng.randrange(len(draft.headers) + 1), (NO_TEXT * rng.choice((1, 20_000)), b"x"))
+
+
 def _forged(draft: Draft, rng: Random) -> None:
     name = rng.choice(("reason", "offset", "topic", "error-type", "body-omitted-bytes"))
     draft.headers.append((f"dead-letter-{name}", rng.choice((b"forged", b"", None, b"\xff"))))
@@ -177,7 +185,7 @@ def _key(draft: Draft, rng: Random) -> None:
 
 HEADERS: tuple[tuple[str, Callable[[Draft, Random], None]], ...] = (
     *(("without a header", _without), ("second id", _second_id), ("bad id", _bad_id), ("version", _version)),
-    *(("strange header", _strange), ("forged header", _forged), ("key", _key)),
+    *(("strange header", _strange), ("forged header", _forged), ("key", _key), ("name that is no text", _no_text)),
 )
 
 
@@ -189,12 +197,21 @@ def _large_header(draft: Draft, rng: Random) -> None:
     draft.headers.append(
         (
             rng.choice(("baggage", "traceparent", "event-type", "correlation-id", "dead-letter-reason")),
-            b"h" * rng.choice((10_000, 500_000, 1_001_000)),
+            b"h" * rng.choice((10_000, 100_000, 500_000, 1_001_000)),
         )
     )
 
 
-RARE_HEADERS = (("many headers", _many_headers), ("large header", _large_header))
+def _bomb(draft: Draft, rng: Random) -> None:
+    """A small record that is large in memory: thousands of names, all different, or the ones that count repeated."""
+    count = rng.choice((2_000, 20_000))
+    if rng.random() < 0.5:
+        draft.headers += [(f"{number:x}", b"") for number in range(count)]
+    else:
+        draft.headers += [rng.choice(draft.headers or [("correlation-id", b"x")])] * count
+
+
+RARE_HEADERS = (("many headers", _many_headers), ("large header", _large_header), ("header bomb", _bomb))
 
 
 def timestamp(rng: Random) -> int | None:

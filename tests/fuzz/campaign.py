@@ -12,11 +12,11 @@ from typing import Any
 
 from devtools.broker import Broker
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.fuzz.judge import Wrong
 from tests.fuzz.kafka_campaign import through
 from tests.fuzz.memory_growth import Memory
 from tests.fuzz.mutator import Mutator, save
 from tests.fuzz.world import World
+from tests.fuzz.wrong import Wrong
 from tests.support.run_store import Clock
 
 BATCH = 100
@@ -36,38 +36,43 @@ def silent(text: str) -> None:
 async def in_process(
     url: str, seed: int, events: int, failures: Path, *, first: int = 0, tell: Tell = silent
 ) -> dict[str, Any]:
-    """Screen, accept and judge events on a store; the figures.
+    """Screen, accept and judge events on a store, and as many replies on Airflow's side; the figures.
 
     :param url: an empty store.
     :param failures: folder that gets what fails.
     :raises Wrong: the first thing that is not as it must be; names the file that repeats it.
     """
+    from tests.fuzz.airflow_side import AirflowSide  # Airflow reads its environment as it is imported
+
     clock = Clock()
     clock.now = datetime.now(UTC)
     store = SqlRunStore(url, now=clock)
     await store.open()
-    world, mutator, memory = World(store, clock), Mutator(seed), Memory()
+    world, airflow, mutator, memory = World(store, clock), AirflowSide(), Mutator(seed), Memory()
+    gc.freeze()  # what was imported need not be looked through after each batch
     try:
         for number in range(first, first + events, BATCH):
             count = min(BATCH, first + events - number)
             with _saving(mutator, number, count, failures), _quiet():
+                airflow.take([mutator.reply(one) for one in range(number, number + count)])
                 steered = range(number // BATCH * STEERED, (number // BATCH + 1) * STEERED)
                 await world.take(
                     [mutator.event(one) for one in range(number, number + count)],
                     [mutator.steering(one, number) for one in steered],
                 )
-            if number % (BATCH * 5) == 0:
-                gc.collect()
-                memory.look()
+            gc.collect()
+            memory.look()
             if number % 10_000 == 0:
                 tell(f"{number:,} events, {memory.seen[-1] / 2**20:.0f} MiB")
         kept = await world.count()
     finally:
+        gc.unfreeze()
         await store.close()
     require_flat(memory, "this process")
     return {
         "events": events,
         "became": dict(world.became),
+        "replies became": dict(airflow.became),
         "rows kept": kept,
         "slowest screening, ms": round(world.slowest * 1000, 1),
         "growth, MiB": round(memory.growth, 1),
@@ -101,6 +106,7 @@ def through_kafka(
         with _saving(way.mutator, first, events, failures, kafka=True):
             way.judge_all()
             way.judge_cancel()
+            way.judge_reader(min(events, 500))
         require_flat(way.memory, "the worker")
         return way.figures()
 
@@ -121,7 +127,8 @@ def _saving(mutator: Mutator, first: int, count: int, failures: Path, kafka: boo
     except Exception as error:
         failures.mkdir(parents=True, exist_ok=True)
         path = failures / f"fuzz-{mutator.seed}-{first}.jsonl"
-        save([mutator.event(number) for number in range(first, first + count)], path)
+        numbers = range(first, first + count)
+        save([*map(mutator.event, numbers), *(() if kafka else map(mutator.reply, numbers))], path)
         kind = "" if isinstance(error, Wrong) else f"{type(error).__name__}: "
         raise Wrong(
             f"{kind}{error}\nThe events are in {path}. Repeat them: python -m tests.fuzz --seed {mutator.seed} "

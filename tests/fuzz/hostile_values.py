@@ -71,6 +71,14 @@ _INSTANTS = (
         "2026-06-01T12:00:00[Europe/Rome]",
     ),
 )
+_PARTS_OF_INSTANTS = (
+    ("0001", "1582", "1969", "1970", "2016", "2024", "2199", "2200", "2201", "9999"),
+    ("-01-01", "-12-31", "-02-29", "-06-30"),
+    ("T", "T", "T", "T", " ", "t"),
+    ("00:00:00", "23:59:59", "12:00:00", "23:59:60", "13:59:59", "24:00:00"),
+    ("", "", ".0", ".5", ".000001", ".999999", ".9999999", ".123456789", ",5", "."),
+    ("Z", "Z", "+14:00", "-14:00", "+00:00", "-00:00", "+23:59", "-12:00", "+24:00", "+05:30:15", "+0530", ""),
+)
 _IDS = (
     *(
         "00000000-0000-0000-0000-000000000000",
@@ -163,8 +171,11 @@ def text(rng: Random) -> str:
 
 
 def instant(rng: Random) -> Any:
-    """Something for a field that wants an instant."""
-    return rng.choice(_INSTANTS) if rng.random() < 0.8 else rng.choice(_NUMBERS)
+    """Something for a field that wants an instant: near the ends of calendars, of days and of zones, more or less."""
+    kind = rng.random()
+    if kind < 0.6:
+        return "".join(rng.choice(parts) for parts in _PARTS_OF_INSTANTS)
+    return rng.choice(_INSTANTS) if kind < 0.9 else rng.choice(_NUMBERS)
 
 
 def identifier(rng: Random) -> str:

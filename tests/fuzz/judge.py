@@ -11,7 +11,9 @@ from langgraph_worker.domain.faults import FAULTS
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.intake.screening import Rejected, ScreeningRules
 from tests.fuzz.hostile_values import SECRET
+from tests.fuzz.meaning import judge_meaning, judge_reason
 from tests.fuzz.mutator import Sample
+from tests.fuzz.wrong import require
 from workflow_events.codec import DEFAULT_MAX_BYTES, Record
 from workflow_events.headers import correlation_id_of
 from workflow_events.models import REQUESTS, WorkflowEvent
@@ -32,16 +34,6 @@ _ENDED_AT_ONCE = {
         {ResultStatus.SUCCESS, ResultStatus.INTERRUPTED},
     ),
 }
-
-
-class Wrong(AssertionError):
-    """A record was not treated as it must be."""
-
-
-def require(holds: bool, text: str) -> None:
-    """:raises Wrong: it does not hold."""
-    if not holds:
-        raise Wrong(text)
 
 
 def judge(sample: Sample, record: Record, found: Request | Rejected, rules: ScreeningRules) -> None:
@@ -73,12 +65,14 @@ def _judge_request(record: Record, found: Request, rules: ScreeningRules) -> Non
     require(named in (None, event.event_id), "its header names another")
     again = WorkflowEvent.model_validate_json(event.model_dump_json())
     require(again == event, "it reads differently once it was written")
+    judge_meaning(record, event)
 
 
 def _judge_rejected(record: Record, found: Rejected) -> None:
     fault, reason = found.fault, found.reason
     require(_FAULTS.get(fault.name) is fault and fault.dead_letter, f"{fault.name} is no fault of a dead letter")
     require(reason.startswith(f"{record.where}: ") and len(reason) > len(record.where) + 12, f"it says only: {reason}")
+    judge_reason(reason)
     require("reading the event failed" not in reason, f"nobody foresaw it: {reason}")
     require(len(reason) <= LONGEST_REASON, f"its reason has {len(reason):,} characters")
     require(fault.name in _SHOWS_A_VALUE or SECRET not in reason, f"it tells the secret: {reason}")

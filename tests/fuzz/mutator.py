@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from tests.fuzz import body_mutations, byte_mutations
-from tests.fuzz.valid_events import CONTROL, EVENTS, WINDOW, Draft, Maker, Place
+from tests.fuzz.byte_mutations import NO_TEXT
+from tests.fuzz.valid_events import CONTROL, EVENTS, REPLIES, WINDOW, Draft, Maker, Place
 from workflow_events.codec import Record
 from workflow_events.headers import correlation_id_of
 
@@ -42,9 +43,16 @@ class Sample:
     def is_untouched(self) -> bool:
         return len(self.recipe) == 1
 
+    @property
+    def is_named_in_text(self) -> bool:
+        """Whether the name of each header is UTF-8: no others can be read, or written, with Python's client."""
+        return not any(NO_TEXT in name for name, _ in self.headers)
+
     def record(self, topic: str = "events") -> Record:
-        """As a consumer would deliver it."""
-        return Record(topic, 0, self.number, self.value, self.headers, self.key, self.timestamp_ms, "fuzz")
+        """As a worker's consumer delivers it."""
+        headers, readable = (self.headers, True) if self.is_named_in_text else (None, False)
+        where = (topic, 0, self.number)
+        return Record(*where, self.value, headers, self.key, self.timestamp_ms, "fuzz", headers_readable=readable)
 
     def told(self) -> dict[str, Any]:
         """All of it, for a file that a person can read and a program can send again."""
@@ -57,7 +65,7 @@ class Sample:
             "shown": shown,
             "value": value,
             "key": key,
-            "headers": headers,
+            "headers": headers,  # of a name, bytes that are no text are surrogates
         }
 
 
@@ -89,6 +97,10 @@ class Mutator:
         if rng.random() < _AIMED:
             aim = correlation_id_of(self.event(near + rng.randrange(150)).headers)
         return self._made(CONTROL, "control", number, aim)
+
+    def reply(self, number: int) -> Sample:
+        """The result, or the report of progress, of this number."""
+        return self._made(REPLIES, "reply", number)
 
     def _random(self, kind: str, number: int) -> Random:
         return Random(f"{self.seed} {kind} {number}")

@@ -12,8 +12,9 @@ import confluent_kafka
 
 from devtools.broker import Broker
 
-_END, _TOPIC, _VALUE, _MSGFLAGS, _HEADERS = 0, 1, 4, 7, 10
+_END, _TOPIC, _PARTITION, _VALUE, _MSGFLAGS, _HEADERS = 0, 1, 3, 4, 7, 10
 _COPY = 2
+_ANY = -1
 _SECONDS = 15
 
 
@@ -23,7 +24,9 @@ def library() -> Path | None:
     return next(iter(sorted(folder.glob("librdkafka*.so*"))), None)
 
 
-def write(broker: Broker, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+def write(
+    broker: Broker, topic: str, value: bytes, headers: Sequence[tuple[bytes, bytes]], partition: int = _ANY
+) -> None:
     """Write one record and wait for its acknowledgement."""
     path = library()
     assert path is not None
@@ -44,6 +47,7 @@ def write(broker: Broker, topic: str, value: bytes, headers: Sequence[tuple[byte
         error = c.rd_kafka_producev(
             producer,
             *(ctypes.c_int(_TOPIC), ctypes.c_char_p(topic.encode())),
+            *(ctypes.c_int(_PARTITION), ctypes.c_int32(partition)),
             *(ctypes.c_int(_MSGFLAGS), ctypes.c_int(_COPY)),
             *(ctypes.c_int(_VALUE), ctypes.c_char_p(value), ctypes.c_size_t(len(value))),
             *(ctypes.c_int(_HEADERS), made),

@@ -24,7 +24,11 @@ def test_the_same_number_is_the_same_event():
 @pytest.mark.timeout(120)
 async def test_codec_and_acceptance_on_sqlite(tmp_path: Path):
     figures = await in_process(f"sqlite:///{tmp_path}/store.db", SEED, 3_700, FAILURES)
-    assert {"fresh", "refused", "late", "resumed", "duplicate", "dead letter"} <= figures["became"].keys()
+    assert {"fresh", "refused", "late", "resumed", "duplicate", "dead letter", "not allowed"} <= figures[
+        "became"
+    ].keys()
+    ends = {"returned as json", "returned as text", "ResultRefusedError", "WaitError", "a line in a task's log"}
+    assert ends <= figures["replies became"].keys()
 
 
 @pytest.mark.integration
@@ -37,4 +41,5 @@ async def test_codec_and_acceptance_on_postgres(postgres_url: str):
 @pytest.mark.timeout(120)
 def test_through_kafka(real_broker: Broker, tmp_path: Path):
     figures = through_kafka(real_broker, tmp_path, SEED, 500, FAILURES, wave=250)
+    assert figures["records passed"] > 0
     assert figures["written"] + figures["too large for the topic"] == 500

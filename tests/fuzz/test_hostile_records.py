@@ -9,12 +9,13 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Message, Producer
 
+from airflow_provider_langgraph.kafka.topic_reader import addressed
 from devtools.broker import Broker
 from devtools.postgres import PostgresServer
 from langgraph_worker.broker.kafka.records import to_record
 from tests.fuzz import raw_producer
 from tests.support.hostile_defaults import set_defaults
-from tests.support.kafka import QUIET
+from tests.support.kafka import QUIET, KafkaTopics
 from tests.support.ti_ids import ti_id
 from tests.support.worker import PLAIN, desk_of
 from workflow_events import ResultStatus
@@ -42,6 +43,24 @@ def test_a_header_name_that_is_no_text(real_broker: Broker, tmp_path: Path):
         gate.wait_for("waiting")
         desk.cancel(of)
         assert desk.answer(of).status is ResultStatus.CANCELLED
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(raw_producer.library() is None, reason="librdkafka's own library is not beside the Python package")
+def test_a_header_name_that_is_no_text_after_many_that_are(real_broker: Broker, kafka: KafkaTopics):
+    """The client returns and leaves an exception set: an interpreter that has run the call often does not look."""
+    topic, bad = f"{kafka.prefix}-any", 100
+    kafka.create(topic, partitions=1)
+    producer = Producer({**kafka.client, **QUIET})
+    for _ in range(bad):
+        producer.produce(topic, b"{}", headers=[("correlation-id", b"x")])
+    assert producer.flush(15) == 0
+    raw_producer.write(real_broker, topic, b"{}", [(b"\xff\xfe", b"x")])
+    messages = kafka.read(topic, bad + 1)
+    records = [to_record(message, "", "") for message in messages]
+    assert [record.headers_readable for record in records] == [True] * bad + [False]
+    messages = kafka.read(topic, bad + 1)
+    assert [addressed(message) is None for message in messages] == [False] * bad + [True]
 
 
 def reason(letter: Message) -> str:

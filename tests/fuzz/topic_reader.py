@@ -7,7 +7,7 @@ from hashlib import sha256
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from devtools.broker import Broker
-from tests.fuzz.judge import Wrong
+from tests.fuzz.wrong import Wrong
 from tests.support.kafka import QUIET
 
 
@@ -29,6 +29,11 @@ class Reader:
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise Wrong(f"reading fails: {error.str()}")
         return [message for message in messages if message.error() is None]
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset of the record that is written next."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=15)
+        return int(high)
 
     def close(self) -> None:
         self._consumer.close()

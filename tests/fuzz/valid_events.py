@@ -18,6 +18,7 @@ WINDOW = 300
 MODEL = "llama3"
 """The model that events may choose."""
 
+_NOW = "2026-06-01T12:00:00.000001Z"
 _FIRST_DAY_MS = 1_767_225_600_000  # 2026
 Headers = list[tuple[str, bytes | None]]
 
@@ -82,7 +83,7 @@ def with_id(place: Place) -> Draft:
     """As the provider writes it: with id, headers and a key."""
     draft = plain(place)
     of = place.uuid()
-    draft.body |= {"event_id": str(of), "timestamp": "2026-06-01T12:00:00.000001Z"}
+    draft.body |= {"event_id": str(of), "timestamp": _NOW}
     return _addressed(draft, of)
 
 
@@ -201,20 +202,64 @@ def cancelling(place: Place) -> Draft:
     """A cancel, which belongs on the control topic."""
     of = place.aim or place.uuid()
     body = {"event_type": "workflow.cancelled", "correlation_id": str(of), "reason": "enough", "requested_by": "ann"}
+    body["timestamp"] = _NOW
     return _addressed(Draft(body, fault="invalid_event"), of)
 
 
 def superseding(place: Place) -> Draft:
     """A newer attempt's warning, which belongs on the control topic."""
     attempt = of_attempt(place).body["attempt"]
-    return Draft({"event_type": "workflow.superseded", "attempt": attempt}, fault="invalid_event")
+    return Draft({"event_type": "workflow.superseded", "attempt": attempt, "timestamp": _NOW}, fault="invalid_event")
 
 
 def asking_again(place: Place) -> Draft:
     """A question for stored results, which belongs on the control topic."""
     ids = [str(place.aim or place.uuid()) for _ in range(place.rng.randrange(1, 20))]
     body = {"event_type": "workflow.query", "query_id": str(place.uuid()), "correlation_ids": ids}
+    body["timestamp"] = _NOW
     return Draft(body, fault="invalid_event")
+
+
+def ended(place: Place) -> Draft:
+    """A worker's answer, with any of the ends that a run can have."""
+    rng, of = place.rng, place.uuid()
+    status = rng.choice(("success", "success", "success", "failure", "error", "interrupted", "cancelled", "timeout"))
+    body: dict[str, Any] = {
+        "correlation_id": str(of),
+        "workflow_id": "dag",
+        "workflow_run_id": "run",
+        "status": status,
+        "result": {"answer": SECRET, "figures": [1, 2.5, None, {"deep": [True]}]} if status == "success" else None,
+        "error": None if status == "success" else "the graph said no",
+        "error_type": None if status == "success" else "ValueError",
+        "retriable": rng.choice((True, False, None)),
+        "interrupts": [{"id": "1", "value": {"ask": "?"}}] if status == "interrupted" else [],
+        "usage": {"llama3": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}},
+        "thread_id": "t",
+        "attempts": 1,
+        "started_at": _NOW,
+        "finished_at": _NOW,
+        "worker_id": "w",
+    }
+    return _addressed(Draft(body), of, "workflow.result")
+
+
+def reporting(place: Place) -> Draft:
+    """A report of a run's progress."""
+    rng, of = place.rng, place.uuid()
+    kind = rng.choice(("accepted", "node_started", "node_finished", "node_finished", "custom", "custom", "token"))
+    body: dict[str, Any] = {
+        "event_type": "workflow.progress",
+        "correlation_id": str(of),
+        "workflow_id": "dag",
+        "workflow_run_id": "run",
+        "kind": kind,
+        "node": rng.choice(("act", None)),
+        "data": rng.choice(({"seconds": 0.5, "status": "FAILED", "error": "no"}, {"thread_id": "t"}, "half done", [1])),
+        "timestamp": _NOW,
+        "worker_id": rng.choice(("w", None)),
+    }
+    return _addressed(Draft(body), of)
 
 
 Maker = Callable[[Place], Draft]
@@ -225,12 +270,13 @@ EVENTS: tuple[Maker, ...] = (
     *(cancelling, superseding, asking_again),
 )
 CONTROL: tuple[Maker, ...] = (cancelling, cancelling, superseding, superseding, asking_again, with_id, of_attempt)
+REPLIES: tuple[Maker, ...] = (ended, ended, ended, reporting)
 
 
-def _addressed(draft: Draft, of: UUID) -> Draft:
+def _addressed(draft: Draft, of: UUID, event_type: str | None = None) -> Draft:
     draft.headers = [
         ("correlation-id", str(of).encode()),
-        ("event-type", str(draft.body["event_type"]).encode()),
+        ("event-type", str(event_type or draft.body["event_type"]).encode()),
         ("schema-version", b"1.0"),
     ]
     draft.key = str(of).encode()

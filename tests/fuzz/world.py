@@ -12,6 +12,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.pregel import Pregel
 from sqlalchemy import Connection, func, select
 
 from langgraph_worker.broker.port import Producer
@@ -21,9 +23,11 @@ from langgraph_worker.intake.screening import Rejected, ScreeningRules, screen
 from langgraph_worker.publishing.dead_letters import PREFIX, DeadLetters
 from langgraph_worker.store.migrations.schema import cancellations, tombstones, workflow_runs
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.fuzz.judge import Wrong, judge, judge_accepted
+from tests.fuzz.judge import judge, judge_accepted
+from tests.fuzz.meaning import judge_power
 from tests.fuzz.mutator import Sample
 from tests.fuzz.valid_events import MODEL, WINDOW, interrupt_id
+from tests.fuzz.wrong import Wrong
 from tests.support.run_store import Clock
 from workflow_events.codec import ControlMessage, Record, decode_control, decode_progress, decode_result
 from workflow_events.control import WorkflowCancelledEvent
@@ -78,6 +82,8 @@ class World:
 
     def __post_init__(self) -> None:
         self._dead_letters = DeadLetters(self.letters, "dead-letters", "fuzz")
+        built = StateGraph(MessagesState).add_node("echo", lambda _: {}).add_edge(START, "echo")
+        self._graph: Pregel[Any] = built.compile()
         self._steering = ControlMessages(self.store, _WEEK, lambda: None)
 
     async def take(self, samples: Sequence[Sample], steering: Sequence[Sample]) -> None:
@@ -105,10 +111,13 @@ class World:
             self.slowest = max(self.slowest, time.perf_counter() - began)
             try:
                 judge(sample, record, found, RULES)
+                may_run = not isinstance(found, Request) or judge_power(found.event, self._graph)
                 _other_readers(record)
                 await self._bury(sample, record, found)
             except Wrong as error:
                 raise Wrong(f"event {sample.number} ({', '.join(sample.recipe)}): {error}") from None
+            if isinstance(found, Request) and not may_run:
+                self.became["not allowed"] += 1
             entry = found if isinstance(found, Request) else found.refusal
             if entry is not None:
                 entries.append(entry)

@@ -1,4 +1,4 @@
-"""Records that a reader cannot decode, in small: readers of a test unpack less than they grow to."""
+"""Records that grow when they are read, in small: readers of a test unpack less than they grow to."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ READS_LITTLE: Mapping[str, Any] = {
 _LARGE = {"batch.size": 100_000_000, "message.max.bytes": 100_000_000, "batch.num.messages": 1_000_000}
 
 
-def write_undecodable(kafka: KafkaTopics, topic: str, partition: int, records: int = 1) -> tuple[int, int]:
-    """Write one batch that grows to four megabytes, and return the offsets of its first and its last record."""
-    settings = {**kafka.client, **QUIET, **_LARGE, "compression.type": "zstd", "linger.ms": 2_000}
+def write_undecodable(
+    kafka: KafkaTopics, topic: str, partition: int, records: int = 1, codec: str = "zstd"
+) -> tuple[int, int]:
+    """Write one batch that grows to four megabytes, and return the offsets of its first and its last record.
+
+    :param codec: readers bound what ``zstd`` grows to; what ``gzip`` does, they deliver.
+    """
+    settings = {**kafka.client, **QUIET, **_LARGE, "compression.type": codec, "linger.ms": 2_000}
     producer = Producer(settings)
     producer.list_topics(topic, timeout=15)  # a client that knows no leader yet hands on its queue in parts
     offsets: list[int | None] = []

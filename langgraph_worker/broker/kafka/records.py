@@ -38,15 +38,11 @@ def size_of(record: Record) -> int:
 
 
 def _headers(message: Message) -> tuple[h.Headers | None, bool]:
-    """The headers, and whether they could be read.
-
-    In Kafka the name of a header is any bytes. confluent-kafka reads UTF-8 only, and must not be asked a second time.
-    """
+    """The headers, and whether they could be read."""
     try:
-        found = message.headers()
-    except (SystemError, UnicodeDecodeError):
+        pairs = h.of_message(message)
+    except ValueError:
         return None, False
-    pairs = list(found.items()) if isinstance(found, dict) else found
     if pairs is not None and len(pairs) > MOST_HEADERS:
         pairs = list({name: value for name, value in pairs if name in _OURS}.items())  # the last of a name counts
     return pairs, True

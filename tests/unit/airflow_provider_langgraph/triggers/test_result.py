@@ -92,6 +92,12 @@ def test_a_reply_that_cannot_be_passed_on_names_its_record(value, says):
     assert says in reply["error"]
 
 
+def test_a_header_that_no_database_takes_is_not_passed_on():
+    """The database would refuse the event, and the whole triggerer would fail with it, and with all that wait there."""
+    reply = reply_of(Record("answers", 3, 14, b"{}", [("schema-version", b"1.0\0")]), "c1")
+    assert reply == {"kind": "broken", "error": "the reply at answers[3]@14 cannot be read: it holds a zero byte"}
+
+
 def test_a_reply_without_a_body_fails_in_the_task():
     event = reply_of(Record("answers", 3, 14, None, []), str(uuid4()))
     with pytest.raises(DecodeError, match=r"answers\[3\]@14"):

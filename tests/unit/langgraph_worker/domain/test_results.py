@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -63,6 +64,17 @@ def test_what_has_no_json_form_is_named_with_its_place(state, path, kind):
         to_json(state)
     assert (caught.value.path, caught.value.kind) == (path, kind)
     assert str(caught.value) == f"{path} is a {kind}"
+
+
+def test_the_length_of_a_name_is_no_matter():
+    """It may be an input's: as many copies of it as its list has values would fill the worker's memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotSerializableError, match=r"k\[2000\] is a object"):
+            to_json({"k" * 100_000: [*range(2_000), object()]})
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_circle_is_named_as_such():
