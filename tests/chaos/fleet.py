@@ -144,8 +144,9 @@ class Workers:
         try:
             yield
         finally:
+            until = time.time()  # before the signal: the process may be at work before this one goes on
             os.kill(life.pid, signal.SIGCONT)
-            life.suspended.append((since, time.time()))
+            life.suspended.append((since, until))
 
     def revive(self) -> None:
         """Start again what ended by itself, as a supervisor would, and remember that it did."""
