@@ -131,7 +131,7 @@ class UndecodablePasser:
         """Whether a message reports a place that was passed already.
 
         The client reports a place several times, also after it was told to read on behind it: as often as it had
-        fetched it. Whoever goes past each report goes back each time, and reads again what lies behind.
+        fetched it. A reader that goes past each report goes back each time, and reads again what lies behind.
         """
         place = _reported(message)
         if place is None:

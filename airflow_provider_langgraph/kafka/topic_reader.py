@@ -71,7 +71,7 @@ class Reader(Protocol):
     def read(self, seconds: float) -> Iterator[Message]:
         """Up to a batch of records; none if none came within ``seconds``. Errors are noted, never raised.
 
-        A record is read when it is asked for: whoever keeps none holds one at a time, however many headers each has.
+        A record is read when it is asked for: a caller that keeps none holds one at a time, with however many headers.
         Records that cannot be decoded are passed and logged, see :meth:`take_passed`.
         """
 
@@ -268,7 +268,7 @@ class Ends:
 def addressed(message: Message) -> tuple[bytes, Headers] | None:
     """A message's correlation id, undecoded, and those of its headers that a reader needs; None if it has no such id.
 
-    Whoever keeps the message keeps no more than that: a sender may add a hundred thousand headers.
+    A caller keeps no more of it than that: a sender may add a hundred thousand headers.
     """
     try:
         found = headers.of_message(message)

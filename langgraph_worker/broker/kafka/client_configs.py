@@ -35,7 +35,7 @@ def consumer_config(settings: WorkerSettings) -> dict[str, Any]:
 
     It reads little ahead, and little of each partition at a time: what is read waits in one queue for all partitions,
     and a flood in one partition must not delay the others. Where enough is there, it looks again in five milliseconds:
-    with the client's default, a second, it read 250 small events per second, and whoever wrote a hundred thousand that
+    with the client's default, a second, it read 250 small events per second, and a sender of a hundred thousand that
     are refused held up all others for minutes.
     """
     config = (

@@ -212,7 +212,7 @@ class EventConsumer(Events):
 
     def _apply_pause(self, partitions: list[TopicPartition]) -> None:
         (self._consumer.pause if self._paused else self._consumer.resume)(partitions)
-        # Who resumes goes on behind the last record that was delivered, so that a place may have to be passed again.
+        # A resumed partition goes on behind the last record delivered, so that a place may have to be passed again.
         self._passer.forget(partition.partition for partition in partitions)
 
     def _read(self, message: Message) -> Record | None:
