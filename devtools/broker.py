@@ -23,6 +23,8 @@ from devtools.processes import Child, stop_all, wait_until
 READY_SECONDS = 60.0
 _PROBE_TOPIC = "devtools-ready"
 _QUIET = {"log_level": "0"}  # a broker that is still starting is no error
+_FENCED = {KafkaError.INVALID_REPLICATION_FACTOR}
+"""What Kafka answers to a new topic while it keeps its brokers fenced: those that have just started, or stood still."""
 _FINAL = {KafkaError._AUTHENTICATION, KafkaError._RESOLVE, KafkaError._SSL}
 
 Kind = Literal["external", "docker", "apache", "embedded"]
@@ -227,7 +229,7 @@ def require_ready(broker: Broker, timeout: float = READY_SECONDS, *, is_up: bool
     config: dict[str, Any] = {**_QUIET, **broker.client, "error_cb": errors.append}
     try:
         admin = AdminClient(config)
-        _create_probe(admin, timeout, lambda: any(error.code() in final for error in errors))
+        _create_probe(admin, timeout, lambda: any(error.code() in final for error in errors), is_up)
         _produce_probe(config, timeout)
         admin.delete_topics([_PROBE_TOPIC])[_PROBE_TOPIC].result(timeout)
     except KafkaException as error:
@@ -236,18 +238,21 @@ def require_ready(broker: Broker, timeout: float = READY_SECONDS, *, is_up: bool
         raise BrokerError(f"{broker.description} is not usable: {cause.str()}") from error
 
 
-def _create_probe(admin: AdminClient, timeout: float, hopeless: Callable[[], bool]) -> None:
-    future = admin.create_topics([NewTopic(_PROBE_TOPIC, 1, -1)], request_timeout=timeout)[_PROBE_TOPIC]
+def _create_probe(admin: AdminClient, timeout: float, hopeless: Callable[[], bool], is_up: bool) -> None:
     deadline = time.monotonic() + timeout
-    while not future.done():
-        admin.poll(0.1)
-        if hopeless() or time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-    error = future.exception()
-    if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-        return
-    if error is not None:
-        raise error
+    while True:
+        future = admin.create_topics([NewTopic(_PROBE_TOPIC, 1, -1)], request_timeout=timeout)[_PROBE_TOPIC]
+        while not future.done():
+            admin.poll(0.1)
+            if hopeless() or time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        error = future.exception()
+        code = error.args[0].code() if isinstance(error, KafkaException) else None
+        if error is None or code == KafkaError.TOPIC_ALREADY_EXISTS:
+            return
+        if is_up or code not in _FENCED or time.monotonic() > deadline:
+            raise error
+        time.sleep(0.1)
 
 
 def _produce_probe(config: Mapping[str, Any], timeout: float) -> None:

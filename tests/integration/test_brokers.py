@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
+from contextlib import nullcontext
+
 import psutil
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from devtools import kafka as chooser
 from devtools.apache_kafka import ApacheKafka
-from devtools.broker import ExternalBroker
+from devtools.broker import ExternalBroker, require_ready
 from devtools.embedded_broker import EmbeddedBroker
 from devtools.errors import BrokerError, DevtoolsError, MissingToolError, NoRealKafkaError
 from devtools.processes import free_port
@@ -64,6 +69,34 @@ def test_a_broker_that_is_not_there_is_named():
     port = free_port()
     with pytest.raises(BrokerError, match=rf"127\.0\.0\.1:{port} .*KAFKA_BOOTSTRAP_SERVERS.* Connection refused"):
         ExternalBroker(f"127.0.0.1:{port}").start()
+
+
+class Fencing:
+    """The admin client of a broker that Kafka's controller keeps fenced, for so many more requests."""
+
+    requests = 0
+
+    def __init__(self, config):
+        self.real = AdminClient(config)
+
+    def create_topics(self, topics, **options):
+        Fencing.requests -= 1
+        if Fencing.requests < 0:
+            return self.real.create_topics(topics, **options)
+        refused = Future()
+        refused.set_exception(KafkaException(KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "all fenced")))
+        return {topics[0].topic: refused}
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize("is_up", [pytest.param(False, id="just_started"), pytest.param(True, id="up_for_long")])
+def test_a_fenced_broker_is_waited_for_unless_it_is_said_to_be_up(broker, monkeypatch, is_up):
+    monkeypatch.setattr("devtools.broker.AdminClient", Fencing)
+    monkeypatch.setattr(Fencing, "requests", 3)
+    with pytest.raises(BrokerError, match="all fenced") if is_up else nullcontext():
+        require_ready(broker, is_up=is_up)
 
 
 def test_an_unknown_setting_is_named():
