@@ -35,7 +35,7 @@ class KafkaTopics:
         self.client = broker.client
         self.admin = AdminClient({**self.client, **QUIET})
         self._producer: Producer | None = None
-        self._created: list[str] = []
+        self._created: set[str] = set()
 
     def create(self, *names: str, partitions: int = PARTITIONS, config: Mapping[str, str] | None = None) -> None:
         """Create topics and wait until the broker says that they are there."""
@@ -47,7 +47,7 @@ class KafkaTopics:
                 child = getattr(self.broker, "child", None)
                 wrote = f" The end of its log:\n{child.tail()}" if child else ""
                 raise TimeoutError(f"the broker has not created {name} within 15 s.{wrote}") from error
-            self._created.append(name)
+            self._created.add(name)
             while self._is_unknown(name):
                 pass
 
@@ -124,8 +124,10 @@ class KafkaTopics:
     def close(self) -> None:
         """Remove the topics. A broker that keeps those of a whole run needs minutes to get on after it stood still."""
         if self._created:
-            for future in self.admin.delete_topics(self._created).values():
-                future.result(15)
+            for future in self.admin.delete_topics(list(self._created)).values():
+                error = future.exception(15)
+                if error is not None and error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise error
 
     def _partitions(self, topic: str) -> list[int]:
         return sorted(self.admin.list_topics(topic, timeout=15).topics[topic].partitions)
