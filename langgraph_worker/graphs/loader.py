@@ -28,7 +28,8 @@ from langgraph_sdk.runtime import _ExecutionRuntime
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.event_rights import EventRights
-from langgraph_worker.graphs.manifest import GraphSpec, Manifest
+from langgraph_worker.graphs.graph_spec import GraphSpec
+from langgraph_worker.graphs.manifest import Manifest
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
 from langgraph_worker.settings.secret_values import secret_variables

@@ -16,8 +16,8 @@ from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import RunLimits, Runner
+from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.free_room import FreeRoom

@@ -18,8 +18,8 @@ from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Lease, Origin, Request
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.execution.runner import RunLimits, Runner
+from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.store.migrations.schema import step_executions
 from langgraph_worker.store.sql.run_store import SqlRunStore

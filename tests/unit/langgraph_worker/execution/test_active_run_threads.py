@@ -22,8 +22,8 @@ from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.active_run import ActiveRun, RunContext, Stop
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import Runner
+from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.run_store import attempt, claim_one, event, replies, request, result

@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 from langgraph_worker.execution.event_check import require_allowed
 from langgraph_worker.execution.thread_position import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
+from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
 from tests.support.runs import chain, opened
 from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.manifest import GraphSpec, read_manifest
+from langgraph_worker.graphs.graph_spec import GraphSpec
+from langgraph_worker.graphs.manifest import read_manifest
 
 
 def written(tmp_path, body):

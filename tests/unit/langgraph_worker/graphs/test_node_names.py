@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.manifest import GraphSpec
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
 from tests.support.runs import State, chain

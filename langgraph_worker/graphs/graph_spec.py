@@ -1,0 +1,61 @@
+"""One entry of ``graphs`` in ``langgraph.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.event_rights import EventRights
+
+FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """One entry of ``graphs``.
+
+    :param source: a file's path relative to the manifest, or a module's dotted name.
+    :param is_file: which of the two.
+    :param variable: the name in it.
+    :param rights: what events may set.
+    """
+
+    name: str
+    source: str
+    is_file: bool
+    variable: str
+    description: str = ""
+    rights: EventRights = field(default_factory=EventRights)
+
+    @property
+    def target(self) -> str:
+        """As the manifest writes it."""
+        return f"{self.source}:{self.variable}"
+
+
+def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
+    """Read an entry.
+
+    :param path: the manifest.
+    :raises GraphLoadError: names the file, the entry and what is right.
+    """
+    where = f"{path}: graph {name!r}"
+    description, rights = "", EventRights()
+    if isinstance(value, dict):
+        description = str(value.get("description") or "")
+        try:
+            rights = EventRights.from_entry(value.get("events", {}))
+        except ValueError as error:
+            raise GraphLoadError(f"{where}: {error}") from None
+        value = value.get("path")
+    if not isinstance(value, str):
+        raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
+    source, colon, variable = value.rpartition(":")
+    if not colon or not source or not variable.isidentifier():
+        raise GraphLoadError(f"{where}: {value!r} is not of the form {FORMS}")
+    if not 1 <= len(name) <= 512:
+        raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
+    is_file = "/" in source or source.endswith(".py")
+    return GraphSpec(name, source, is_file, variable, description, rights)
