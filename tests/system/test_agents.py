@@ -161,6 +161,31 @@ def test_what_goes_wrong_is_in_the_tasks_log(airflow, run, dag_id, says):
     assert says in airflow.api.logs(dag_id, run_id, "agent")
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("object", "at result['answer'][0] it has '__type', '__var', of which Airflow makes objects"),
+        ("nul", "at result['answer']['text'] it has a NUL character"),
+    ],
+)
+def test_a_result_that_airflow_would_obey_or_cannot_keep_fails_the_task_and_is_not_paid_again(
+    airflow, run, folder, kind, says
+):
+    run_id = run("hostile", kind=kind)
+
+    assert airflow.wait_for_run("hostile", run_id) == "failed"
+    assert airflow.api.task_instance("hostile", run_id, "agent").try_number == 1
+    assert says in airflow.api.logs("hostile", run_id, "agent")
+    assert folder.ledger == [kind]
+
+
+def test_as_text_the_next_task_gets_such_a_result_as_plain_values(airflow, run, folder):
+    run_id = run("hostile_as_text", kind="object")
+
+    assert airflow.wait_for_run("hostile_as_text", run_id) == "success"
+    assert airflow.api.xcom("hostile_as_text", run_id, "read").startswith("str: [{'__type': 'airflow.sdk.def")
+
+
 def test_the_examples_run(airflow):
     report = airflow.run_dag("example_langgraph")
     options = airflow.run_dag("example_langgraph_options")

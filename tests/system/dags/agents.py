@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from airflow.sdk import DAG, task
@@ -37,6 +38,19 @@ with DAG("misdirected"):
 
 with DAG("unknown_graph"):
     ask(graph="no-such-graph")
+
+HOSTILE = {"folder": "{{ dag_run.conf['folder'] }}", "kind": "{{ dag_run.conf['kind'] }}"}
+
+with DAG("hostile"):
+    ask(graph="hostile", input=HOSTILE, retries=1, retry_delay=timedelta(seconds=1))
+
+with DAG("hostile_as_text"):
+
+    @task
+    def read(result):
+        return f"{type(result).__name__}: {json.loads(result)['answer']}"
+
+    read(ask(graph="hostile", input=HOSTILE, result_format="text").output)
 
 with DAG("not_json"):
 
