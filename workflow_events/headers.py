@@ -15,6 +15,8 @@ EVENT_TYPE = "event-type"
 SCHEMA_VERSION = "schema-version"
 TRACEPARENT = "traceparent"
 SIGNATURE = "signature"  # reserved
+PROTOCOL = frozenset({CORRELATION_ID, EVENT_TYPE, SCHEMA_VERSION, TRACEPARENT, SIGNATURE})
+"""The names that the protocol gives a meaning."""
 
 CURRENT_SCHEMA = "1.0"
 """``major.minor``. A reader accepts every minor version of its own major version: it ignores unknown fields."""

@@ -41,7 +41,7 @@ _FITS_RAW_BYTES = 900_000
 _BOMBS_A_WAVE = 3
 _BOMB = "bomb"
 _CODECS = ("zstd", "zstd", "gzip")
-_READS_LITTLE: Mapping[str, Any] = {"fetch.max.bytes": 2_000_000, "receive.message.max.bytes": 2_000_512}
+_UNPACKS_LITTLE: Mapping[str, Any] = {"fetch.max.bytes": 2_000_000, "receive.message.max.bytes": 2_000_512}
 """The settings of readers that unpack no bomb, and any record that a topic takes."""
 
 _LONGEST_DEAD_REASON = 2_000
@@ -298,7 +298,7 @@ class Through:
         self._write([self.mutator.reply(number) for number in range(replies, 2 * replies)], topic)
         ends = {partition: self._came.end(topic, partition) for partition in range(self._parts[topic])}
         due = {(partition, offset) for partition, end in ends.items() for offset in range(end)} - bombs
-        reader = TopicReader({**self._broker.client, **QUIET, **_READS_LITTLE}, topic)
+        reader = TopicReader({**self._broker.client, **QUIET, **_UNPACKS_LITTLE}, topic)
         try:
             reader.stand_at(dict.fromkeys(ends, 0))
             until = time.monotonic() + STALLED_SECONDS
@@ -369,7 +369,7 @@ def through(broker: Broker, folder: Path, seed: int, **settings: Any) -> Iterato
 
     :param settings: further settings of the worker.
     """
-    little = {name: str(value) for name, value in _READS_LITTLE.items()}
+    little = {name: str(value) for name, value in _UNPACKS_LITTLE.items()}
     with desk_of(broker, folder, kafka_config=little, compression="producer", allowed_models=MODEL, **settings) as desk:
         desk.worker.launch()
         desk.worker.wait_ready()

@@ -13,7 +13,7 @@ from tests.integration.test_progress_listener import follow, words
 from tests.integration.test_progress_listener import report as report  # a fixture
 from tests.support.kafka import PARTITIONS
 from tests.support.reply_routing import is_answered
-from tests.support.undecodable import READS_LITTLE, write_undecodable
+from tests.support.undecodable import UNPACKS_LITTLE, write_undecodable
 from workflow_events.codec import Record, decode_control
 from workflow_events.control import WorkflowQueryEvent
 
@@ -27,7 +27,7 @@ def bombed(exchange, kafka, monkeypatch):
         pytest.skip("the embedded broker does not keep records as they were compressed")
     exchange.topic = f"{kafka.prefix}-results"
     kafka.create(exchange.topic)
-    exchange.connect(monkeypatch, {**kafka.client, **READS_LITTLE})
+    exchange.connect(monkeypatch, {**kafka.client, **UNPACKS_LITTLE})
     exchange.settings = KafkaHook().settings()
     return exchange
 

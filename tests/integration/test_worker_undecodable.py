@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.kafka import PARTITIONS
-from tests.support.undecodable import READS_LITTLE, write_undecodable
+from tests.support.undecodable import UNPACKS_LITTLE, write_undecodable
 from tests.support.worker import desk_of
 from workflow_events import ResultStatus
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 def test_events_and_cancels_behind_undecodable_records_are_served(broker, tmp_path):
     if broker.kind == "embedded":
         pytest.skip("the embedded broker has no settings of topics")
-    little = {name: str(value) for name, value in READS_LITTLE.items()}
+    little = {name: str(value) for name, value in UNPACKS_LITTLE.items()}
     with desk_of(broker, tmp_path, kafka_config=little, compression="producer") as desk:
         events, control = desk.kafka.fleet.events, desk.kafka.fleet.control
         cancelled = desk.ask("echo")

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Producer
 
 from tests.support.kafka import QUIET, KafkaTopics
 
-READS_LITTLE: Mapping[str, Any] = {
+UNPACKS_LITTLE: Mapping[str, Any] = {
     "fetch.max.bytes": 1_000_000,
     "receive.message.max.bytes": 1_000_512,
 }

@@ -10,7 +10,6 @@ from workflow_events.codec import Record
 MOST_HEADERS = 1_000
 """Of a record that has more, those of the protocol are kept alone: in Python, each takes fifty times its bytes."""
 _HEADER_BYTES = 150  # what a header takes beside its name and its value
-_OURS = frozenset({h.CORRELATION_ID, h.EVENT_TYPE, h.SCHEMA_VERSION, h.TRACEPARENT, h.SIGNATURE})
 
 
 def to_record(message: Message, topic: str, cluster: str) -> Record:
@@ -44,7 +43,7 @@ def _headers(message: Message) -> tuple[h.Headers | None, bool]:
     except ValueError:
         return None, False
     if pairs is not None and len(pairs) > MOST_HEADERS:
-        pairs = list({name: value for name, value in pairs if name in _OURS}.items())  # the last of a name counts
+        pairs = list({name: value for name, value in pairs if name in h.PROTOCOL}.items())  # the last of a name counts
     return pairs, True
 
 

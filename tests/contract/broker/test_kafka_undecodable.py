@@ -15,7 +15,7 @@ from tests.contract.broker.test_broker_port_ahead import ahead, looking_ahead
 from tests.contract.broker.test_broker_port_control import Reader
 from tests.contract.broker.world import CLUSTER, Member, reading
 from tests.support.kafka import KafkaTopics
-from tests.support.undecodable import READS_LITTLE, write_undecodable
+from tests.support.undecodable import UNPACKS_LITTLE, write_undecodable
 from workflow_events.undecodable import UndecodablePlace
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -44,7 +44,7 @@ def topic(broker: Broker, tmp_path: Path) -> Iterator[Bombed]:
         pytest.skip("the embedded broker does not keep records as they were compressed")
     kafka = KafkaTopics(broker, f"u{uuid.uuid4().hex[:10]}")
     kafka.client = {**kafka.client, "fetch.wait.max.ms": "20"}
-    yield Bombed(KafkaWorld(kafka, tmp_path, READS_LITTLE), kafka)
+    yield Bombed(KafkaWorld(kafka, tmp_path, UNPACKS_LITTLE), kafka)
     kafka.close()
 
 

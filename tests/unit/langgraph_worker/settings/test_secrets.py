@@ -30,12 +30,6 @@ graph = StateGraph(MessagesState).add_node("n", lambda s: {}).add_edge(START, "n
 """
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
-    for setting in documentation():
-        monkeypatch.delenv(setting.env, raising=False)
-
-
 def test_every_secret_has_a_file_and_no_flag():
     settings = {setting.field: setting for setting in documentation()}
     assert {setting.field: setting.env for setting in settings.values() if setting.secret} == SECRETS

@@ -12,12 +12,6 @@ from workflow_events import Fleet
 from workflow_events.kafka_rules import PARTITIONER
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
-    for setting in documentation():
-        monkeypatch.delenv(setting.env, raising=False)
-
-
 def test_the_defaults_are_the_documented_ones():
     settings = load_settings({})
     assert settings.kafka_bootstrap_servers == "localhost:9092"
