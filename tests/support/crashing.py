@@ -35,6 +35,7 @@ from langgraph_worker.cli.main import main
 from langgraph_worker.domain.models import Accepted, Claim, Decision, Refusal, Request
 from langgraph_worker.execution.step_recorder import StepRecorder
 from langgraph_worker.intake.batch_queue import BatchQueue
+from langgraph_worker.publishing import republish_pace
 from langgraph_worker.publishing.dead_letters import PREFIX
 from langgraph_worker.store.sql import accept, claims, expiry, leases, run_writes, unpublished
 from langgraph_worker.store.sql.batch_decision import correlation_of
@@ -226,6 +227,7 @@ def work(folder: Path, number: int, arguments: list[str]) -> int:
     log = os.open(folder / f"{number}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
         os.dup2(log, stream)
+    republish_pace.LEAST_PAUSE_SECONDS = 0.05  # else each request that a killed worker leaves is waited for
     trap = Trap(folder / "trap")
     trap.set_in_intake()
     trap.set_in_runs()
