@@ -68,8 +68,8 @@ test-failover: env  ## the primary of the run store dies under load, and a repli
 test-upgrade: env  ## workers of a version of this repository's history (FROM) are replaced one by one under load
 	UPGRADE_FROM=$(or $(FROM),d7d77a0) timeout --signal=INT --kill-after=60 15m $(BIN)/python -m pytest tests/chaos/test_upgrade.py -s $(PYTEST_ARGS)
 
-chaos: env  ## workers, broker and database under fire, for up to 30 minutes
-	timeout --signal=INT --kill-after=60 30m $(BIN)/python -m tests.chaos $(CHAOS)
+chaos: env  ## workers, broker and database under fire, for 30 minutes
+	timeout --signal=INT --kill-after=60 90m $(BIN)/python -m tests.chaos $(CHAOS)
 
 fuzz: env  ## 100,000 mutated events through codec and acceptance, 10,000 of them through Kafka
 	$(BIN)/python -m tests.fuzz $(FUZZ)
