@@ -55,21 +55,17 @@ def _as_current(config: RunnableConfig) -> Iterator[None]:
 
 
 def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore) -> dict[str, Any]:
-    """The runtime is recognised by its annotation or name. Of the others the only one is the config, whatever its name
-    and its default are; of several, those without a default.
+    """The runtime is recognised by its annotation or name. An only parameter is the config otherwise, whatever its name
+    and its default are; of several, each without a default.
     """
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
-    runtimes = {name for name, parameter in parameters.items() if _is_runtime(parameter)}
-    arguments: dict[str, Any] = {
-        name: _ExecutionRuntime(access_context="threads.create_run", store=store) for name in runtimes
-    }
-    others = {name: parameter for name, parameter in parameters.items() if name not in runtimes}
-    for name, parameter in others.items():
-        if len(others) == 1 or _is_config(parameter) or parameter.default is parameter.empty:
+    parameters = inspect.signature(factory).parameters
+    arguments: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if _is_runtime(parameter):
+            arguments[name] = _ExecutionRuntime(access_context="threads.create_run", store=store)
+        elif len(parameters) == 1 or _is_config(parameter) or parameter.default is parameter.empty:
             arguments[name] = config
     return arguments
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from types import ModuleType
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
+
+logger = logging.getLogger(__name__)
 
 PROJECT_FILE = "langgraph_project__"
 """How the name of a module begins that is imported from its file alone: one of no package, or of a hidden one."""
@@ -45,9 +48,8 @@ def import_graph_module(spec: GraphSpec, manifest: Manifest) -> ModuleType:
         # Part of a package: import it as such, so that relative imports work and nothing is imported twice.
         if _is_found_in(names[0], root):
             return importlib.import_module(".".join(names))
-        return _import_hidden(root, names)
-    name = PROJECT_FILE + "__".join(Path(spec.source).with_suffix("").parts).replace(".", "").replace("-", "_")
-    return _import_from(name, file)
+        return _import_hidden(spec, root, names)
+    return _import_from(_own_name(*Path(spec.source).with_suffix("").parts), file)
 
 
 def name_clash(spec: GraphSpec, manifest: Manifest, error: BaseException | None = None) -> str:
@@ -84,11 +86,23 @@ def _is_found_in(package: str, root: Path) -> bool:
     return any(Path(place).resolve() == root / package for place in places or [])
 
 
-def _import_hidden(root: Path, names: Sequence[str]) -> ModuleType:
+def _import_hidden(spec: GraphSpec, root: Path, names: Sequence[str]) -> ModuleType:
     """Import a package under a name of the worker's, and the file in it: relative imports work."""
-    package = f"{PROJECT_FILE}hidden__{names[0]}"
+    # With the way to the package, as the entry has it: two folders may each have a package of one name.
+    around = Path(spec.source).parts[: -len(names)]
+    package = _own_name("hidden", *around, names[0])
+    logger.warning(
+        "graph %r: %r means another package here, so %s is imported as %r. Its relative imports work; "
+        "'import %s' gives the other one",
+        *(spec.name, names[0], root / names[0], package, names[0]),
+        extra={"action": "project"},
+    )
     _import_from(package, root / names[0] / "__init__.py", [str(root / names[0])])
     return importlib.import_module(".".join([package, *names[1:]]))
+
+
+def _own_name(*parts: str) -> str:
+    return PROJECT_FILE + "__".join(parts).replace(".", "").replace("-", "_")
 
 
 def _import_from(name: str, file: Path, package_folders: list[str] | None = None) -> ModuleType:

@@ -19,7 +19,7 @@ def project_env(path: Path, value: Any) -> tuple[dict[str, str], list[str]]:
     :returns: the variables, and a sentence if the file is missing: git ignores it in most projects.
     :raises GraphLoadError: names the file, the key and what is right.
     """
-    if not value and value in (None, ""):
+    if value is None or value == "":
         return {}, []
     if isinstance(value, str):
         return _from_file(path, path.parent / value)

@@ -215,7 +215,7 @@ async def test_a_file_named_like_a_package_hides_it_from_nobody(tmp_path):
     assert await said(settings) == '"tabulate"'
 
 
-async def test_a_package_named_like_an_installed_one(tmp_path):
+async def test_a_package_named_like_an_installed_one(tmp_path, caplog):
     settings = clone(
         tmp_path,
         {
@@ -228,6 +228,16 @@ async def test_a_package_named_like_an_installed_one(tmp_path):
     installed = sys.modules["pluggy"]
     assert await said(settings) == "mine"
     assert sys.modules["pluggy"] is installed
+    assert f"graph 'agent': 'pluggy' means another package here, so {tmp_path / 'pluggy'} is imported as" in caplog.text
+
+
+async def test_packages_of_one_name_in_two_folders(tmp_path):
+    graphs = {name: f"./{name}/clone_same/graph.py:graph" for name in ("left", "right", "third")}
+    files = {f"{name}/clone_same/__init__.py": "" for name in graphs}
+    files |= {f"{name}/clone_same/words.py": f"WORD = {name!r}\n" for name in graphs}
+    files |= {f"{name}/clone_same/graph.py": "from .words import WORD\n" + STATE + GRAPH for name in graphs}
+    settings = clone(tmp_path, files, {"dependencies": list(graphs), "graphs": graphs})
+    assert [await said(settings, name) for name in graphs] == list(graphs)
 
 
 def test_an_import_that_an_installed_package_answers_says_so(tmp_path):

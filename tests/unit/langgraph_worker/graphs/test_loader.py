@@ -62,6 +62,7 @@ FORMS = {
     "any_name": ("def graph(cfg): return build(cfg['configurable']['word'])", "factory", "asked"),
     "any_name_with_default": ("def graph(cfg=None): return build(cfg['configurable']['word'])", "factory", "asked"),
     "keyword_only": ("def graph(*, cfg): return build(cfg['configurable']['word'])", "factory", "asked"),
+    "runtime_and_optional_argument": ("def graph(runtime, word='own'): return build(word)", "factory", "own"),
     "optional_argument": ("def graph(config, word='own'): return build(word)", "factory", "own"),
     "object": (
         "class Maker:\n    def __call__(self, config): return build(config['configurable']['word'])\ngraph = Maker()",
