@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion
 from langgraph_worker.graphs.project_folder import ProjectFolder
 
 _SHOWN = 8
+_SERVER = frozenset({"langgraph-api", "langgraph-cli", "langgraph-runtime-inmem"})  # the worker takes its place
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]+@")
 
 
@@ -33,11 +34,11 @@ def package_notes(packages: Iterable[str], projects: Collection[ProjectFolder]) 
     :param packages: requirements, as they are written in the manifest and in files of the project.
     :param projects: the project's own folders: what they build is imported from them, and need not be installed.
     """
-    own = {project.name for project in projects}
+    own = {project.name for project in projects} | _SERVER
     found = [missing for text in dict.fromkeys(packages) for missing in _examine(text.strip(), own)]
     absent = list(dict.fromkeys(missing.text for missing in found if not missing.reason))
     others = list(dict.fromkeys(f"{missing.text} ({missing.reason})" for missing in found if missing.reason))
-    notes = [_absent_note(absent)] if absent else []
+    notes = [_absent_note(absent, projects)] if absent else []
     if others:
         notes.append(f"not installed as the project asks: {_some(others)}")
     return notes
@@ -138,15 +139,14 @@ def _comes_from(found: Distribution, folder: Path) -> bool:
     return Path(str(found.locate_file(""))).resolve().is_relative_to(folder)
 
 
-def _absent_note(absent: list[str]) -> str:
-    quoted = ", ".join(map(repr, absent[:_SHOWN]))
-    if len(absent) > _SHOWN:
-        return (
-            f"dependencies {quoted} and {len(absent) - _SHOWN} more are not installed here: install the project's "
-            "requirements (pip install -r requirements.txt, or pip install -e .)"
-        )
-    subject = f"dependency {quoted} is" if len(absent) == 1 else f"dependencies {quoted} are"
-    return f"{subject} not installed here: pip install {' '.join(map(shlex.quote, absent))}"
+def _absent_note(absent: list[str], projects: Iterable[ProjectFolder]) -> str:
+    arguments = absent
+    if len(absent) > _SHOWN:  # by the files that name them
+        arguments = [argument for project in projects for argument in project.pip_arguments()] or absent
+    subject = "dependency" if len(absent) == 1 else "dependencies"
+    verb = "is" if len(absent) == 1 else "are"
+    named = _some([repr(text) for text in absent])
+    return f"{subject} {named} {verb} not installed here: pip install {' '.join(map(shlex.quote, arguments))}"
 
 
 def _some(texts: list[str]) -> str:

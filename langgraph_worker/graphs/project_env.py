@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def project_env(path: Path, value: Any) -> tuple[dict[str, str], list[str]]:
     if value is None or value == "":
         return {}, []
     if isinstance(value, str):
-        return _from_file(path, path.parent / value)
+        return _from_file(path, Path(os.path.normpath(path.parent / value)))
     if isinstance(value, dict):
         return {str(name): str(text) for name, text in value.items()}, []
     raise GraphLoadError(f"{path}: key 'env' must be a file's name or an object of variables")
@@ -32,8 +33,8 @@ def _from_file(path: Path, file: Path) -> tuple[dict[str, str], list[str]]:
     if not file.is_file():
         examples = [file.with_name(name) for name in (f"{file.name}.example", *_EXAMPLES)]
         example = next((candidate for candidate in examples if candidate.is_file()), None)
-        remedy = f"copy {example} to it and fill it in" if example else "write the project's variables into it"
-        return {}, [f"key 'env': there is no file {file}: {remedy}, or set them in the worker's environment"]
+        remedy = f"copy {example} to it and fill it in" if example else "write it"
+        return {}, [f"key 'env': there is no file {file}: {remedy}, or set its variables in the worker's environment"]
     try:
         return {name: text for name, text in dotenv_values(file).items() if text is not None}, []
     except (OSError, UnicodeDecodeError) as error:

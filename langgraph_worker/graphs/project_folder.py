@@ -60,6 +60,12 @@ class ProjectFolder:
             texts += [text for text in declared if isinstance(text, str)]
         return texts + list(_poetry_requirements(table(self.pyproject, "tool", "poetry", "dependencies")))
 
+    def pip_arguments(self) -> list[str]:
+        """What makes ``pip install`` install all that it needs."""
+        file = self.path / "requirements.txt"
+        listed = ["-r", str(file)] if file.is_file() else []
+        return [*listed, "-e", str(self.path)] if self.name else listed
+
     def local_requirements(self) -> list[Path]:
         """The folders that its ``requirements.txt`` names."""
         return read_requirements(self.path / "requirements.txt")[1]

@@ -259,8 +259,8 @@ async def test_a_missing_env_file(tmp_path, capsys, example):
     ok, (note,) = checked(settings, capsys)
     assert ok
     assert note.startswith(f"key 'env': there is no file {tmp_path / '.env.local'}: ")
-    assert (f"copy {tmp_path}/{example} to it" if example else "write the project's variables into it") in note
-    assert note.endswith("or set them in the worker's environment")
+    assert (f"copy {tmp_path}/{example} to it" if example else "write it") in note
+    assert note.endswith("or set its variables in the worker's environment")
 
 
 def test_what_is_missing_is_said_also_if_the_graphs_do_not_load(tmp_path, capsys):

@@ -79,9 +79,16 @@ def test_what_is_not_installed_is_one_line_with_the_remedy(install, text, line):
     assert [note.replace("gone @ ", "gone@ ") for note in notes(text, text)] == [line]
 
 
-def test_many_are_one_line_too():
-    (line,) = notes(*(f"gone-{number}" for number in range(100)))
-    assert "'gone-7' and 92 more are not installed here: install the project's requirements (pip install -r" in line
+def test_many_are_one_line_too(tmp_path):
+    (tmp_path / "requirements.txt").write_text("")
+    own = ProjectFolder(tmp_path, {"project": {"name": "my-own"}})
+    (line,) = notes(*(f"gone-{number}" for number in range(100)), projects=[own])
+    remedy = f"pip install -r {tmp_path}/requirements.txt -e {tmp_path}"
+    assert line.endswith(f"'gone-7' and 92 more are not installed here: {remedy}")
+
+
+def test_the_server_whose_place_the_worker_takes_need_not_be_installed():
+    assert notes("langgraph-cli[inmem]>=0.4", "langgraph-api") == []
 
 
 def test_what_the_project_builds_itself_need_not_be_installed(tmp_path):
