@@ -68,7 +68,7 @@ def _examine(text: str, own: Collection[str | None]) -> Iterator[_Missing]:
         else:
             yield _Missing(shown, "neither a folder nor the name of a package")
         return
-    if canonicalize_name(requirement.name) in own or (requirement.marker and not requirement.marker.evaluate()):
+    if canonicalize_name(requirement.name) in own or not _applies(requirement):
         return
     plain = _PASSWORD.sub("***@", str(requirement).partition(";")[0].strip())
     found = _distribution(requirement.name)
@@ -88,13 +88,21 @@ def _fits(requirement: Requirement, found: Distribution) -> bool:
 
 
 def _missing_of_extras(requirement: Requirement, found: Distribution) -> Iterator[_Missing]:
-    for text in found.requires or []:
-        needed = Requirement(text)
-        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-            continue
-        for extra in requirement.extras:
-            if needed.marker.evaluate({"extra": extra}) and _distribution(needed.name) is None:
+    for extra in sorted(requirement.extras):
+        for text in found.requires or []:
+            try:
+                needed = Requirement(text)
+            except InvalidRequirement:  # old metadata
+                continue
+            if _applies(needed, extra) and not _applies(needed) and _distribution(needed.name) is None:
                 yield _Missing(f"{requirement.name}[{extra}]", f"{needed.name} is missing")
+
+
+def _applies(requirement: Requirement, extra: str = "") -> bool:
+    try:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+    except ValueError:  # a comparison that makes no sense
+        return True
 
 
 def _distribution(name: str) -> Distribution | None:

@@ -34,9 +34,11 @@ def workspace_members(root: ProjectFolder) -> dict[str, Path]:
 
 def _matches(folder: Path, patterns: Any) -> Iterator[Path]:
     for pattern in patterns if isinstance(patterns, list) else []:
-        # An absolute pattern is none of a workspace, and an error of glob.
-        if isinstance(pattern, str) and pattern and not Path(pattern).is_absolute():
-            yield from (path.resolve() for path in sorted(folder.glob(pattern)) if path.is_dir())
+        try:
+            matches = sorted(folder.glob(str(pattern)))
+        except (ValueError, NotImplementedError):  # none that uv would take: empty, absolute, "a**"
+            continue
+        yield from (path.resolve() for path in matches if path.is_dir())
 
 
 def _sources(folder: ProjectFolder) -> Iterator[Path]:

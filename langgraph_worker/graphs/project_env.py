@@ -25,7 +25,7 @@ def project_env(path: Path, value: Any) -> tuple[dict[str, str], list[str]]:
     if isinstance(value, str):
         return _from_file(path, Path(os.path.normpath(path.parent / value)))
     if isinstance(value, dict):
-        return {str(name): str(text) for name, text in value.items()}, []
+        return {str(name): str(text) for name, text in value.items() if text is not None}, []
     raise GraphLoadError(f"{path}: key 'env' must be a file's name or an object of variables")
 
 

@@ -151,6 +151,42 @@ def test_what_the_manifest_says_of_the_store_is_kept(tmp_path):
     assert read_manifest(written(tmp_path, body)).store == {"ttl": {"default_ttl": 5}}
 
 
+ODD = [None, "", 0, 5, True, "text", "../..", [], [None], ["a", 1], {}, {"kind": "uv"}, {"path": 5}, {"a": {"b": []}}]
+
+
+@pytest.mark.parametrize(
+    "key", ["dependencies", "env", "graphs", "source", "store", "python_version", "auth", "unknown"]
+)
+@pytest.mark.parametrize("value", ODD)
+def test_an_odd_value_is_read_or_refused_with_the_file(tmp_path, key, value):
+    path = written(tmp_path, {"graphs": {"a": "./a.py:g"}, key: value})
+    try:
+        read_manifest(path)
+    except GraphLoadError as error:
+        assert str(path) in str(error)
+
+
+ODD_PROJECTS = [
+    "project = 1",
+    "[project]\nname = 5\ndependencies = 'x'",
+    "[project]\ndependencies = [1, 'x y', '']",
+    "[tool.setuptools]\npackages = ['a']\npackage-dir = {'' = 1}",
+    "[tool.setuptools.packages.find]\nwhere = 'src'",
+    "[tool.poetry]\npackages = [1, {from = 5}]\ndependencies = {x = [{path = 5}], y = 1}",
+    "[tool.hatch.build.targets.wheel]\npackages = 'x'",
+    "[tool.uv.workspace]\nmembers = ['', '/abs', 'a**', 5]\n[tool.uv.sources]\nx = {workspace = true}\ny = {path = 5}",
+    "[tool.uv]\nsources = [1]\nworkspace = 5",
+]
+
+
+@pytest.mark.parametrize("text", ODD_PROJECTS)
+def test_an_odd_pyproject_is_no_error(tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "requirements.txt").write_text("-r gone.txt\n-e\n-r\n==1\n[x]\n./gone\n-e git+https://x/y.git\nx @\n")
+    for keys in ({"dependencies": ["."]}, {"source": {"kind": "uv", "package": "x"}}):
+        assert read_manifest(written(tmp_path, {"graphs": {"a": "./a.py:g"}} | keys)).import_paths == (tmp_path,)
+
+
 def test_a_missing_manifest_says_how_to_name_one(tmp_path):
     with pytest.raises(GraphLoadError, match="LANGGRAPH_WORKER_LANGGRAPH_JSON or --langgraph-json"):
         read_manifest(tmp_path / "langgraph.json")
