@@ -126,6 +126,7 @@ def _hidden_by(name: str, import_paths: Sequence[Path]) -> tuple[Path, str] | No
     origin = getattr(sys.modules.get(name), "__file__", None)
     for root in import_paths:
         for own in (root / name, root / f"{name}.py"):
-            if origin and own.exists() and not Path(origin).resolve().is_relative_to(root):
+            # Not by the root: the environment with the installed packages may lie in the project's folder.
+            if origin and own.exists() and Path(origin).resolve() not in (own, own / "__init__.py"):
                 return own, origin
     return None

@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion
 from langgraph_worker.graphs.project_folder import ProjectFolder
 
 _SHOWN = 8
+_SITES = frozenset({"site-packages", "dist-packages"})
 _SERVER = frozenset({"langgraph-api", "langgraph-cli", "langgraph-runtime-inmem"})  # the worker takes its place
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]+@")
 
@@ -144,7 +145,9 @@ def _comes_from(found: Distribution, folder: Path) -> bool:
     url, editable = _origin(found)
     if editable and Path(unquote(urlsplit(url).path)).resolve() == folder:
         return True
-    return Path(str(found.locate_file(""))).resolve().is_relative_to(folder)
+    place = Path(str(found.locate_file(""))).resolve()
+    # Metadata in the folder itself is of no install; but the worker's environment may lie there.
+    return place.is_relative_to(folder) and _SITES.isdisjoint(place.parts)
 
 
 def _absent_note(absent: list[str], projects: Iterable[ProjectFolder]) -> str:

@@ -251,6 +251,14 @@ def test_an_import_that_an_installed_package_answers_says_so(tmp_path):
         load_project(settings)
 
 
+def test_the_installed_package_may_lie_in_the_projects_folder(tmp_path, monkeypatch):
+    files = {".venv/clone_dep.py": "", "clone_dep/__init__.py": "", "agent.py": "from clone_dep.mine import WORD\n"}
+    settings = clone(tmp_path, files, {"graphs": {"agent": "./agent.py:graph"}})
+    monkeypatch.syspath_prepend(tmp_path / ".venv")
+    with pytest.raises(GraphLoadError, match=r"'clone_dep' means .*\.venv/clone_dep\.py here, not "):
+        load_project(settings)
+
+
 @pytest.mark.parametrize("example", [None, ".env.example", ".env.local.example"])
 async def test_a_missing_env_file(tmp_path, capsys, example):
     files = {"agent.py": "WORD = 'no env'\n" + STATE + GRAPH} | ({example: "KEY=\n"} if example else {})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 
 import pytest
@@ -12,8 +13,8 @@ from langgraph_worker.graphs.project_folder import ProjectFolder
 @pytest.fixture
 def install(tmp_path, monkeypatch):
     """Installs distributions that hold nothing."""
-    site = tmp_path / "site"
-    site.mkdir()
+    site = tmp_path / ".venv" / "site-packages"
+    site.mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
 
     def install(name, version="1.0", url="", editable=False, requires=()):
@@ -96,15 +97,23 @@ def test_what_the_project_builds_itself_need_not_be_installed(tmp_path):
     assert notes("my-own[dev]", projects=[own]) == []
 
 
-def test_an_installed_copy_of_the_project_is_named(install, tmp_path):
-    own = ProjectFolder(tmp_path / "my project", {"project": {"name": "my-own"}})
+@pytest.mark.parametrize("folder", ["my project", "."])
+def test_an_installed_copy_of_the_project_is_named(install, tmp_path, folder):
+    own = ProjectFolder(tmp_path / folder, {"project": {"name": "my-own"}})
     assert copy_notes([own]) == []
     install("my-own")
     (line,) = copy_notes([own])
     assert line == (
         f"'my-own' is installed here and not from {own.path}: the installed modules are imported, not those of the "
-        f"folder. Install it with pip install -e '{own.path}'"
+        f"folder. Install it with pip install -e {shlex.quote(str(own.path))}"
     )
+
+
+def test_metadata_in_the_projects_own_folder_is_no_copy(tmp_path, monkeypatch):
+    (tmp_path / "my_own.egg-info").mkdir()
+    (tmp_path / "my_own.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: my-own\nVersion: 1\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert copy_notes([ProjectFolder(tmp_path, {"project": {"name": "my-own"}})]) == []
 
 
 @pytest.mark.parametrize(("editable", "lines"), [(True, 0), (False, 1)])
