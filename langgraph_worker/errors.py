@@ -11,6 +11,7 @@ One tree; a class that needs the types of its room stands there::
     ├── GraphChangedError       a graph in a node would skip what it had left (checkpoints/resumed_graphs.py)
     ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
     ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
+    ├── NoServerError           a graph calls get_client() without a URL, and there is no server in this process
     ├── MemoryFullError         a graph puts more into the long-term memory than the worker may hold
     ├── RunFaultError           ends a run with a fault that the worker names (execution/thread_position.py)
     ├── StoreError              the run store cannot be used
@@ -62,6 +63,10 @@ class ForeignThreadError(WorkerError, ValueError):
 
 class ForeignNamespaceError(WorkerError, ValueError):
     """A graph inside of a node would write its checkpoints over those of a graph around it. A fault of the graph."""
+
+
+class NoServerError(WorkerError):
+    """A graph calls the LangGraph server of its own process, ``get_client()`` without a URL. A fault of the graph."""
 
 
 class MemoryFullError(WorkerError):

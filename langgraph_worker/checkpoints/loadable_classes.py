@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from langgraph_worker.graphs.loader import PROJECT_FILE
+from langgraph_worker.graphs.graph_module import PROJECT_FILE
 
 _ALWAYS = frozenset({"langchain_core", "langgraph"})
 _VALUES = (set, frozenset, deque, UUID, Decimal, date, time, timedelta, tzinfo, PurePath, Enum)

@@ -35,7 +35,7 @@ def check(flags: Mapping[str, str]) -> int:
     _print("config", True, _describe(flags))
     reachable, members = _broker_and_topics(settings)
     results = [reachable, _verdict("store", lambda: describe_opened_store(settings, members))]
-    results.append(_verdict("graphs", lambda: _graphs(settings)))
+    results.append(check_graphs(settings))
     return 0 if all(results) else 1
 
 
@@ -43,8 +43,12 @@ def _print(name: str, ok: bool, text: str) -> bool:
     first, *others = text.split("\n")
     print(f"{name:<7} {'ok  ' if ok else 'FAIL'} {one_line(first)}")
     for line in others:
-        print(f"{'':<12} {one_line(line)}")
+        _continue(line)
     return ok
+
+
+def _continue(text: str) -> None:
+    print(f"{'':<12} {one_line(text)}")
 
 
 def _verdict(name: str, examine: Callable[[], str]) -> bool:
@@ -138,5 +142,17 @@ async def _workers_and_risk(settings: WorkerSettings) -> tuple[list[WorkerInfo],
             await store.close()
 
 
-def _graphs(settings: WorkerSettings) -> str:
-    return f"{', '.join(sorted(load_project(settings).names))} (from {settings.langgraph_json})"
+def check_graphs(settings: WorkerSettings) -> bool:
+    """Print whether the graphs can be loaded, and a line for each thing of the project that is missing or not served:
+    those that a worker logs at its start.
+    """
+    notes: list[str] = []
+
+    def examine() -> str:
+        graphs = load_project(settings, notes.append)
+        return f"{', '.join(sorted(graphs.names))} (from {settings.langgraph_json})"
+
+    loaded = _verdict("graphs", examine)
+    for note in notes:
+        _continue(note)
+    return loaded

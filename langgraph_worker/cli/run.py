@@ -31,4 +31,8 @@ def run(flags: Mapping[str, str]) -> int:
     )
     for name in misspelt_variables():
         logger.warning("%s is set, but no setting has this name", name, extra={"action": "config"})
-    return serve(settings, load_project(settings))
+    return serve(settings, load_project(settings, _warn))
+
+
+def _warn(sentence: str) -> None:
+    logger.warning("%s", sentence, extra={"action": "project"})

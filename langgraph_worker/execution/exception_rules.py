@@ -9,7 +9,7 @@ from langgraph.errors import EmptyInputError, GraphRecursionError, InvalidUpdate
 from pydantic import ValidationError
 
 from langgraph_worker.checkpoints.serializer import NotLoadableError
-from langgraph_worker.errors import ForeignNamespaceError, ForeignThreadError
+from langgraph_worker.errors import ForeignNamespaceError, ForeignThreadError, NoServerError
 
 FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
     SystemExit,
@@ -24,6 +24,7 @@ FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
     GraphRecursionError,
     ForeignThreadError,
     ForeignNamespaceError,
+    NoServerError,
     NotLoadableError,
 )
 """Faults of the program or its settings: another run would end in the same way."""

@@ -6,39 +6,30 @@ The variable of an entry is a compiled graph, a builder (``StateGraph``), or a f
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import importlib.util
-import inspect
 import os
-import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
-from langgraph.store.base import BaseStore
-from langgraph_sdk.runtime import _ExecutionRuntime
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.event_rights import EventRights
+from langgraph_worker.graphs.factories import made_by
+from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
 from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
 from langgraph_worker.settings.secret_values import secret_variables
 
-PROJECT_FILE = "langgraph_project__"
-"""How the name of a module begins that is imported from a file of no package."""
-
 _FORMS = "a compiled graph, a StateGraph, or a function that returns one"
-_MAX_WRAPPINGS = 4  # an awaitable of a context manager of a builder, and one to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +93,9 @@ class Graphs:
         """
         graph, memory = self._graphs[name], self._memories.memory(name, deployment)
         async with AsyncExitStack() as stack:
-            value = await _unwrap(await self._value(graph, config, memory), stack)
+            value = graph.value
+            if graph.kind == "factory":
+                value = await made_by(value, config, memory, stack)
             compiled = value.compile() if isinstance(value, StateGraph) else value
             if not isinstance(compiled, Pregel):
                 raise GraphLoadError(
@@ -122,28 +115,17 @@ class Graphs:
             self._node_names[name] = node_names(opened)
         return self._node_names[name]
 
-    async def _value(self, graph: Graph, config: RunnableConfig, memory: BaseStore) -> Any:
-        if graph.kind != "factory":
-            return graph.value
-        copied: RunnableConfig = {**config, "configurable": dict(config.get("configurable", {}))}
-        arguments = _arguments(graph.value, copied, memory)
-        if _is_async(graph.value):
-            return graph.value(**arguments)
-        # A plain function may block (build a client, ask a server for its models): not on the event loop.
-        return await _in_thread(graph.value, **arguments)
-
 
 def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
     """Import every graph of a project; factories are not called yet.
 
-    Puts the project's folders on ``sys.path``, and its variables into the environment: those that hold the worker's
-    secrets stay out, also where one ``.env`` file is the worker's and the project's.
+    Appends the project's folders to ``sys.path``, and puts its variables into the environment: those that hold the
+    worker's secrets stay out, also where one ``.env`` file is the worker's and the project's.
 
     :raises GraphLoadError: names the graph, its file and what is wrong.
     """
-    for folder in reversed(manifest.import_paths):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+    refuse_server_clients()
+    append_import_paths(manifest)
     secrets = secret_variables()
     for name, value in manifest.env.items():
         if name.upper() not in secrets:
@@ -155,16 +137,16 @@ def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
 def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
     where = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
     try:
-        module = _import_file(spec, manifest) if spec.is_file else importlib.import_module(spec.source)
+        module = import_graph_module(spec, manifest)
     except GraphLoadError as error:
         raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
         raise GraphLoadError(
             f"{where}: importing it raises {type(error).__name__}: {describe(error)}. Install what it needs into the "
-            "worker's environment, or correct the file"
+            f"worker's environment, or correct the file{name_clash(spec, manifest, error)}"
         ) from error
     if not hasattr(module, spec.variable):
-        raise GraphLoadError(f"{where}: there is no {spec.variable!r} in {spec.source}")
+        raise GraphLoadError(f"{where}: there is no {spec.variable!r} in {spec.source}{name_clash(spec, manifest)}")
     value = getattr(module, spec.variable)
     if not isinstance(value, (Pregel, StateGraph)) and not callable(value):
         raise GraphLoadError(f"{where}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
@@ -172,97 +154,3 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
         return Graph.from_variable(spec, value)
     except ValueError as error:
         raise GraphLoadError(f"{where}: it does not compile: {error}") from error
-
-
-def _import_file(spec: GraphSpec, manifest: Manifest) -> ModuleType:
-    file = (manifest.root / spec.source).resolve()
-    if not file.is_file():
-        raise GraphLoadError(f"there is no file {file}")
-    # Part of a package: import it as such, so that relative imports work and nothing is imported twice.
-    if dotted := _dotted_name(file, manifest.import_paths):
-        return importlib.import_module(dotted)
-    # The name is always the same: checkpoints name the classes that they hold by it.
-    name = PROJECT_FILE + "__".join(Path(spec.source).with_suffix("").parts).replace(".", "").replace("-", "_")
-    if name in sys.modules:
-        return sys.modules[name]
-    module_spec = importlib.util.spec_from_file_location(name, file)
-    if module_spec is None or module_spec.loader is None:
-        raise GraphLoadError(f"{file} is no Python file")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module
-    try:
-        module_spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _dotted_name(file: Path, import_paths: tuple[Path, ...]) -> str | None:
-    for root in import_paths:
-        if not file.is_relative_to(root):
-            continue
-        folders = list(file.relative_to(root).parent.parts)
-        inner = [root.joinpath(*folders[: depth + 1]) for depth in range(len(folders))]
-        if folders and all((folder / "__init__.py").is_file() for folder in inner):
-            return ".".join([*folders, file.stem])
-    return None
-
-
-def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore) -> dict[str, Any]:
-    """The runtime is recognised by its annotation or name, and any other parameter without a default is the config."""
-    arguments: dict[str, Any] = {}
-    for name, parameter in inspect.signature(factory).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        annotation = str(parameter.annotation)
-        if "ServerRuntime" in annotation or "_ExecutionRuntime" in annotation or name == "runtime":
-            arguments[name] = _ExecutionRuntime(access_context="threads.create_run", store=store)
-        elif "RunnableConfig" in annotation or name == "config" or parameter.default is parameter.empty:
-            arguments[name] = config
-    return arguments
-
-
-def _is_async(factory: Callable[..., Any]) -> bool:
-    # @asynccontextmanager leaves a plain function around an asynchronous generator.
-    inner = inspect.unwrap(factory)
-    return any(
-        inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate)
-        for candidate in (factory, inner)
-    )
-
-
-async def _unwrap(value: Any, stack: AsyncExitStack) -> Any:
-    for _ in range(_MAX_WRAPPINGS):
-        if isinstance(value, (Pregel, StateGraph)):
-            break
-        if inspect.isawaitable(value):
-            value = await value
-        elif inspect.isasyncgen(value):
-            value = await stack.enter_async_context(asynccontextmanager(lambda generator=value: generator)())
-        elif isinstance(value, AbstractAsyncContextManager):
-            value = await stack.enter_async_context(value)
-        elif isinstance(value, AbstractContextManager):
-            value = await _enter_in_thread(value, stack)
-    return value
-
-
-async def _in_thread(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    def call() -> Any:
-        try:
-            return function(*arguments, **named)
-        except StopIteration as error:
-            # A future cannot carry it: its waiter would wait for ever.
-            raise RuntimeError(f"{function!r} raised StopIteration") from error
-
-    return await asyncio.to_thread(call)
-
-
-async def _enter_in_thread(manager: AbstractContextManager[Any], stack: AsyncExitStack) -> Any:
-    entered = await _in_thread(manager.__enter__)
-
-    async def leave(*exception: Any) -> bool:
-        return bool(await _in_thread(manager.__exit__, *exception))
-
-    stack.push_async_exit(leave)
-    return entered

@@ -1,18 +1,19 @@
-"""``langgraph.json``, read as LangGraph documents it. Keys that only its own server uses are ignored; ``events`` of a
-graph's entry is this worker's own.
-"""
+"""``langgraph.json``, read as LangGraph documents it; ``events`` of a graph's entry is this worker's own."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec, graph_spec
-from langgraph_worker.graphs.import_paths import import_paths
+from langgraph_worker.graphs.import_paths import import_paths, project_folders, read_dependencies
+from langgraph_worker.graphs.installed_packages import copy_notes, package_notes
 from langgraph_worker.graphs.project_env import project_env
+from langgraph_worker.graphs.unserved_keys import is_javascript, javascript_note, unserved_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,18 @@ class Manifest:
     """A project.
 
     :param path: the manifest itself, absolute; other paths are relative to its folder.
-    :param import_paths: folders of local ``dependencies``, to be put on ``sys.path``.
+    :param import_paths: folders to append to ``sys.path``, the manifest's own among them.
     :param env: the project's variables; variables that the process already has win.
+    :param store: what it says of LangGraph's long-term memory, as it is written.
+    :param notes: a sentence for each thing that is missing here, or that this worker does not serve.
     """
 
     path: Path
     graphs: tuple[GraphSpec, ...]
     import_paths: tuple[Path, ...]
     env: Mapping[str, str]
+    store: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -41,8 +46,26 @@ def read_manifest(path: Path) -> Manifest:
     :raises GraphLoadError: names the file, the key and what is right.
     """
     path = path.absolute()
+    body = _body(path)
+    graphs, notes = _graphs(path, body["graphs"])
+    notes += unserved_keys(body)
+    env, env_notes = project_env(path, body.get("env"))
+    store = {} if body.get("store") is None else body["store"]
+    if not isinstance(store, dict):
+        raise GraphLoadError(f"{path}: key 'store' must be an object")
+    dependencies = read_dependencies(path, body.get("dependencies"), body.get("source"))
+    folders = project_folders(path, dependencies)
+    # The manifest's own folder is always imported from; what it needs counts if the manifest says that it is installed.
+    installed = [folder for folder in folders if folder.path in dependencies.folders or folder is not folders[0]]
+    wanted = [*dependencies.packages, *(text for folder in installed for text in folder.requirements())]
+    notes += [*env_notes, *dependencies.notes, *(folder.problem for folder in folders if folder.problem)]
+    notes += [*package_notes(wanted, folders), *copy_notes(folders)]
+    return Manifest(path, graphs, import_paths(folders), env, store, tuple(notes))
+
+
+def _body(path: Path) -> dict[str, Any]:
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise GraphLoadError(
             f"there is no {path}. Start in the project's folder, or name its langgraph.json in "
@@ -55,9 +78,14 @@ def read_manifest(path: Path) -> Manifest:
     graphs = body.get("graphs") if isinstance(body, dict) else None
     if not isinstance(graphs, dict) or not graphs:
         raise GraphLoadError(f"{path}: key 'graphs' must be an object with at least one name and {FORMS}")
-    return Manifest(
-        path=path,
-        graphs=tuple(graph_spec(path, name, value) for name, value in graphs.items()),
-        import_paths=import_paths(path, body.get("dependencies", [])),
-        env=project_env(path, body.get("env", {})),
-    )
+    return dict(body)
+
+
+def _graphs(path: Path, entries: Mapping[str, Any]) -> tuple[tuple[GraphSpec, ...], list[str]]:
+    """The Python graphs, and a sentence for each other one."""
+    javascript = {name: entry for name, entry in entries.items() if is_javascript(entry)}
+    notes = [javascript_note(name, entry) for name, entry in javascript.items()]
+    if len(javascript) == len(entries):
+        raise GraphLoadError(f"{path}: {'; '.join(notes)}")
+    specs = tuple(graph_spec(path, name, entry) for name, entry in entries.items() if name not in javascript)
+    return specs, notes

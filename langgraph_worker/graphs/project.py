@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
@@ -10,20 +12,24 @@ from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
 
-def load_project(settings: WorkerSettings) -> Graphs:
+def load_project(settings: WorkerSettings, note: Callable[[str], object] | None = None) -> Graphs:
     """The graphs of the settings' ``langgraph.json``.
 
     The worker's secrets leave the environment first: the project's code, and the processes that it starts, get none.
     Graphs that bring no long-term memory (``store``) of their own get one for each deployment, see
     :class:`~langgraph_worker.graphs.memories.Memories`.
 
+    :param note: called, before anything is imported, with a sentence for each thing of the project that is missing here
+        or not served.
     :raises GraphLoadError: names the file, the graph and what is wrong.
     :raises SettingsError: the default graph is none of them.
     """
     take_secrets_out_of_environment()
-    graphs = load_graphs(
-        read_manifest(settings.langgraph_json), Memories(settings.max_memory_items, settings.max_memory_bytes)
-    )
+    manifest = read_manifest(settings.langgraph_json)
+    if note is not None:
+        for sentence in manifest.notes:
+            note(sentence)
+    graphs = load_graphs(manifest, Memories(settings.max_memory_items, settings.max_memory_bytes))
     default = settings.default_graph
     if default is not None and default not in graphs.names:
         raise SettingsError(

@@ -8,7 +8,7 @@ import pytest
 from langgraph.errors import GraphRecursionError, InvalidUpdateError
 from pydantic import BaseModel, ValidationError
 
-from langgraph_worker.errors import ForeignThreadError
+from langgraph_worker.errors import ForeignThreadError, NoServerError
 from langgraph_worker.execution import exception_rules
 
 
@@ -46,6 +46,7 @@ def http_status_error(status):
         (InvalidUpdateError(), False),
         (GraphRecursionError(), False),
         (ForeignThreadError(), False),
+        (NoServerError(), False),
     ],
 )
 def test_whether_a_retry_can_help(error, retriable):

@@ -10,12 +10,15 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from langgraph.config import get_config
 
-from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.errors import GraphLoadError, NoServerError
 from langgraph_worker.graphs.loader import load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
+
+pytestmark = pytest.mark.usefixtures("own_imports")
 
 PLAIN = Path(__file__).parents[3] / "graphs" / "plain"
 HEAD = dedent(
@@ -23,6 +26,7 @@ HEAD = dedent(
     import contextlib
     from typing import TypedDict
     from langchain_core.runnables import RunnableConfig
+    from langgraph.config import get_config
     from langgraph.graph import START, StateGraph
     from langgraph_sdk.runtime import ServerRuntime
 
@@ -55,7 +59,33 @@ FORMS = {
         "factory",
         "askedGraphMemory",
     ),
-    "optional_argument": ("def graph(word='own'): return build(word)", "factory", "own"),
+    "any_name": ("def graph(cfg): return build(cfg['configurable']['word'])", "factory", "asked"),
+    "any_name_with_default": ("def graph(cfg=None): return build(cfg['configurable']['word'])", "factory", "asked"),
+    "keyword_only": ("def graph(*, cfg): return build(cfg['configurable']['word'])", "factory", "asked"),
+    "runtime_and_optional_argument": ("def graph(runtime, word='own'): return build(word)", "factory", "own"),
+    "optional_argument": ("def graph(config, word='own'): return build(word)", "factory", "own"),
+    "object": (
+        "class Maker:\n    def __call__(self, config): return build(config['configurable']['word'])\ngraph = Maker()",
+        "factory",
+        "asked",
+    ),
+    "async_object": (
+        "class Maker:\n    async def __call__(self, config): return build(config['configurable']['word'])\n"
+        "graph = Maker()",
+        "factory",
+        "asked",
+    ),
+    "current_config": ("def graph(): return build(get_config()['configurable']['word'])", "factory", "asked"),
+    "current_config_async": (
+        "async def graph(): return build(get_config()['configurable']['word'])",
+        "factory",
+        "asked",
+    ),
+    "current_config_async_context_manager": (
+        "@contextlib.asynccontextmanager\nasync def graph():\n    yield build(get_config()['configurable']['word'])",
+        "factory",
+        "asked",
+    ),
     "async": ("async def graph(): return build().compile()", "factory", "plain"),
     "async_context_manager": (
         "@contextlib.asynccontextmanager\n"
@@ -79,19 +109,6 @@ FORMS = {
     ),
 }
 CONFIG = {"configurable": {"thread_id": "t", "word": "asked"}}
-
-
-@pytest.fixture(autouse=True)
-def _imports_of_its_own(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", sys.modules)
-    before = set(sys.modules)
-    environment = dict(os.environ)
-    yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
 
 
 def project(folder, body=None, **files):
@@ -127,6 +144,13 @@ async def test_a_factory_cannot_change_the_runs_config(tmp_path):
     graphs = project(tmp_path, naughty=HEAD + text)
     async with graphs.open("naughty", CONFIG):
         assert CONFIG["configurable"]["thread_id"] == "t"
+
+
+async def test_the_current_config_of_a_factory_is_no_longer_there_after_it(tmp_path):
+    graphs = project(tmp_path, asked=HEAD + FORMS["current_config_async"][0])
+    async with graphs.open("asked", CONFIG):
+        with pytest.raises(RuntimeError, match="outside of a runnable context"):
+            get_config()
 
 
 async def test_a_blocking_factory_does_not_run_on_the_event_loop(tmp_path):
@@ -231,3 +255,20 @@ def test_a_project_that_does_not_like_its_settings_shows_no_value_of_them(tmp_pa
     with pytest.raises(GraphLoadError, match=r"importing it raises ValidationError: Settings: port: Field") as caught:
         project(tmp_path, a=WITH_SETTINGS + HEAD + "graph = build()")
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["module", "node"])
+async def test_a_client_without_a_url_says_that_a_worker_is_no_server(tmp_path, where):
+    call = "client = get_client()\n" if where == "module" else ""
+    inside = "" if where == "module" else "    client = get_client()\n"
+    text = (
+        f"from langgraph_sdk import get_client\n{call}"
+        f"async def ask(state):\n{inside}    return await client.threads.create()\n"
+        "graph = StateGraph(State).add_node(ask).add_edge(START, 'ask').compile()\n"
+    )
+    graphs = project(tmp_path, client=HEAD + text)
+    async with graphs.open("client", CONFIG) as graph:
+        with pytest.raises(NoServerError, match=r'a worker is no server. Name one: get_client\(url="https://'):
+            await graph.ainvoke({}, CONFIG)
+    with pytest.raises(ModuleNotFoundError):
+        import langgraph_api  # noqa: F401 - nothing takes the worker for the server
