@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec, graph_spec
 from langgraph_worker.graphs.import_paths import import_paths
+from langgraph_worker.graphs.memory_config import StoreSpec, store_spec
 from langgraph_worker.graphs.project_env import project_env
 
 
@@ -22,12 +23,14 @@ class Manifest:
     :param path: the manifest itself, absolute; other paths are relative to its folder.
     :param import_paths: folders of local ``dependencies``, to be put on ``sys.path``.
     :param env: the project's variables; variables that the process already has win.
+    :param store: of the long-term memory.
     """
 
     path: Path
     graphs: tuple[GraphSpec, ...]
     import_paths: tuple[Path, ...]
     env: Mapping[str, str]
+    store: StoreSpec = field(default_factory=StoreSpec)
 
     @property
     def root(self) -> Path:
@@ -60,4 +63,5 @@ def read_manifest(path: Path) -> Manifest:
         graphs=tuple(graph_spec(path, name, value) for name, value in graphs.items()),
         import_paths=import_paths(path, body.get("dependencies", [])),
         env=project_env(path, body.get("env", {})),
+        store=store_spec(path, body.get("store")),
     )

@@ -24,7 +24,6 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.run_store import attempt, claim_one, event, replies, request, result
 from tests.support.runs import LIMITS, State
@@ -171,7 +170,7 @@ async def test_a_retry_does_not_start_beside_the_node_that_a_failing_sibling_lef
         builder.add_edge(START, name)
     checkpoints = Checkpoints(bench.store)
     await checkpoints.setup()
-    graphs = Graphs({"graph": Graph.from_variable(GraphSpec("graph", "x", False, "x"), builder)}, Memories())
+    graphs = Graphs({"graph": Graph.from_variable(GraphSpec("graph", "x", False, "x"), builder)})
     await bench.store.accept([request(attempt(1))])
     active = bench.start(await claim_one(bench.store), Runner(graphs, checkpoints, bench.store, "w1", LIMITS))
     assert await bench.first() == "waits"
