@@ -12,6 +12,8 @@ One tree; a class that needs the types of its room stands there::
     ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
     ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
     ├── MemoryFullError         a graph puts more into the long-term memory than it may hold
+    ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
+    ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
     ├── RunFaultError           ends a run with a fault that the worker names (execution/thread_position.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
@@ -67,6 +69,10 @@ class ForeignNamespaceError(WorkerError, ValueError):
 
 class MemoryFullError(WorkerError):
     """A graph puts more into the long-term memory than it may hold: nothing of it was written."""
+
+
+class MemoryValueError(WorkerError, TypeError):
+    """A graph puts a value into the long-term memory that JSON, or the database, cannot hold. Nothing was written."""
 
 
 class StoreError(WorkerError):

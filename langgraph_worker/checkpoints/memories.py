@@ -14,10 +14,9 @@ from langgraph_worker.checkpoints.memory_ops import batches, key_of, still, stor
 from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
 from langgraph_worker.checkpoints.memory_sqlite import SqliteMemory
 from langgraph_worker.checkpoints.memory_vectors import Embedder, KnownVectors, TextsWanted, Vectors
-from langgraph_worker.checkpoints.serializer import NotStorableError
 from langgraph_worker.domain.memory import MemoryLimits, MemoryName
 from langgraph_worker.domain.models import Claim
-from langgraph_worker.errors import LeaseLostError, MemoryFullError, NoRoomError, RowError
+from langgraph_worker.errors import LeaseLostError, MemoryFullError, MemoryValueError, NoRoomError, RowError
 from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
 from langgraph_worker.store.engines.postgres import PostgresDatabase
 from langgraph_worker.store.engines.sqlite import SqliteDatabase
@@ -115,7 +114,7 @@ class RunMemory(BaseStore):
 
         :raises LeaseLostError: the run has another owner, or none.
         :raises MemoryFullError: it would be more than the memory may hold.
-        :raises NotStorableError: a value is none that JSON can hold.
+        :raises MemoryValueError: a value is none that JSON can hold.
         :raises EmbeddingError: the project's embedding function gave no vector of the right length.
         """
         work = self._embed_and_execute(self._inside(ops))
@@ -173,7 +172,7 @@ class RunMemory(BaseStore):
         try:
             statements = [one for some in batches(puts) for one in self._dialect.record(some, known)]
         except TypeError as error:
-            raise NotStorableError(f"store.put: {error}") from error
+            raise MemoryValueError(f"store.put: {error}") from error
         keys = dict.fromkeys(key_of(op) for op in puts)
         write = PutMemory(self._claim, statements, keys, self._memories.limits)
         try:
@@ -181,7 +180,7 @@ class RunMemory(BaseStore):
         except NoRoomError as error:
             raise MemoryFullError(str(error)) from None
         except RowError as error:
-            raise NotStorableError(f"store.put: {error}") from error
+            raise MemoryValueError(f"store.put: {error}") from error
         if not written:
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its memory is not written")
 

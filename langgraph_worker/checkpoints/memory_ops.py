@@ -8,9 +8,8 @@ from itertools import islice
 
 from langgraph.store.base import GetOp, Item, Op, PutOp, Result, SearchOp
 
-from langgraph_worker.checkpoints.serializer import NotStorableError
 from langgraph_worker.domain.memory import MemoryLimits
-from langgraph_worker.errors import MemoryFullError
+from langgraph_worker.errors import MemoryFullError, MemoryValueError
 from langgraph_worker.store.sql.memory_rows import ItemKey
 
 _PUTS_AT_ONCE = 100  # LangGraph writes them in one statement, whose values are limited
@@ -20,20 +19,20 @@ def storable(op: PutOp, limits: MemoryLimits) -> PutOp:
     """The operation with a value of its own, as JSON holds it: the graph may change its value later.
 
     :param op: with the graph's own namespace.
-    :raises NotStorableError: the value is none that JSON can hold.
+    :raises MemoryValueError: the value is none that JSON can hold.
     :raises MemoryFullError: the value is too large.
     """
     where = f"store.put: key {op.key!r} in {op.namespace!r}"
     if op.value is None:
         return op
     if not isinstance(op.value, dict):
-        raise NotStorableError(f"{where}: the value must be a dict that JSON can hold, not {type(op.value).__name__}")
+        raise MemoryValueError(f"{where}: the value must be a dict that JSON can hold, not {type(op.value).__name__}")
     try:
         text = json.dumps(op.value, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise NotStorableError(f"{where}: the value must be a dict that JSON can hold: {error}") from error
+        raise MemoryValueError(f"{where}: the value must be a dict that JSON can hold: {error}") from error
     if size > limits.max_item_bytes:
         raise MemoryFullError(
             f"{where}: the value has {size:,} bytes as JSON; LANGGRAPH_WORKER_MAX_MEMORY_ITEM_BYTES="

@@ -75,9 +75,9 @@ def store_spec(path: Path, value: Any) -> StoreSpec:
 
 
 def _index(path: Path, value: Any) -> IndexSpec | None:
-    if value is None:
-        return None
     where = f"{path}: key 'store.index"
+    if value is None or value == {}:
+        return None
     if not isinstance(value, dict):
         raise GraphLoadError(f"{where}' must be an object with 'embed' and 'dims'")
     dims, embed, fields = value.get("dims"), value.get("embed"), value.get("fields") or list(_WHOLE)

@@ -9,9 +9,8 @@ import pytest
 from langgraph.store.base import PutOp
 
 from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE, Memories
-from langgraph_worker.checkpoints.serializer import NotStorableError
 from langgraph_worker.domain.memory import MemoryLimits, MemoryName
-from langgraph_worker.errors import LeaseLostError, MemoryFullError
+from langgraph_worker.errors import LeaseLostError, MemoryFullError, MemoryValueError
 from langgraph_worker.store.migrations.schema import memories as memories_table
 from tests.support.memories import in_thread
 from tests.support.run_store import attempt, request, result
@@ -124,7 +123,7 @@ async def test_a_text_that_the_database_cannot_keep_fails_this_put_alone(desk):
     done = await asyncio.gather(bad, good, return_exceptions=True)
     assert done[1] is None
     if desk.backend.shared:  # SQLite can keep it
-        assert isinstance(done[0], NotStorableError)
+        assert isinstance(done[0], MemoryValueError)
         assert desk.keys() == ["k"]
     assert desk.held() == desk.counted()
 

@@ -9,7 +9,7 @@ import pytest
 from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_worker.checkpoints.serializer import NotStorableError
+from langgraph_worker.errors import MemoryValueError
 from tests.support.memories import in_thread
 
 USERS = ("users", "ann")
@@ -105,7 +105,7 @@ async def test_a_batch_reads_what_was_there_and_writes_all_or_nothing(desk):
     )
     assert [results[0], results[1].value, *results[2:]] == [None, {"n": 1}, None, None]
     assert await memory.aget(USERS, "b") is None
-    with pytest.raises(NotStorableError):
+    with pytest.raises(MemoryValueError):
         await memory.abatch([PutOp(USERS, "a", {"n": 9}), PutOp(USERS, "c", {"n": object()})])
     assert (await memory.aget(USERS, "a")).value == {"n": 2}
     many = [PutOp(("many",), f"{number:03}", {"n": number}) for number in range(250)]
@@ -123,7 +123,7 @@ async def test_a_batch_reads_what_was_there_and_writes_all_or_nothing(desk):
 )
 async def test_a_value_that_json_cannot_hold_names_its_place(desk, value):
     memory = await desk.memory()
-    with pytest.raises(NotStorableError, match=r"key 'k' in .'users', 'ann'.: the value must be a dict that JSON"):
+    with pytest.raises(MemoryValueError, match=r"key 'k' in .'users', 'ann'.: the value must be a dict that JSON"):
         await memory.abatch([PutOp(USERS, "k", value)])
     assert desk.held() == desk.counted() == (0, 0)
 

@@ -15,6 +15,7 @@ from langgraph.errors import GraphDrained
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import RunControl
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Cancel, Claim
 from langgraph_worker.domain.results import Outcome
@@ -172,7 +173,8 @@ async def test_a_retry_does_not_start_beside_the_node_that_a_failing_sibling_lef
     await checkpoints.setup()
     graphs = Graphs({"graph": Graph.from_variable(GraphSpec("graph", "x", False, "x"), builder)})
     await bench.store.accept([request(attempt(1))])
-    active = bench.start(await claim_one(bench.store), Runner(graphs, checkpoints, bench.store, "w1", LIMITS))
+    runner = Runner(graphs, checkpoints, Memories(bench.store), bench.store, "w1", LIMITS)
+    active = bench.start(await claim_one(bench.store), runner)
     assert await bench.first() == "waits"
     assert not slow.ended.is_set()
     slow.go.set()

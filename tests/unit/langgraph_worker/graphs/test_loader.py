@@ -52,7 +52,7 @@ FORMS = {
         "def graph(config: RunnableConfig, r: ServerRuntime):\n"
         "    return build(config['configurable']['word'] + type(r.store).__name__)",
         "factory",
-        "askedGraphMemory",
+        "askedInMemoryStore",
     ),
     "optional_argument": ("def graph(word='own'): return build(word)", "factory", "own"),
     "async": ("async def graph(): return build().compile()", "factory", "plain"),
