@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
+from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
 from langgraph_worker.graphs.project import load_project
@@ -139,4 +140,7 @@ async def _workers_and_risk(settings: WorkerSettings) -> tuple[list[WorkerInfo],
 
 
 def _graphs(settings: WorkerSettings) -> str:
-    return f"{', '.join(sorted(load_project(settings).names))} (from {settings.langgraph_json})"
+    graphs = load_project(settings)
+    text = f"{', '.join(sorted(graphs.names))} (from {settings.langgraph_json})"
+    memory = describe_memory(settings, graphs.memory)
+    return f"{text}\n{memory}" if memory else text

@@ -1,7 +1,7 @@
 """``python -m tests.support.memory_life URL KILL_AT``: a worker without Kafka that runs one request and is killed.
 
-It is killed at a point of the run: ``put`` (the node has put its item, and has not ended), ``next`` (in the node after it)
-or ``asked`` (the question of the node is stored as the run's result).
+It is killed at a point of the run: ``put`` (the node has put its item, and has not ended), ``next`` (in the node after
+it) or ``asked`` (the question of the node is stored as the run's result).
 """
 
 from __future__ import annotations
