@@ -30,6 +30,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from devtools.postgres import PostgresServer, choose_postgres
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Origin, Request, RunStatus
 from langgraph_worker.execution.active_run import RunContext
@@ -40,7 +41,6 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
@@ -170,10 +170,12 @@ async def worker(url: str, runs: int, spent: Spent) -> float:
     try:
         checkpoints = Checkpoints(store)
         await checkpoints.setup()
+        memories = Memories(store)
+        await memories.setup()
         await _accept(store, runs)
         compiled: Pregel[Any] = build().compile()
-        graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)}, Memories())
-        runner = Runner(graphs, checkpoints, store, "bench", RunLimits(25, 65_536, 1_000_000))
+        graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)})
+        runner = Runner(graphs, checkpoints, memories, store, "bench", RunLimits(25, 65_536, 1_000_000))
         with spent.watching(store):
             return await _drive(store, runner, runs)
     finally:

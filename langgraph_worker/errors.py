@@ -12,12 +12,15 @@ One tree; a class that needs the types of its room stands there::
     ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
     ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
     ├── NoServerError           a graph calls get_client() without a URL, and there is no server in this process
-    ├── MemoryFullError         a graph puts more into the long-term memory than the worker may hold
+    ├── MemoryFullError         a graph puts more into the long-term memory than it may hold
+    ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
+    ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
     ├── RunFaultError           ends a run with a fault that the worker names (execution/thread_position.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
     │   ├── SchemaError         the database cannot be brought up to date (store/migrations/migrate.py)
     │   ├── RowError            one row of what was asked cannot be read, decided or written; the store is well
+    │   │   ├── NoRoomError     the long-term memory is full; the graph gets MemoryFullError
     │   │   ├── UnstorableError the database cannot keep a value of it
     │   │   └── ConflictError   a row that it refers to is gone
     │   └── LeaseLostError      the run has another owner by now, or none
@@ -70,7 +73,11 @@ class NoServerError(WorkerError):
 
 
 class MemoryFullError(WorkerError):
-    """A graph puts more into the long-term memory than the worker may hold: nothing of it was written."""
+    """A graph puts more into the long-term memory than it may hold: nothing of it was written."""
+
+
+class MemoryValueError(WorkerError, TypeError):
+    """A graph puts a value into the long-term memory that JSON, or the database, cannot hold. Nothing was written."""
 
 
 class StoreError(WorkerError):
@@ -112,6 +119,10 @@ class RowError(StoreError):
 
 class UnstorableError(RowError):
     """A value is one that the database cannot keep: text with NUL, a number out of range."""
+
+
+class NoRoomError(RowError):
+    """The long-term memories would hold more than they may. The graph gets it as :exc:`MemoryFullError`."""
 
 
 class ConflictError(RowError):

@@ -28,7 +28,7 @@ _NO_CONNECTION = cast("psycopg.Connection[dict[str, Any]]", None)
 class _Recorder(PostgresSaver):
     def __init__(self, serde: NamingSerializer) -> None:
         super().__init__(_NO_CONNECTION, serde=serde)
-        self.recording = Recording(_frozen)
+        self.recording = Recording(frozen)
 
     def put(
         self,
@@ -59,7 +59,7 @@ class PostgresCheckpoints(Dialect):
             PostgresSaver(connection).setup()
 
     def record(self, put: Callable[[Saver], _T]) -> tuple[_T, Sequence[Statement]]:
-        self._recorder.recording = recording = Recording(_frozen)
+        self._recorder.recording = recording = Recording(frozen)
         return put(self._recorder), recording.statements
 
     def reader(self, connection: Connection) -> Saver:
@@ -92,7 +92,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _frozen(values: Sequence[Any]) -> list[Any]:
+def frozen(values: Sequence[Any]) -> list[Any]:
     """The values with JSON written now: psycopg writes it at execution, when the graph may have changed the value."""
     return [_text(value) if isinstance(value, Jsonb) else value for value in values]
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
+from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
 from langgraph_worker.graphs.project import load_project
@@ -150,7 +151,9 @@ def check_graphs(settings: WorkerSettings) -> bool:
 
     def examine() -> str:
         graphs = load_project(settings, notes.append)
-        return f"{', '.join(sorted(graphs.names))} (from {settings.langgraph_json})"
+        text = f"{', '.join(sorted(graphs.names))} (from {settings.langgraph_json})"
+        memory = describe_memory(settings, graphs.memory)
+        return f"{text}\n{memory}" if memory else text
 
     loaded = _verdict("graphs", examine)
     for note in notes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE
 from langgraph_worker.domain.models import Pruned
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
@@ -25,11 +26,13 @@ class _Removed:
     """What one call of the command removed.
 
     :param checkpoints: those of threads that stay.
+    :param items: those of the long-term memory that had expired.
     """
 
     runs: int
     threads: int
     checkpoints: int
+    items: int
 
 
 def prune(flags: Mapping[str, str]) -> int:
@@ -42,8 +45,8 @@ def prune(flags: Mapping[str, str]) -> int:
     shown = shown_url(settings.store_url)
     print(
         f"{shown}: removed {removed.runs:,} runs that ended more than {settings.retention_days:g} days ago, "
-        f"{removed.threads:,} threads with their checkpoints, and {removed.checkpoints:,} checkpoints that the other "
-        "threads no longer need"
+        f"{removed.threads:,} threads with their checkpoints, {removed.checkpoints:,} checkpoints that the other "
+        f"threads no longer need, and {removed.items:,} items of long-term memory that had expired"
     )
     return 0
 
@@ -55,7 +58,7 @@ async def _prune(settings: WorkerSettings) -> _Removed:
     await store.open(alone=False)
     try:
         pruned = await _prune_runs(store, settings)
-        return _Removed(pruned.runs, pruned.threads, await _trim_threads(store))
+        return _Removed(pruned.runs, pruned.threads, await _trim_threads(store), await _sweep_memory(store))
     finally:
         await store.close()
 
@@ -78,3 +81,12 @@ async def _trim_threads(store: SqlRunStore) -> int:
         found = await retry_store(trim, "remove checkpoints")
         checkpoints += found.checkpoints
     return checkpoints
+
+
+async def _sweep_memory(store: SqlRunStore) -> int:
+    items = 0
+    while True:
+        found = await retry_store(lambda: store.memory.sweep(SWEPT_AT_ONCE), "remove expired items of memory")
+        items += found
+        if found < SWEPT_AT_ONCE:
+            return items

@@ -14,6 +14,7 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Failure, StepStatus
 from langgraph_worker.domain.reply_encoding import encode_reply
@@ -68,11 +69,13 @@ class RunLimits:
 class Runner:
     """Runs claims. Writes steps and checkpoints; the caller stores the outcome.
 
+    :param memories: for graphs that bring no long-term memory.
     :param progress: where the runs' progress is published.
     """
 
     graphs: Graphs
     checkpoints: Checkpoints
+    memories: Memories
     store: RunStore
     worker_id: str
     limits: RunLimits
@@ -124,7 +127,7 @@ class Runner:
     async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder, control: RunControl) -> StreamEnd:
         config = run_config(claim, self.limits.recursion_limit, usage)
         watchers: list[BaseCallbackHandler] = [usage]
-        async with self.graphs.open(claim.graph, config, claim.deployment) as opened:
+        async with self.graphs.open(claim.graph, config, self.memories.memory_for(claim)) as opened:
             require_allowed(claim.event, claim.graph, opened, self.graphs.rights(claim.graph), self.limits.models)
             saver = self.checkpoints.saver_for(claim)
             graph: Pregel[Any] = opened.copy(update={"checkpointer": saver})

@@ -16,6 +16,8 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
@@ -24,7 +26,7 @@ from langgraph_worker.graphs.factories import made_by
 from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
-from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.graphs.memory_config import MemoryConfig, load_memory
 from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
 from langgraph_worker.settings.secret_values import secret_variables
@@ -58,14 +60,16 @@ class Graph:
 class Graphs:
     """The graphs of one project.
 
-    :param memories: LangGraph's long-term memory, for graphs that bring none of their own.
+    :param memory: how the long-term memory of graphs that bring none finds and forgets.
     :param folders: where the project's own modules lie.
     """
 
-    def __init__(self, graphs: Mapping[str, Graph], memories: Memories, folders: Collection[Path] = ()) -> None:
+    def __init__(
+        self, graphs: Mapping[str, Graph], memory: MemoryConfig | None = None, folders: Collection[Path] = ()
+    ) -> None:
+        self.memory = memory or MemoryConfig()
         self.folders = folders
         self._graphs = dict(graphs)
-        self._memories = memories
         self._node_names: dict[str, frozenset[str]] = {}
 
     @property
@@ -84,14 +88,16 @@ class Graphs:
         return iter(self._graphs.values())
 
     @asynccontextmanager
-    async def open(self, name: str, config: RunnableConfig, deployment: str = "") -> AsyncIterator[Pregel[Any]]:
+    async def open(
+        self, name: str, config: RunnableConfig, memory: BaseStore | None = None
+    ) -> AsyncIterator[Pregel[Any]]:
         """One run's graph, compiled, without a checkpointer of ours; its context managers end with the block.
 
         :param config: what factories get; a copy, so that they cannot change the run's.
-        :param deployment: the graph gets its memory for this one.
+        :param memory: what a graph gets that brings no long-term memory; None: one that ends with the block.
         :raises GraphLoadError: the factory gave something else than a graph.
         """
-        graph, memory = self._graphs[name], self._memories.memory(name, deployment)
+        graph, memory = self._graphs[name], InMemoryStore() if memory is None else memory
         async with AsyncExitStack() as stack:
             value = graph.value
             if graph.kind == "factory":
@@ -116,8 +122,8 @@ class Graphs:
         return self._node_names[name]
 
 
-def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
-    """Import every graph of a project; factories are not called yet.
+def load_graphs(manifest: Manifest) -> Graphs:
+    """Import every graph of a project, and its embedding function; factories are not called yet.
 
     Appends the project's folders to ``sys.path``, and puts its variables into the environment: those that hold the
     worker's secrets stay out, also where one ``.env`` file is the worker's and the project's.
@@ -131,13 +137,14 @@ def load_graphs(manifest: Manifest, memories: Memories) -> Graphs:
         if name.upper() not in secrets:
             os.environ.setdefault(name, value)
     graphs = {spec.name: _load(spec, manifest) for spec in manifest.graphs}
-    return Graphs(graphs, memories, (manifest.root, *manifest.import_paths))
+    memory = load_memory(manifest.path, manifest.store, lambda spec: _variable(spec, manifest))
+    return Graphs(graphs, memory, (manifest.root, *manifest.import_paths))
 
 
 def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
     where = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
     try:
-        module = import_graph_module(spec, manifest)
+        value = _variable(spec, manifest)
     except GraphLoadError as error:
         raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
@@ -145,12 +152,16 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
             f"{where}: importing it raises {type(error).__name__}: {describe(error)}. Install what it needs into the "
             f"worker's environment, or correct the file{name_clash(spec, manifest, error)}"
         ) from error
-    if not hasattr(module, spec.variable):
-        raise GraphLoadError(f"{where}: there is no {spec.variable!r} in {spec.source}{name_clash(spec, manifest)}")
-    value = getattr(module, spec.variable)
     if not isinstance(value, (Pregel, StateGraph)) and not callable(value):
         raise GraphLoadError(f"{where}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
     try:
         return Graph.from_variable(spec, value)
     except ValueError as error:
         raise GraphLoadError(f"{where}: it does not compile: {error}") from error
+
+
+def _variable(spec: GraphSpec, manifest: Manifest) -> Any:
+    module = import_graph_module(spec, manifest)
+    if not hasattr(module, spec.variable):
+        raise GraphLoadError(f"there is no {spec.variable!r} in {spec.source}{name_clash(spec, manifest)}")
+    return getattr(module, spec.variable)

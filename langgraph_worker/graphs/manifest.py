@@ -12,6 +12,7 @@ from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec, graph_spec
 from langgraph_worker.graphs.import_paths import import_paths, project_folders, read_dependencies
 from langgraph_worker.graphs.installed_packages import copy_notes, package_notes
+from langgraph_worker.graphs.memory_config import StoreSpec, store_spec
 from langgraph_worker.graphs.project_env import project_env
 from langgraph_worker.graphs.unserved_keys import is_javascript, javascript_note, unserved_keys
 
@@ -23,7 +24,7 @@ class Manifest:
     :param path: the manifest itself, absolute; other paths are relative to its folder.
     :param import_paths: folders to append to ``sys.path``, the manifest's own among them.
     :param env: the project's variables; variables that the process already has win.
-    :param store: what it says of LangGraph's long-term memory, as it is written.
+    :param store: of the long-term memory.
     :param notes: a sentence for each thing that is missing here, or that this worker does not serve.
     """
 
@@ -31,7 +32,7 @@ class Manifest:
     graphs: tuple[GraphSpec, ...]
     import_paths: tuple[Path, ...]
     env: Mapping[str, str]
-    store: Mapping[str, Any] = field(default_factory=dict)
+    store: StoreSpec = field(default_factory=StoreSpec)
     notes: tuple[str, ...] = ()
 
     @property
@@ -50,9 +51,7 @@ def read_manifest(path: Path) -> Manifest:
     graphs, notes = _graphs(path, body["graphs"])
     notes += unserved_keys(body)
     env, env_notes = project_env(path, body.get("env"))
-    store = {} if body.get("store") is None else body["store"]
-    if not isinstance(store, dict):
-        raise GraphLoadError(f"{path}: key 'store' must be an object")
+    store = store_spec(path, body.get("store"))
     dependencies = read_dependencies(path, body.get("dependencies"), body.get("source"))
     folders = project_folders(path, dependencies)
     # The manifest's own folder is always imported from; what it needs counts if the manifest says that it is installed.

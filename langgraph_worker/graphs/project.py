@@ -7,7 +7,6 @@ from collections.abc import Callable
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
@@ -16,8 +15,6 @@ def load_project(settings: WorkerSettings, note: Callable[[str], object] | None 
     """The graphs of the settings' ``langgraph.json``.
 
     The worker's secrets leave the environment first: the project's code, and the processes that it starts, get none.
-    Graphs that bring no long-term memory (``store``) of their own get one for each deployment, see
-    :class:`~langgraph_worker.graphs.memories.Memories`.
 
     :param note: called, before anything is imported, with a sentence for each thing of the project that is missing here
         or not served.
@@ -29,7 +26,7 @@ def load_project(settings: WorkerSettings, note: Callable[[str], object] | None 
     if note is not None:
         for sentence in manifest.notes:
             note(sentence)
-    graphs = load_graphs(manifest, Memories(settings.max_memory_items, settings.max_memory_bytes))
+    graphs = load_graphs(manifest)
     default = settings.default_graph
     if default is not None and default not in graphs.names:
         raise SettingsError(

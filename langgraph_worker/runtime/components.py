@@ -11,6 +11,7 @@ from langgraph_worker.broker.kafka.client_configs import consumer_config, contro
 from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.control.control_messages import ControlMessages
 from langgraph_worker.domain.models import WorkerInfo
@@ -49,6 +50,7 @@ class Foundation:
     store: RunStore
     keeper: LeaseKeeper
     checkpoints: Checkpoints
+    memories: Memories
     producer: AckProducer
     progress: Progress
 
@@ -94,7 +96,7 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
         Intake(batches, rules, outputs, foundation.progress),
         executor,
         outbox,
-        Housekeeping(store, outbox, free_room, info, settings.unknown_graph_grace_seconds),
+        Housekeeping(store, foundation.memories, outbox, free_room, info, settings.unknown_graph_grace_seconds),
     )
 
 
@@ -119,6 +121,7 @@ def _executor(
     runner = Runner(
         graphs,
         foundation.checkpoints,
+        foundation.memories,
         foundation.store,
         settings.worker_id,
         RunLimits.from_settings(settings),

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE, Memories
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.publishing.outbox import Outbox
@@ -14,10 +15,11 @@ from langgraph_worker.store.retrying import retry_store
 
 _LOOK_EVERY_SECONDS = 1.0
 _ANNOUNCE_EVERY_SECONDS = 10.0
+_SWEEP_EVERY_MINUTES = 5.0  # unless the project's store.ttl says otherwise
 
 
 class Housekeeping:
-    """Announces the worker, ends what waited too long, and looks at what is unfinished.
+    """Announces the worker, ends what waited too long, removes what expired, and looks at what is unfinished.
 
     :param info: what the fleet may know of this worker; ``info.graphs`` are the graphs it can run.
     :param graph_grace_seconds: how long a request may wait for a graph that no worker knows.
@@ -26,6 +28,7 @@ class Housekeeping:
     def __init__(
         self,
         store: RunStore,
+        memories: Memories,
         outbox: Outbox,
         free_room: FreeRoom,
         info: WorkerInfo,
@@ -33,12 +36,15 @@ class Housekeeping:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._memories = memories
+        minutes = (memories.config.ttl or {}).get("sweep_interval_minutes") or _SWEEP_EVERY_MINUTES
+        self._sweep_every_seconds = minutes * 60.0
         self._outbox = outbox
         self._free_room = free_room
         self._info = info
         self._graph_grace_seconds = graph_grace_seconds
         self._now = now
-        self._announced_at = float("-inf")
+        self._announced_at = self._swept_at = float("-inf")
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -52,7 +58,15 @@ class Housekeeping:
             self._announced_at = self._now()
         if await retry_store(self._expire, "end what waited too long"):
             self._outbox.wake()
+        await self._sweep()
         await self._free_room.look()
+
+    async def _sweep(self) -> None:
+        """One pass; at the next look another one, if there may be more."""
+        if self._now() - self._swept_at >= self._sweep_every_seconds:
+            began = self._now()
+            if await self._memories.sweep() < SWEPT_AT_ONCE:
+                self._swept_at = began
 
     async def _expire(self) -> int:
         return await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)

@@ -16,7 +16,9 @@ from langgraph_worker.broker.kafka.client_configs import best_effort_config, pro
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import Control, Events
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.domain.memory import MemoryLimits
 from langgraph_worker.errors import SettingsError, unexpected
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
@@ -43,6 +45,10 @@ def make_store(settings: WorkerSettings) -> SqlRunStore:
         keep_checkpoints=settings.keep_checkpoints,
         lease_seconds=settings.lease_seconds,
     )
+
+
+def _memory_limits(settings: WorkerSettings) -> MemoryLimits:
+    return MemoryLimits(settings.max_memory_items, settings.max_memory_bytes, settings.max_memory_item_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +108,12 @@ class Worker:
         loadable = LoadableClasses(graphs.folders, graphs.packages, settings.checkpoint_packages)
         checkpoints = Checkpoints(store, keeper.ensure_lease, loadable)
         await checkpoints.setup()
+        memories = Memories(store, graphs.memory, _memory_limits(settings))
+        await memories.setup()
         producer = AckProducer(producer_config(settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
-        return Foundation(cluster, store, keeper, checkpoints, producer, self._open_progress(stack, cluster))
+        progress = self._open_progress(stack, cluster)
+        return Foundation(cluster, store, keeper, checkpoints, memories, producer, progress)
 
     def _open_progress(self, stack: AsyncExitStack, cluster: Cluster) -> Progress:
         settings = self._settings

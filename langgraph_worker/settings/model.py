@@ -192,9 +192,14 @@ class WorkerSettings(BaseSettings):
         65_536, ge=256, description="input and output that are stored of each node's execution, in bytes of JSON"
     )
     max_memory_items: int = Field(
-        100_000, ge=1, description="items in the long-term memory (LangGraph's store) of all graphs that bring none"
+        100_000,
+        ge=1,
+        description="items in the long-term memory (LangGraph's store) of all graphs that bring none",
     )
     max_memory_bytes: int = Field(268_435_456, ge=1_000, description="the same limit in bytes of JSON")
+    max_memory_item_bytes: int = Field(
+        1_048_576, ge=100, description="largest value of one item in the long-term memory, in bytes of JSON"
+    )
     republish_bytes_per_second: int = Field(
         20_000_000,
         ge=1_000,

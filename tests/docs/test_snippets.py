@@ -18,6 +18,7 @@ from uuid import UUID
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 from langgraph.graph import START, StateGraph
+from langgraph.store.memory import InMemoryStore
 
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from langgraph_worker.graphs.manifest import read_manifest
@@ -85,10 +86,20 @@ def run_publisher(snippet: Snippet) -> None:
     assert event.payload.data == {"task": "process_data"}
 
 
+def run_remembering_node(snippet: Snippet) -> None:
+    """It defines a node whose second run knows what its first has put."""
+    defined = execute(snippet)
+    builder = StateGraph(defined["State"]).add_node("greet", defined["greet"]).add_edge(START, "greet")
+    graph = builder.compile(store=InMemoryStore())
+    answers = [asyncio.run(graph.ainvoke({"user": "ann"}))["answer"] for _ in range(2)]
+    assert answers == ["I do not know yet", "tea"]
+
+
 RUN: dict[str, Callable[[Snippet], None]] = {
     "LangGraphTriggerOperator(": run_operator,
     "idempotency_key()": run_node,
     "publish_workflow_event(": run_publisher,
+    "runtime.store": run_remembering_node,
 }
 """How a Python block is run, by what it contains."""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.execution.active_run import RunContext
 from langgraph_worker.execution.executor import Executor
@@ -18,7 +19,6 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
@@ -95,8 +95,12 @@ class Life:
         keeper = LeaseKeeper(self._store, settings.worker_id, LeaseTiming.from_settings(settings))
         checkpoints = Checkpoints(self._store, keeper.ensure_lease)
         await checkpoints.setup()
-        graphs = Graphs({name: self._graph(name) for name in job.graphs}, Memories())
-        runner = Runner(graphs, checkpoints, self._store, settings.worker_id, RunLimits(100, 2_000, 1_000_000))
+        memories = Memories(self._store)
+        await memories.setup()
+        graphs = Graphs({name: self._graph(name) for name in job.graphs})
+        runner = Runner(
+            graphs, checkpoints, memories, self._store, settings.worker_id, RunLimits(100, 2_000, 1_000_000)
+        )
         context = RunContext(self._store, runner, nodes, settings.worker_id, LEASE_SECONDS, self._wake.set)
         shares = GraphShares(list(job.graphs), len(job.graphs), {})
         free_room = FreeRoom(NoConsumer(), self._store, len(job.graphs), 0, BacklogLimits(self._store, settings))

@@ -13,6 +13,7 @@ import pytest
 from langgraph.types import interrupt
 
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Decision
 from langgraph_worker.errors import LeaseLostError
@@ -146,9 +147,11 @@ async def answering(url: str, path: Path) -> AsyncIterator[Answering]:
     try:
         checkpoints = Checkpoints(store, loadable=LoadableClasses([TESTS]))
         await checkpoints.setup()
+        memories = Memories(store)
+        await memories.setup()
 
         def runner(graphs: Graphs) -> Runner:
-            return Runner(graphs, checkpoints, store, "w1", LIMITS)
+            return Runner(graphs, checkpoints, memories, store, "w1", LIMITS)
 
         yield Answering(Desk(store, path, runner), clock)
     finally:

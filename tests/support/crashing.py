@@ -47,6 +47,7 @@ About = Iterable[object] | None
 _KINDS = {
     run_writes.RememberNodes: "remember_nodes",
     run_writes.PutCheckpoint: "put_checkpoint",
+    run_writes.PutMemory: "put_memory",
     run_writes.RecordSteps: "record",
     run_writes.Finish: "finish",
     run_writes.Release: "release",

@@ -105,7 +105,7 @@ def empty(url: str) -> None:
             there = inspect(connection).get_table_names()
             ours = [table.name for table in reversed(metadata.sorted_tables)]  # what refers to another comes first
             for name in [*ours, *(other for other in there if other not in ours)]:
-                if name in there and name not in (VERSION_TABLE, "checkpoint_migrations"):
+                if name in there and name not in (VERSION_TABLE, "checkpoint_migrations", "store_migrations"):
                     connection.exec_driver_sql(f"DELETE FROM {name}")
     finally:
         engine.dispose()

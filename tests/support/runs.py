@@ -14,13 +14,13 @@ from langgraph.runtime import RunControl
 from sqlalchemy import create_engine, select
 
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Lease, Origin, Request
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.store.migrations.schema import step_executions
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.ti_ids import new_ti_id
@@ -80,7 +80,7 @@ class Desk:
 
     async def only_run(self, claim: Claim, graph: Any, control: RunControl | None = None) -> Outcome:
         """Run a claim on a graph, in a worker that is gone before it can store the end."""
-        graphs = Graphs({claim.graph: Graph.from_variable(GraphSpec(claim.graph, "x", False, "x"), graph)}, Memories())
+        graphs = Graphs({claim.graph: Graph.from_variable(GraphSpec(claim.graph, "x", False, "x"), graph)})
         if claim.lease in self.ran:
             claim = replace(claim, is_new=False)
         self.ran.add(claim.lease)
@@ -110,9 +110,11 @@ async def opened(path: Path) -> AsyncIterator[Desk]:
     try:
         checkpoints = Checkpoints(store, loadable=LoadableClasses([TESTS]))
         await checkpoints.setup()
+        memories = Memories(store)
+        await memories.setup()
 
         def runner(graphs: Graphs) -> Runner:
-            return Runner(graphs, checkpoints, store, "w1", LIMITS)
+            return Runner(graphs, checkpoints, memories, store, "w1", LIMITS)
 
         yield Desk(store, path, runner)
     finally:

@@ -298,3 +298,13 @@ worker_graphs = Table(
     Column("graph", String(512), primary_key=True, index=True),
     Column("description", Text),
 )
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("label", String(64), primary_key=True),  # the first label of its namespaces in LangGraph's table
+    Column("deployment", Text, nullable=False),
+    Column("graph", Text, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)

@@ -26,8 +26,9 @@ from langgraph_worker.store.migrations.schema import (
     workflow_errors,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, questions, trimming
+from langgraph_worker.store.sql import leases, memory_writes, questions, trimming
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
+from langgraph_worker.store.sql.memory_writes import PutMemory
 from langgraph_worker.store.sql.placing import lineage_of
 from langgraph_worker.store.sql.remembered_nodes import stored_names
 from langgraph_worker.store.sql.rows import LockedThread, Parameters, QuestionRow
@@ -85,8 +86,8 @@ class Release:
     keep_thread: bool = False
 
 
-Write = RememberNodes | PutCheckpoint | RecordSteps | Finish | Release
-_W = TypeVar("_W", RememberNodes, PutCheckpoint, RecordSteps, Finish, Release)
+Write = RememberNodes | PutCheckpoint | PutMemory | RecordSteps | Finish | Release
+_W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release)
 
 Execute = Callable[[Connection, Sequence[Statement]], None]
 
@@ -109,6 +110,7 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     trimming.trim(connection, {write.claim.thread_id for write in _only(good, Finish)}, context.keep_checkpoints)
     _release(connection, _only(good, Release), context.now)
     _let_go(connection, batch, good)
+    memory_writes.put(connection, _only(good, PutMemory), execute)  # the last: its locks come after all others
     return written
 
 

@@ -15,6 +15,7 @@ from langgraph.errors import GraphDrained
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import RunControl
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Cancel, Claim
 from langgraph_worker.domain.results import Outcome
@@ -24,7 +25,6 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.run_store import attempt, claim_one, event, replies, request, result
 from tests.support.runs import LIMITS, State
@@ -171,9 +171,10 @@ async def test_a_retry_does_not_start_beside_the_node_that_a_failing_sibling_lef
         builder.add_edge(START, name)
     checkpoints = Checkpoints(bench.store)
     await checkpoints.setup()
-    graphs = Graphs({"graph": Graph.from_variable(GraphSpec("graph", "x", False, "x"), builder)}, Memories())
+    graphs = Graphs({"graph": Graph.from_variable(GraphSpec("graph", "x", False, "x"), builder)})
     await bench.store.accept([request(attempt(1))])
-    active = bench.start(await claim_one(bench.store), Runner(graphs, checkpoints, bench.store, "w1", LIMITS))
+    runner = Runner(graphs, checkpoints, Memories(bench.store), bench.store, "w1", LIMITS)
+    active = bench.start(await claim_one(bench.store), runner)
     assert await bench.first() == "waits"
     assert not slow.ended.is_set()
     slow.go.set()

@@ -21,7 +21,6 @@ from langgraph_worker.execution.thread_position import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
-from langgraph_worker.graphs.memories import Memories
 from tests.support.runs import chain, opened
 from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
 from workflow_events.results import ResultStatus
@@ -290,12 +289,10 @@ async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message)
     data = {"audit": message} if "__overwrite__" in message else {"messages": [message]}
     graph = Graph.from_variable(GraphSpec("desk", "x", False, "x"), builder())
     async with opened(tmp_path / "runs.db") as desk:
-        outcome = await desk.runner(Graphs({"desk": graph}, Memories())).run(
-            await desk.claim("desk", data), RunControl()
-        )
+        outcome = await desk.runner(Graphs({"desk": graph})).run(await desk.claim("desk", data), RunControl())
         assert (outcome.result.status, outcome.result.error_type) == (ResultStatus.ERROR, "input_not_allowed")
         assert desk.steps() == []
         allowed = replace(graph, spec=replace(graph.spec, rights=EventRights(overwrite=True)))
         claim = await desk.claim("desk", data)
-        outcome = await desk.runner(Graphs({"desk": allowed}, Memories())).run(claim, RunControl())
+        outcome = await desk.runner(Graphs({"desk": allowed})).run(claim, RunControl())
         assert outcome.result.status is ResultStatus.SUCCESS

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, field_validator
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.settings.load import load_settings
@@ -44,7 +45,8 @@ async def desk(with_texts: bool, tmp_path: Path) -> AsyncIterator[Desk]:
     async with opened(tmp_path / "store.db") as made:
         checkpoints = Checkpoints(made.store)
         limits = replace(LIMITS, exception_texts=with_texts)
-        yield replace(made, runner=lambda graphs: Runner(graphs, checkpoints, made.store, "w1", limits))
+        memories = Memories(made.store)
+        yield replace(made, runner=lambda graphs: Runner(graphs, checkpoints, memories, made.store, "w1", limits))
 
 
 async def test_a_failed_node_shows_its_exceptions_text_only_where_it_may(desk: Any, with_texts: bool) -> None:

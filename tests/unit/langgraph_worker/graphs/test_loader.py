@@ -15,7 +15,6 @@ from langgraph.config import get_config
 from langgraph_worker.errors import GraphLoadError, NoServerError
 from langgraph_worker.graphs.loader import load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
 
 pytestmark = pytest.mark.usefixtures("own_imports")
@@ -57,7 +56,7 @@ FORMS = {
         "def graph(config: RunnableConfig, r: ServerRuntime):\n"
         "    return build(config['configurable']['word'] + type(r.store).__name__)",
         "factory",
-        "askedGraphMemory",
+        "askedInMemoryStore",
     ),
     "any_name": ("def graph(cfg): return build(cfg['configurable']['word'])", "factory", "asked"),
     "any_name_with_default": ("def graph(cfg=None): return build(cfg['configurable']['word'])", "factory", "asked"),
@@ -117,7 +116,7 @@ def project(folder, body=None, **files):
         (folder / f"{name}.py").write_text(text)
     manifest = {"dependencies": ["."], "graphs": {name: f"./{name}.py:graph" for name in files}}
     (folder / "langgraph.json").write_text(json.dumps(manifest | (body or {})))
-    return load_graphs(read_manifest(folder / "langgraph.json"), Memories())
+    return load_graphs(read_manifest(folder / "langgraph.json"))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -172,7 +171,7 @@ async def test_a_graphs_own_memory_is_kept(tmp_path):
 async def test_an_existing_project_runs_unchanged(tmp_path):
     shutil.copytree(PLAIN, tmp_path / "project")
     (tmp_path / "project" / ".env").write_text("GREETING=Ahoy\n")
-    graphs = load_graphs(read_manifest(tmp_path / "project" / "langgraph.json"), Memories())
+    graphs = load_graphs(read_manifest(tmp_path / "project" / "langgraph.json"))
     assert graphs.names == {"agent", "summary"}
     async with graphs.open("agent", CONFIG) as graph:
         answer = await graph.ainvoke({"messages": [{"role": "user", "content": "hello"}]}, CONFIG)

@@ -146,11 +146,6 @@ def test_a_project_of_javascript_alone_is_refused_in_a_sentence(tmp_path, suffix
         read_manifest(path)
 
 
-def test_what_the_manifest_says_of_the_store_is_kept(tmp_path):
-    body = {"graphs": {"a": "./a.py:g"}, "store": {"ttl": {"default_ttl": 5}}}
-    assert read_manifest(written(tmp_path, body)).store == {"ttl": {"default_ttl": 5}}
-
-
 ODD = [None, "", 0, 5, True, "text", "../..", [], [None], ["a", 1], {}, {"kind": "uv"}, {"path": 5}, {"a": {"b": []}}]
 
 

@@ -7,7 +7,6 @@ import asyncio
 from langgraph_worker.broker.port import Control
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
-from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.runtime.worker import Worker
 from langgraph_worker.settings.load import load_settings
 
@@ -34,7 +33,7 @@ async def test_nothing_is_taken_in_nor_claimed_before_the_control_topic_has_been
         works.set()
 
     settings = load_settings({"kafka_bootstrap_servers": "localhost:1"})
-    worker = Worker(settings, Graphs({}, Memories()), NodeThreads(1))
+    worker = Worker(settings, Graphs({}), NodeThreads(1))
     working = asyncio.create_task(worker._steered_first(work))
     reading = asyncio.create_task(worker._read_control(control))
     await control.is_asked.wait()  # the work, which began before, has had its turn
