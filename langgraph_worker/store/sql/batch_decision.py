@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from pydantic import JsonValue
-
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.sql import endings, store_replies
@@ -19,8 +17,8 @@ from langgraph_worker.store.sql.placing import lineage_of, place_answer, place_r
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, TaskRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
-from workflow_events.identity import input_hash
-from workflow_events.models import Answer, Attempt, EventType, WorkflowEvent
+from workflow_events.identity import work_hash
+from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 
@@ -274,9 +272,7 @@ def _placed_like(answering: RunRow, row: RunRow) -> RunRow:
 def _incoming(item: Request) -> IncomingRequest:
     event = item.event
     is_answer = event.event_type is EventType.WORKFLOW_RESUMED
-    # A list, which no input is: answers are never the same work as an input, also if that has the same names.
-    answers: JsonValue = [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=_name)]
-    work = WorkKey(item.graph, event.thread_id, input_hash(answers if is_answer else event.payload.data))
+    work = WorkKey(item.graph, event.thread_id, work_hash(event))
     attempt = event.attempt
     if attempt is None:
         return IncomingRequest(work, is_answer=is_answer)
@@ -288,7 +284,3 @@ def _incoming(item: Request) -> IncomingRequest:
         on_clear=attempt.on_clear,
         is_answer=is_answer,
     )
-
-
-def _name(answer: Answer) -> str:
-    return answer.interrupt_id
