@@ -12,7 +12,7 @@ One tree; a class that needs the types of its room stands there::
     ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
     ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
     ├── MemoryFullError         a graph puts more into the long-term memory than the worker may hold
-    ├── RunFaultError           ends a run with a fault that the worker names (execution/thread_position.py)
+    ├── RunFaultError           ends a run with a fault that the worker names (execution/run_fault.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
     │   ├── SchemaError         the database cannot be brought up to date (store/migrations/migrate.py)

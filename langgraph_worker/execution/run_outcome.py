@@ -13,8 +13,9 @@ from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.execution.exception_rules import can_retry_help, rejects_input
 from langgraph_worker.execution.graph_stream import StreamEnd
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.execution.step_recorder import StepRecorder
-from langgraph_worker.execution.thread_position import RunFaultError, graph_changed
+from langgraph_worker.execution.thread_position import graph_changed
 from workflow_events.results import Interrupt
 
 

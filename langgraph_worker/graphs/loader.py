@@ -27,7 +27,6 @@ from langgraph_sdk.runtime import _ExecutionRuntime
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
 from langgraph_worker.graphs.memories import Memories
@@ -110,9 +109,9 @@ class Graphs:
                 )
             yield compiled if compiled.store is not None else compiled.copy(update={"store": memory})
 
-    def rights(self, name: str) -> EventRights:
-        """What events may set for a graph."""
-        return self._graphs[name].spec.rights
+    def spec(self, name: str) -> GraphSpec:
+        """A graph's entry in the manifest: what it sets, and what events may set."""
+        return self._graphs[name].spec
 
     def node_names(self, name: str, opened: Pregel[Any]) -> frozenset[str]:
         """The node names of a graph that :meth:`open` gave, at every depth."""

@@ -14,7 +14,7 @@ from langgraph.channels.binop import _get_overwrite
 from langgraph.pregel import Pregel
 
 from langgraph_worker.execution.event_check import require_allowed
-from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from tests.fuzz.hostile_values import SECRET
 from tests.fuzz.reserved_names import OF_LANGGRAPH, OF_POWER, TAGS

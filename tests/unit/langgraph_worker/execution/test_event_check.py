@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_worker.execution.event_check import require_allowed
-from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
@@ -151,7 +151,10 @@ def test_what_a_plain_project_needs_passes(name):
 def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
     assert refusal(event(**{name: "qwen"})) == ""
     said = refusal(event(**{name: "gpt-9"}))
-    assert "'gpt-9' is not allowed here (allowed: qwen). Add it to LANGGRAPH_WORKER_ALLOWED_MODELS" in said
+    assert (
+        "'gpt-9' is not allowed here (allowed: qwen). Leave it out, or add it to LANGGRAPH_WORKER_ALLOWED_MODELS"
+        in said
+    )
     assert refusal(event(**{name: ["qwen"]})) != ""  # no text, so none of the list
 
 

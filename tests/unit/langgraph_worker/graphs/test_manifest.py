@@ -5,6 +5,7 @@ import json
 import pytest
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.assistants import GraphValues
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import read_manifest
 
@@ -32,7 +33,7 @@ def test_every_documented_form_of_an_entry(tmp_path):
     assert manifest.graphs == (
         GraphSpec("a", "./agents/a.py", True, "graph"),
         GraphSpec("b", "pkg.mod", False, "make"),
-        GraphSpec("c", "./c.py", True, "graph", "See."),
+        GraphSpec("c", "./c.py", True, "graph", values=GraphValues("See.")),
     )
     assert manifest.import_paths == (tmp_path.resolve(), (tmp_path / "lib").resolve())
     assert manifest.env == {"KEY": "value"}
