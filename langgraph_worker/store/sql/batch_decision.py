@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.sql import endings, store_replies
@@ -225,9 +226,12 @@ class BatchDecision:
         verdict: Verdict,
         answered: Mapping[str, GraphQuestion],
     ) -> RunRow:
-        """Give an answer the place of the run that asked, and keep which askings it was given to."""
-        event, before = item.event, self._lineages.get(lineage)
-        question = answered[event.answers[0].interrupt_id]
+        """Give an answer the place of the run that asked, and its choices; keep which askings it was given to."""
+        question, before = answered[item.event.answers[0].interrupt_id], self._lineages.get(lineage)
+        event = item.event
+        if question.event is not None:
+            event = with_choices_of(event, WorkflowEvent.model_validate_json(question.event))
+            item = replace(item, event=event)
         placement, changed = place_answer(event, lineage, question, work, verdict, before, self._now)
         self._lineages[lineage] = self.changes.lineages[lineage] = changed
         row = new_run(item, verdict.decision, self._now, placement)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from langgraph_worker.domain import faults
+from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.errors import RowError
@@ -180,7 +181,10 @@ def _place_answer(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, gi
     else:
         state.lineages[key] = LineageRecord(verdict.generation, work, run.correlation_id, question.place.logical_run)
     askings = {name: one.asking for name, one in given_to.items()}
-    return tx.put(run, place=question.place, graph=state.runs[question.asked_by].graph, askings=askings)
+    asking = state.runs[question.asked_by]
+    assert asking.event is not None
+    event = with_choices_of(run.event, asking.event)
+    return tx.put(run, event=event, place=question.place, graph=asking.graph, askings=askings)
 
 
 def _stored_answer(state: State, key: str) -> Run:
