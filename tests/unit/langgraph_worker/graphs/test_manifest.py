@@ -46,6 +46,40 @@ def test_variables_from_a_file(tmp_path):
     assert manifest.env == {"A": "1", "B": "two words"}
 
 
+def test_an_entry_has_values_and_assistants(tmp_path):
+    entry = {
+        "path": "./a.py:g",
+        "context": {"user": "ann"},
+        "configurable": {"depth": 1},
+        "assistants": {"night": {"description": "Cheap.", "context": {"user": "bob"}}, "empty": {}},
+        "events": {"command": True},
+    }
+    (spec,) = read_manifest(written(tmp_path, {"graphs": {"a": entry}})).graphs
+    assert spec.values == GraphValues(context={"user": "ann"}, configurable={"depth": 1})
+    assert spec.assistants == {"night": GraphValues("Cheap.", {"user": "bob"}), "empty": GraphValues()}
+    assert (spec.rights.command, spec.rights.overwrite, spec.rights.configurable) == (True, False, "any")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("context", [], "key 'context' must be an object"),
+        ("configurable", "x", "key 'configurable' must be an object"),
+        ("assistants", [], "key 'assistants' must be an object"),
+        ("assistants", {"": {}}, "key 'assistants': a name has 1 to 512 characters"),
+        ("assistants", {"n": {"contexts": {}}}, "key 'assistants.n' must be an object with no other keys than desc"),
+        ("assistants", {"n": {"context": 1}}, "key 'assistants.n.context' must be an object"),
+        ("events", {"command": 1}, "key 'events.command' must be true or false"),
+        ("events", {"overwrite": 1}, "key 'events.overwrite' must be true or false"),
+    ],
+)
+def test_a_wrong_key_of_an_entry_is_named(tmp_path, key, value, reason):
+    path = written(tmp_path, {"graphs": {"a": {"path": "./a.py:g", key: value}}})
+    with pytest.raises(GraphLoadError) as caught:
+        read_manifest(path)
+    assert f"{path}: graph 'a': {reason}" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
