@@ -24,12 +24,12 @@ from workflow_events.models import (
     Budget,
     EventSource,
     EventType,
-    RunConfig,
     WorkflowEvent,
     WorkflowEventMetadata,
     WorkflowEventPayload,
 )
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
+from workflow_events.run_config import GraphCommand, GraphSend, RunConfig
 from workflow_events.topics import Fleet, TopicSpec
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "EventSource",
     "EventType",
     "Fleet",
+    "GraphCommand",
+    "GraphSend",
     "Interrupt",
     "MessageTooLargeError",
     "ModelUsage",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pydantic_core
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from workflow_events import headers as h
 from workflow_events.control import (
@@ -19,6 +19,7 @@ from workflow_events.control import (
 )
 from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
 from workflow_events.identity import record_id
+from workflow_events.json_places import field_names
 from workflow_events.models import EARLIEST, LATEST, REQUESTS, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -151,16 +152,16 @@ def decode_event(record: Record) -> WorkflowEvent:
     return event
 
 
-def _taken_data(body: dict[str, Any]) -> dict[str, Any] | None:
+def _taken_data(body: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
     """A request's input, taken out of its body: it is JSON already, and to validate it takes longer than all else."""
     payload = body.get("payload")
-    if not isinstance(payload, dict) or not isinstance(payload.get("data"), dict):
+    if not isinstance(payload, dict) or not isinstance(payload.get("data"), dict | list) or payload.get("command"):
         return None
-    data: dict[str, Any] = payload.pop("data")
+    data: dict[str, Any] | list[Any] = payload.pop("data")
     return data
 
 
-def _is_finite(data: dict[str, Any]) -> bool:
+def _is_finite(data: JsonValue) -> bool:
     """Whether each number has a JSON form: a text such as ``1e999`` is read as infinity."""
     text = pydantic_core.to_json(data, inf_nan_mode="constants")
     if b"Infinity" not in text:
@@ -244,7 +245,7 @@ def _validate(model: type[_M], body: dict[str, Any], record: Record) -> _M:
         return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(field_names(first["loc"]))
         raise _error(record, first["msg"], _shown(field, _LONGEST_FIELD_CHARACTERS) or None) from None
     except RecursionError:
         raise _error(record, "the body is nested too deeply") from None

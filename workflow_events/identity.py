@@ -11,6 +11,8 @@ from uuid import UUID, uuid5
 
 from pydantic import JsonValue
 
+from workflow_events.models import EventType, WorkflowEvent
+
 NAMESPACE = UUID("6e1dc6e4-6d5f-5a0f-9a6e-1c2f4f1b7a10")
 """The namespace of every uuid5 of this contract. A change would orphan every request under way."""
 
@@ -65,7 +67,22 @@ def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deploy
     return f"shared:{graph}:{hashlib.sha256(_joined(deployment, shared).encode()).hexdigest()}"
 
 
-def input_hash(data: JsonValue) -> str:
-    """SHA-256 of the input in canonical JSON: by it a retry with other input is found."""
+def input_hash(data: JsonValue, kind: str = "") -> str:
+    """SHA-256 of a value in canonical JSON: by it a retry with other input is found.
+
+    :param kind: tells values apart that are written alike, such as answers and an input.
+    """
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256((kind + text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def work_hash(event: WorkflowEvent) -> str:
+    """The hash of what a request gives its graph: an input, a command, or answers. No two of them hash alike."""
+    if event.event_type is EventType.WORKFLOW_RESUMED:
+        answers = sorted(event.answers, key=lambda answer: answer.interrupt_id)
+        return input_hash([[answer.interrupt_id, answer.value] for answer in answers])
+    if event.payload.command is not None:
+        return input_hash(event.payload.command.model_dump(mode="json"), "command")
+    data = event.payload.data
+    # A list has a mark because answers, which came first, have none: their hashes are in run stores.
+    return input_hash(data, "input" if isinstance(data, list) else "")

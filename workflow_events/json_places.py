@@ -8,6 +8,9 @@ from typing import Any
 Place = tuple[Any, str | int]
 """The place of what holds a value, None for the whole; and the value's name or number in there."""
 
+_VALUES = {("payload", "data"): 0, ("context",): 1, ("config", "configurable"): 1, ("payload", "command", "update"): 0}
+"""The fields that hold any JSON, and how many of the names behind them pydantic gives as they are."""
+
 _MOST_NAMES = 20
 _MOST_CHARACTERS = 60
 
@@ -50,3 +53,15 @@ def names_of(place: Place) -> list[str | int]:
     if len(names) > _MOST_NAMES:
         names[_MOST_NAMES // 2 : -_MOST_NAMES // 2] = ["…"]
     return names
+
+
+def field_names(location: tuple[int | str, ...]) -> list[str]:
+    """The names on the way to a wrong field, from the location in pydantic's error: inside of a JSON value pydantic
+    puts the kind of what holds a name before each name.
+    """
+    for field, plain in _VALUES.items():
+        if location[: len(field)] == field:
+            head = len(field) + plain
+            location = (*location[:head], *location[head:][1::2])
+            break
+    return [str(name) for name in location]

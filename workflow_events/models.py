@@ -6,87 +6,30 @@ ignore the others, so that a newer peer can add some.
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-import pydantic_core
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-
-def _naive_is_utc(value: Any) -> Any:
-    # The events people write by hand carry `datetime.utcnow().isoformat()`, which has no zone.
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    return value
-
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _to_utc(value: datetime) -> datetime:
-    # What lies near the ends of the calendar has no form in another time zone, and no sum with a duration.
-    if not EARLIEST <= value <= LATEST:
-        raise ValueError(
-            f"an instant must lie between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d} in UTC. Correct it, or leave it out"
-        )
-    return value.astimezone(UTC)
-
-
-UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc), AfterValidator(_to_utc)]
-"""An instant from :data:`EARLIEST` to :data:`LATEST`, always in UTC. Input without a time zone counts as UTC."""
-
-Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
-"""An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL, which no database stores."""
-
-
-def _without_nul(value: str) -> str:
-    return value.replace("\0", "\ufffd")
-
-
-Who = Annotated[str, Field(max_length=512), AfterValidator(_without_nul)]
-"""A person or a program, as free text that is only shown. NUL, which no database stores, becomes a visible mark."""
-
-Reason = Annotated[str, Field(max_length=2048), AfterValidator(_without_nul)]
-"""A reason, as free text that is only shown. NUL becomes a visible mark here, too."""
-
-Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
-"""A count that every database can store."""
+from workflow_events.fields import EARLIEST as EARLIEST
+from workflow_events.fields import LATEST as LATEST
+from workflow_events.fields import Count as Count
+from workflow_events.fields import Name as Name
+from workflow_events.fields import Reason as Reason
+from workflow_events.fields import UtcDatetime as UtcDatetime
+from workflow_events.fields import Who as Who
+from workflow_events.fields import WireModel as WireModel
+from workflow_events.fields import utcnow as utcnow
+from workflow_events.run_config import MAX_CONFIGURABLE_BYTES as MAX_CONFIGURABLE_BYTES
+from workflow_events.run_config import GraphCommand, RunValues
+from workflow_events.run_config import RunConfig as RunConfig
 
 
 def _is_uuid7(value: UUID) -> UUID:
     if value.version != 7:
         raise ValueError("is no uuid7. Take Airflow's ti.id; a request that is of no Airflow task has no attempt")
     return value
-
-
-def utcnow() -> datetime:
-    """The current instant, in UTC."""
-    return datetime.now(UTC)
-
-
-class WireModel(BaseModel):
-    """Base of all wire models: unknown fields are ignored, instances are immutable."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class EventType(StrEnum):
@@ -114,10 +57,25 @@ class EventSource(StrEnum):
 class WorkflowEventPayload(WireModel):
     """The input of the graph, as JSON.
 
-    :param data: for a graph whose state is a mapping: its initial values.
+    :param data: for a graph whose state is a mapping: its initial values. For others any JSON value but null.
+    :param command: instead of ``data``, on a thread that has a state: see :class:`GraphCommand`.
     """
 
-    data: dict[str, JsonValue] = Field(default_factory=dict)
+    data: JsonValue = Field(default_factory=dict)
+    command: GraphCommand | None = None
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("must not be null: for an empty input, leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _one_input(self) -> WorkflowEventPayload:
+        if self.command is not None and self.data != {}:
+            raise ValueError("data and command: an input is one of them; leave the other out")
+        return self
 
 
 class WorkflowEventMetadata(WireModel):
@@ -156,63 +114,6 @@ class Attempt(WireModel):
     replay: Count = 0
     on_retry: Literal["resume", "restart"] = "resume"
     on_clear: Literal["restart", "resume"] = "restart"
-
-
-MAX_CONFIGURABLE_BYTES = 65_536
-"""As JSON. LangGraph stores its texts and numbers with every checkpoint of the run."""
-
-_RESERVED_CONFIGURABLE = re.compile(
-    r"__|langgraph_|(thread_id|thread_ts|checkpoint_id|checkpoint_ns|checkpoint_map|run_id|assistant_id|graph_id"
-    r"|counters_since_delta_snapshot)$"
-)
-_RESERVED_TAGS = re.compile(r"langsmith:|langgraph:|(graph|seq):step|nostream$")
-"""LangGraph's own: one tag hides a node from its breakpoints and streams, one name says who is logged in. Names and
-values are copied into the metadata of checkpoints: a counter that is none ends every later run of the thread."""
-
-
-class RunConfig(WireModel):
-    """Settings of one run. They choose among what the worker allows, and may lower its limits, never raise them.
-
-    :param tags: LangChain tags, for traces. Those that LangGraph obeys are refused.
-    :param recursion_limit: at most so many supersteps; the worker's own limit still holds.
-    :param model: the chat model by name; must be on the worker's allow-list. The graph finds it as
-        ``config["configurable"]["model"]``.
-    :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE_BYTES`. Names that
-        LangGraph itself reads are refused here, those that move power (keys, endpoints) by the worker.
-    """
-
-    model_config = ConfigDict(extra="forbid")  # a misspelt setting must not be ignored
-
-    tags: list[Name] = Field(default_factory=list, max_length=64)
-    recursion_limit: int | None = Field(default=None, ge=1, le=2_147_483_647)
-    model: Name | None = None
-    configurable: dict[Name, JsonValue] = Field(default_factory=dict)
-
-    @field_validator("tags")
-    @classmethod
-    def _no_reserved_tags(cls, value: list[str]) -> list[str]:
-        taken = sorted(tag for tag in value if _RESERVED_TAGS.match(tag))
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: LangGraph obeys this tag, so an event may not set it; leave it out")
-        return value
-
-    @field_validator("configurable")
-    @classmethod
-    def _no_reserved_names(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        taken = sorted(name for name in value if _RESERVED_CONFIGURABLE.match(name))
-        if taken:
-            raise ValueError(
-                f"{', '.join(taken)}: LangGraph's own, reserved for the worker. For a conversation, use the event's "
-                "thread_id field; for everything else, another name"
-            )
-        if "model" in value:
-            raise ValueError("model: set config.model instead, which the worker checks against its allow-list")
-        size = len(pydantic_core.to_json(value))
-        if size > MAX_CONFIGURABLE_BYTES:
-            raise ValueError(
-                f"{size:,} bytes, over the limit of {MAX_CONFIGURABLE_BYTES:,}; large values belong to payload.data"
-            )
-        return value
 
 
 class Budget(WireModel):
@@ -256,6 +157,11 @@ class WorkflowEvent(WireModel):
     :param workflow_id: the DAG.
     :param workflow_run_id: the DAG run.
     :param graph: a name in the worker's ``langgraph.json``; None means its only or its default graph.
+    :param assistant: one of the graph's assistants in ``langgraph.json``, which are named values of ``context`` and
+        ``configurable``; None means the graph's own values.
+    :param context: what nodes read as ``runtime.context``, up to :data:`MAX_CONFIGURABLE_BYTES` of JSON. It replaces
+        values of the graph's entry and assistant by name. Names that LangGraph itself reads are refused here, those
+        that move power (keys, endpoints) or that the graph's context schema does not have by the worker.
     :param thread_id: a conversation that the author shares between tasks; None means a thread of the run's own.
     :param attempt: None for a plain request, which is never superseded.
     :param deadline: after it the request does not start, and a run ends with status ``timeout``.
@@ -273,6 +179,8 @@ class WorkflowEvent(WireModel):
     payload: WorkflowEventPayload = Field(default_factory=WorkflowEventPayload)
     metadata: WorkflowEventMetadata = Field(default_factory=WorkflowEventMetadata)
     graph: Name | None = None
+    assistant: Name | None = None
+    context: RunValues | None = None
     thread_id: Name | None = None
     attempt: Attempt | None = None
     deadline: UtcDatetime | None = None
@@ -289,4 +197,13 @@ class WorkflowEvent(WireModel):
             raise ValueError(f"answers: only {EventType.WORKFLOW_RESUMED.value} carries answers")
         if resumed and (not self.answers or self.round < 1):
             raise ValueError(f"answers: {EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _one_value_by_name(self) -> WorkflowEvent:
+        twice = sorted(set(self.context or ()) & set(self.config.configurable))
+        if twice:
+            raise ValueError(f"context and config.configurable: both set {', '.join(twice)}; set it in one of them")
+        if self.config.model is not None and "model" in (self.context or ()):
+            raise ValueError("context and config.model: both set model; set it in one of them")
         return self

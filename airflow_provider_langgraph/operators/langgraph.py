@@ -41,8 +41,11 @@ class LangGraphTriggerOperator(BaseOperator):
     runs the agent twice. Airflow's retry resumes it from its last checkpoint; clearing the task starts it afresh.
 
     :param graph: (templated) the graph's name in the workers' ``langgraph.json``; None: the fleet's default graph.
-    :param input: (templated) the graph's input, a mapping of JSON values.
-    :param config: (templated) settings of the run: ``tags``, ``recursion_limit``, ``model``, ``configurable``.
+    :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes.
+    :param context: (templated) what the graph's nodes read as ``runtime.context``, a mapping of JSON values.
+    :param assistant: (templated) one of the graph's assistants in the workers' ``langgraph.json``.
+    :param config: (templated) settings of the run: ``tags``, ``recursion_limit``, ``max_concurrency``, ``model``,
+        ``configurable``, ``interrupt_before``, ``interrupt_after``.
     :param thread_id: (templated) a conversation to continue, shared by all tasks that name it; None: a thread of the
         run's own.
     :param workflow_id: (templated) under which name the workers file the run; None: the DAG's id.
@@ -67,15 +70,26 @@ class LangGraphTriggerOperator(BaseOperator):
     :raises SettingsError: an argument or the rendered input is wrong; not retried.
     """
 
-    template_fields: Sequence[str] = ("graph", "input", "config", "thread_id", "workflow_id", "fleet")
-    template_fields_renderers = {"input": "json", "config": "json"}  # noqa: RUF012 - as Airflow declares it
+    template_fields: Sequence[str] = (
+        "graph",
+        "input",
+        "context",
+        "assistant",
+        "config",
+        "thread_id",
+        "workflow_id",
+        "fleet",
+    )
+    template_fields_renderers = {"input": "json", "context": "json", "config": "json"}  # noqa: RUF012 - as Airflow declares it
     ui_color = "#d6e9d2"
 
     def __init__(
         self,
         *,
         graph: str | None = None,
-        input: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's own word
+        input: Any = None,  # noqa: A002 - LangGraph's own word
+        context: dict[str, Any] | None = None,
+        assistant: str | None = None,
         config: dict[str, Any] | None = None,
         thread_id: str | None = None,
         workflow_id: str | None = None,
@@ -92,6 +106,8 @@ class LangGraphTriggerOperator(BaseOperator):
         super().__init__(**kwargs)
         self.graph = graph
         self.input = input
+        self.context = context
+        self.assistant = assistant
         self.config = config
         self.thread_id = thread_id
         self.workflow_id = workflow_id
@@ -147,6 +163,8 @@ class LangGraphTriggerOperator(BaseOperator):
             RequestArguments(
                 graph=self.graph,
                 input=self.input,
+                context=self.context,
+                assistant=self.assistant,
                 config=self.config,
                 thread_id=self.thread_id,
                 workflow_id=self.workflow_id,

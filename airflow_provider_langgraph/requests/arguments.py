@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_provider_langgraph.exceptions import SettingsError
+from workflow_events.json_places import field_names
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
@@ -26,16 +27,13 @@ _ARGUMENTS = {("payload", "data"): "input"}
 def describe_problem(error: ValidationError) -> str:
     """The first problem in the operator's words: the argument, the place in it, the problem and the remedy."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place = [str(part) for part in first["loc"] if not str(part).startswith(("dict[", "list[", "nullable"))]
+    place = field_names(first["loc"])
     for wire, argument in _ARGUMENTS.items():
         if tuple(place[: len(wire)]) == wire:
             place = [argument, *place[len(wire) :]]
     remedy = ""
-    if place == ["input"]:
-        remedy = (
-            ". It must be a mapping. A template renders to text: pass another task's output as it is, or a mapping "
-            "with templates inside"
-        )
-    elif place and place[0] == "input":
+    if place == ["context"]:
+        remedy = ". A template renders to text: write a mapping with templates inside"
+    elif place and place[0] in ("input", "context"):
         remedy = ". It must be JSON: convert dates and numbers of numpy, make lists of tuples and of mapped outputs"
     return f"{'.'.join(place) or 'the request'}: {first['msg']}{remedy}"

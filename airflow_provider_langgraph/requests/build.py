@@ -30,6 +30,8 @@ class RequestArguments:
 
     graph: str | None = None
     input: Any = None
+    context: Any = None
+    assistant: str | None = None
     config: Any = None
     thread_id: str | None = None
     workflow_id: str | None = None
@@ -59,6 +61,8 @@ def build_event(arguments: RequestArguments, context: Context) -> WorkflowEvent:
         "workflow_run_id": ti.run_id,
         "payload": {"data": {} if arguments.input is None else arguments.input},
         "graph": arguments.graph,
+        "assistant": arguments.assistant,
+        "context": arguments.context,
         "thread_id": arguments.thread_id,
         "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
         "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),

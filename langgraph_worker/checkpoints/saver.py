@@ -25,6 +25,7 @@ from langgraph_worker.checkpoints.make_dialect import make_dialect
 from langgraph_worker.checkpoints.own_place import require_own_namespace, require_own_thread
 from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError, ResumedGraphs
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
+from langgraph_worker.domain.breakpoints import stops_among
 from langgraph_worker.domain.models import Claim, Lease
 from langgraph_worker.errors import LeaseLostError, RowError, StoreError, WorkerError
 from langgraph_worker.store.retrying import retry_store
@@ -128,7 +129,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         progress = self._progress
         # With a checkpoint of the graph itself, not of a subgraph, every question is settled: also one that its node no
         # longer asks, and one whose writes come after this checkpoint, because LangGraph does not wait for them.
-        answers = () if namespace else frozenset(self._answers)
+        answers = stops_among(self._answers) if namespace else frozenset(self._answers)
         marked: CheckpointMetadata = {**metadata, "run_id": str(self._claim.logical_run)}
         made = await self._put(
             lambda saver: saver.put(config, checkpoint, marked, new_versions), progress=progress, answers=answers
@@ -146,10 +147,11 @@ class RunSaver(BaseCheckpointSaver[str]):
         if not any(channel in (ERROR, INTERRUPT) for channel, _ in writes):
             namespace = config["configurable"].get("checkpoint_ns", "")
             self._check(lambda graphs: graphs.check_writes(namespace, task_id, task_path))
+        # Whatever a run writes first, it has passed the breakpoint that it was let pass.
         # A task that waits for its subgraph has older answers: the questions are the subgraph's, and it has no new one.
         count = max((_count(value) for channel, value in writes if channel == RESUME), default=0)
         asked = self._asked.get(task_id, set()) if count > self._answer_counts.get(task_id, 0) else set()
-        answers = self._answers & asked
+        answers = (self._answers & asked) | stops_among(self._answers)
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
         if not config["configurable"].get("checkpoint_ns"):
             self.questions += [one for channel, value in writes if channel == INTERRUPT for one in value]

@@ -76,17 +76,25 @@ INTERRUPT_NOT_PENDING = Fault(
 UNKNOWN_GRAPH = _unusable(
     "unknown_graph", "no worker knew the graph within LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS"
 )
+UNKNOWN_ASSISTANT = _unusable(
+    "unknown_assistant", "the event names an assistant that the graph's entry in langgraph.json does not have"
+)
+INVALID_CONTEXT = _unusable(
+    "invalid_context",
+    "the graph's context schema does not have a name in the context, lacks one that it requires, or has another type",
+)
 NOT_STARTABLE = _unusable("not_startable", "the run store cannot read the stored request, or not store its start")
 GRAPH_NOT_USABLE = _unusable("graph_not_usable", "the graph's factory gave something that is no graph")
 CONFIG_NOT_ALLOWED = _unusable(
     "config_not_allowed",
-    "config.configurable has a name that moves power (an endpoint, a key, a provider, a model), or one that the "
-    "entry of the graph in langgraph.json does not let events set",
+    "context or config.configurable has a name that moves power (an endpoint, a key, a provider, a model), or one that "
+    "the entry of the graph in langgraph.json does not let events set; or config.interrupt_before or .interrupt_after "
+    "names a node that the graph does not have",
 )
 INPUT_NOT_ALLOWED = _unusable(
     "input_not_allowed",
-    "a value of the event would make LangGraph replace what a reducer has gathered, or remove messages, and the "
-    "entry of the graph in langgraph.json does not allow that",
+    "a value of the event would make LangGraph replace what a reducer has gathered, or remove messages, or the event "
+    "has a command, and the entry of the graph in langgraph.json does not allow that",
 )
 BAD_INPUT = _unusable("bad_input", "the graph rejects payload.data before any node has run")
 RESULT_NOT_SERIALIZABLE = _unusable(
@@ -143,10 +151,12 @@ FAULTS: tuple[Fault, ...] = (
     OVERLOADED,
     INTERRUPT_NOT_PENDING,
     UNKNOWN_GRAPH,
+    UNKNOWN_ASSISTANT,
     NOT_STARTABLE,
     GRAPH_NOT_USABLE,
     CONFIG_NOT_ALLOWED,
     INPUT_NOT_ALLOWED,
+    INVALID_CONTEXT,
     BAD_INPUT,
     RESULT_NOT_SERIALIZABLE,
     NOT_JSON,

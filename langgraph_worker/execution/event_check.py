@@ -7,16 +7,18 @@ server that a model's key is sent to.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NoReturn
 
+from langgraph.constants import START
 from langgraph.pregel import Pregel
 
 from langgraph_worker.domain import faults
-from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.execution.graph_context import context_names
+from langgraph_worker.execution.run_fault import RunFaultError
+from langgraph_worker.execution.run_input import goto_nodes
 from langgraph_worker.graphs.event_rights import EventRights
 from workflow_events.json_places import Place, names_of, parts_of
 from workflow_events.models import WorkflowEvent
@@ -44,11 +46,13 @@ def require_allowed(
     :raises RunFaultError: ``config_not_allowed`` or ``input_not_allowed``; its text names the field, and how to allow
         it.
     """
-    for key, value in event.config.configurable.items():
-        _require_name(key, value, name, graph, rights, models)
+    _require_names(event, name, graph, rights, models)
+    _require_command(event, name, graph, rights)
     if rights.overwrite:
         return
-    asked: dict[str, Any] = {"payload.data": event.payload.data, "config.configurable": event.config.configurable}
+    asked: dict[str, Any] = {"payload.data": event.payload.data, **_values(event)}
+    if event.payload.command is not None:
+        asked["payload.command"] = event.payload.command.model_dump(mode="json")
     asked |= {f"answers.{number}.value": answer.value for number, answer in enumerate(event.answers)}
     for place, what in _controls(asked):
         text = (
@@ -58,48 +62,77 @@ def require_allowed(
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
 
 
-def _require_name(
-    key: str, value: Any, name: str, graph: Pregel[Any], rights: EventRights, models: Collection[str]
-) -> None:
-    field = f"field 'config.configurable.{key}'"
-    if isinstance(rights.configurable, frozenset):
-        if key not in rights.configurable:
-            listed = ", ".join(sorted(rights.configurable)) or "none"
-            text = (
-                f"{field}: events may not set it for graph {name!r}. Leave it out, or add it to 'events.configurable' "
-                f"in its entry in langgraph.json, which lists: {listed}"
-            )
-            raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
+def _require_command(event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights) -> None:
+    command = event.payload.command
+    if command is None:
         return
+    if not rights.command:
+        text = (
+            "field 'payload.command': it can change what the thread holds, and skip nodes. Send payload.data instead, "
+            f"or, if events of this graph may do that, write {_entry(name, command=True)}"
+        )
+        raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
+    for node in goto_nodes(command):
+        if node not in graph.nodes:  # LangGraph would leave it out, with a line in its log
+            known = ", ".join(sorted(one for one in graph.nodes if one != START))
+            text = f"field 'payload.command.goto': graph {name!r} has no node {node!r}. It has: {known}"
+            raise RunFaultError(faults.BAD_INPUT, text)
+
+
+def _require_names(
+    event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights, models: Collection[str]
+) -> None:
+    declared = context_names(graph) or frozenset()
+    for field, values in _values(event).items():
+        for key, value in values.items():
+            place = f"{field}.{key}"
+            if isinstance(rights.configurable, frozenset):
+                if key not in rights.configurable:
+                    why = f"events may not set it for graph {name!r}"
+                    _refuse_name(place, why, _add_to_rights(rights.configurable))
+                continue
+            for inside, inner, one in _inner_names(place, key, value, field == "context" or key in declared):
+                _require_no_power(inside, inner, one, models, _entry(name, configurable=[key]))
+            if rights.configurable == "declared" and key not in declared:
+                why = f"the context schema of graph {name!r} does not have it"
+                has = ", ".join(sorted(declared)) or "none"
+                _refuse_name(place, why, f"add it to the schema, which has: {has}")
+
+
+def _values(event: WorkflowEvent) -> dict[str, Mapping[str, Any]]:
+    return {"config.configurable": event.config.configurable, "context": event.context or {}}
+
+
+def _inner_names(place: str, key: str, value: Any, is_context: bool) -> Iterator[tuple[str, str, Any]]:
+    """A name and, in a context, those inside of its value: a graph may hand a part of its context to a client whole."""
+    yield place, key, value
+    for inside, part in parts_of(place, value) if is_context else ():
+        for inner, one in part.items() if isinstance(part, dict) else ():
+            yield _text((inside, inner)), inner, one
+
+
+def _require_no_power(place: str, key: str, value: Any, models: Collection[str], entry: str) -> None:
+    """:param entry: what allows it."""
     plain = _SEPARATORS.sub("_", key).lower()
-    allow = f"Leave it out, or, if events of this graph may choose it, write {_entry(name, configurable=[key])}"
     if _POWERS.search(plain):
-        text = f"{field}: it may name an endpoint, a key or a provider, which an event does not choose. {allow}"
-        raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
+        why = "it may name an endpoint, a key or a provider, which an event does not choose"
+        _refuse_name(place, why, f"if events of this graph may choose it, write {entry}")
     if _MODELS.search(plain) and not (isinstance(value, str) and value in models):
-        text = (
-            f"{field}: model {value!r} is not allowed here (allowed: {', '.join(sorted(models)) or 'none'}). Add it to "
-            f"LANGGRAPH_WORKER_ALLOWED_MODELS; if it is no model, write {_entry(name, configurable=[key])}"
-        )
-        raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
-    if rights.configurable == "declared" and key not in _declared(graph):
-        known = ", ".join(sorted(_declared(graph))) or "none"
-        text = (
-            f"{field}: the context schema of graph {name!r} does not have it. Leave it out, or add it to the schema, "
-            f"which has: {known}"
-        )
-        raise RunFaultError(faults.CONFIG_NOT_ALLOWED, text)
+        why = f"model {value!r} is not allowed here (allowed: {', '.join(sorted(models)) or 'none'})"
+        _refuse_name(place, why, f"add it to LANGGRAPH_WORKER_ALLOWED_MODELS; if it is no model, write {entry}")
+
+
+def _add_to_rights(names: Collection[str]) -> str:
+    listed = ", ".join(sorted(names)) or "none"
+    return f"add it to 'events.configurable' in its entry in langgraph.json, which lists: {listed}"
+
+
+def _refuse_name(place: str, why: str, remedy: str) -> NoReturn:
+    raise RunFaultError(faults.CONFIG_NOT_ALLOWED, f"field '{place}': {why}. Leave it out, or {remedy}")
 
 
 def _entry(name: str, **rights: Any) -> str:
     return f"{json.dumps({'events': rights})} in the entry of graph {name!r} in langgraph.json"
-
-
-def _declared(graph: Pregel[Any]) -> frozenset[str]:
-    schema: Any = graph.context_schema
-    if dataclasses.is_dataclass(schema):  # its annotations lack what it inherits
-        return frozenset(field.name for field in dataclasses.fields(schema))
-    return frozenset(getattr(schema, "model_fields", None) or getattr(schema, "__annotations__", {}))
 
 
 def _controls(asked: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,12 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from langgraph.types import Interrupt, StateSnapshot
+from langgraph.types import Interrupt
 
+from langgraph_worker.execution.breakpoints import breakpoint_at, unnamed_stop
 from langgraph_worker.execution.node_caches import guard_node_caches
 from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.thread_position import ThreadPosition
 from langgraph_worker.execution.unsaved_children import allow_unsaved_children
 from langgraph_worker.telemetry.progress import RunProgress
 
@@ -27,7 +29,7 @@ class StreamEnd:
     """How a graph's stream ended.
 
     :param state: what the graph's output schema names.
-    :param interrupts: None if the graph is finished; empty at a breakpoint, which has no question.
+    :param interrupts: None if the graph is finished; at a breakpoint, the worker's own question.
     """
 
     state: Any
@@ -77,9 +79,10 @@ def _current_task() -> asyncio.Task[Any] | None:
         return None  # the thread of a synchronous node
 
 
-def end_at(graph: Pregel[Any], snapshot: StateSnapshot) -> StreamEnd:
+def end_at(graph: Pregel[Any], position: ThreadPosition) -> StreamEnd:
     """The end of a stream that stopped at this interrupted state. No node runs."""
-    return StreamEnd(_output(graph, snapshot.values), snapshot.interrupts)
+    asked = position.snapshot.interrupts if position.stop is None else [position.stop]
+    return StreamEnd(_output(graph, position.snapshot.values), asked)
 
 
 async def follow_stream(
@@ -89,9 +92,11 @@ async def follow_stream(
     steps: StepRecorder,
     progress: RunProgress,
     control: RunControl,
+    context: Any = None,
 ) -> StreamEnd:
     """Run a graph; record its steps, and report its progress.
 
+    :param context: what nodes read as ``runtime.context``.
     :param control: a request to drain ends the graph before its next superstep, but no graph inside of a node.
     """
     state: Any = None
@@ -99,6 +104,7 @@ async def follow_stream(
     stream = graph.astream(
         graph_input,
         config,
+        context=context,
         stream_mode=["tasks", "values", *progress.modes],
         output_keys=graph.output_channels,
         durability="sync",
@@ -115,9 +121,11 @@ async def follow_stream(
                 interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
             elif part["type"] != "values":
                 progress.part(part["type"], part["ns"], part["data"])
-    if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes):
+    if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes or steps.has_open):
         snapshot = await graph.aget_state(config)
-        return StreamEnd(state, () if snapshot.next else None)
+        if snapshot.next:
+            stop = await breakpoint_at(graph, config, snapshot)
+            return StreamEnd(state, [stop or unnamed_stop(snapshot)])
     return StreamEnd(state, list(interrupts.values()) or None)
 
 

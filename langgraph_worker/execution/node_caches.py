@@ -19,7 +19,7 @@ from typing import Any
 from langgraph.cache.base import BaseCache, FullKey
 from langgraph.pregel._loop import PregelLoop
 
-from langgraph_worker.domain.models import Claim
+from langgraph_worker.execution.run_values import RunValues
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ CACHE_SECONDS = 5.0
 class CacheScope:
     """What a run may find in a cache, and leave there.
 
-    :param key: part of every key: the graph's name, and the model and values that the request chose. A node may read
-        them, and they are not in its input.
+    :param key: part of every key: the graph's name, and the run's values, such as its model and its context. A node may
+        read them, and they are not in its input.
     :param is_answered: a person has answered a question of this logical run. Its nodes use no cache: what a person
         decided for one run is not in a node's input either, and must decide no other; and a run must not pass its
         answer by because another one was not asked.
@@ -43,11 +43,10 @@ class CacheScope:
     is_answered: bool
 
     @classmethod
-    def of_claim(cls, claim: Claim, *, is_answered: bool) -> CacheScope:
-        """The scope of a claim's run."""
-        asked = claim.event.config
-        chosen = json.dumps([claim.graph, asked.model, dict(asked.configurable)], sort_keys=True)
-        return cls(claim.graph, hashlib.sha256(chosen.encode()).hexdigest()[:32], is_answered)
+    def of_run(cls, graph: str, values: RunValues, *, is_answered: bool) -> CacheScope:
+        """The scope of a run."""
+        chosen = json.dumps([graph, values.as_json()])
+        return cls(graph, hashlib.sha256(chosen.encode()).hexdigest()[:32], is_answered)
 
 
 _scope: ContextVar[CacheScope | None] = ContextVar("langgraph_worker_cache_scope", default=None)

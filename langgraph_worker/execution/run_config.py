@@ -1,36 +1,47 @@
-"""LangGraph's config of one run."""
+"""The config that a graph runs with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.pregel import Pregel
 
 from langgraph_worker.domain.models import Claim
+from langgraph_worker.execution.recursion_limits import RecursionLimit
+from langgraph_worker.execution.run_values import RunValues
 from langgraph_worker.idempotency import RUN_MARK
 from langgraph_worker.telemetry.usage import UsageCounter
 
 
-def run_config(claim: Claim, recursion_limit: int, usage: UsageCounter) -> RunnableConfig:
-    """The event may choose a model, tags and values, and lower the limit of supersteps. The thread and the metadata are
-    the worker's.
+def run_config(claim: Claim, values: RunValues, usage: UsageCounter) -> RunnableConfig:
+    """The event may choose a model, tags and values. The thread and the metadata are the worker's.
 
-    Graphs that nodes call inherit the metadata, also on threads and savers of their own. So ``run_id`` is not in it:
-    LangGraph would take a second call of such a graph for a re-entry into the first (rule 19).
+    Names and ids are where LangGraph's server has them: nodes, traces and ``runtime.server_info`` read them there.
+    Graphs that nodes call inherit the metadata, also on threads and savers of their own. A ``run_id`` in it would let
+    LangGraph take a second call of such a graph for a re-entry into the first (rule 19), and LangGraph itself copies
+    that of ``configurable`` there, unless the metadata has one: so it has None, which is no run's and is not stored.
     """
-    asked = claim.event.config
-    configurable: dict[str, Any] = dict(asked.configurable)
-    if asked.model is not None:
-        configurable["model"] = asked.model
+    names = {"graph_id": claim.graph, "assistant_id": str(values.assistant_id)}
+    own = {"thread_id": claim.thread_id, "run_id": str(claim.logical_run), RUN_MARK: str(claim.logical_run)}
     return {
-        "configurable": configurable | {"thread_id": claim.thread_id, RUN_MARK: str(claim.logical_run)},
+        "configurable": values.configurable() | names | own,
         "metadata": {
+            **names,
+            "run_id": None,
             "logical_run": str(claim.logical_run),
             "correlation_id": str(claim.correlation_id),
             "workflow_id": claim.event.workflow_id,
             "workflow_run_id": claim.event.workflow_run_id,
         },
-        "tags": list(asked.tags),
-        "recursion_limit": min(recursion_limit, asked.recursion_limit or recursion_limit),
+        "tags": list(claim.event.config.tags),
         "callbacks": [usage],
     }
+
+
+def set_limits(config: RunnableConfig, claim: Claim, graph: Pregel[Any], limit: RecursionLimit) -> None:
+    """Set how far a run goes, and how many of its nodes run at once: what the graph itself sets, or less."""
+    config["recursion_limit"] = limit.steps
+    asked, own = claim.event.config.max_concurrency, (graph.config or {}).get("max_concurrency")
+    if asked is not None:
+        config["max_concurrency"] = min(asked, own or asked)

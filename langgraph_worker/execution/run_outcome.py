@@ -13,9 +13,15 @@ from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.execution.exception_rules import can_retry_help, rejects_input
 from langgraph_worker.execution.graph_stream import StreamEnd
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.execution.step_recorder import StepRecorder
-from langgraph_worker.execution.thread_position import RunFaultError, graph_changed
+from langgraph_worker.execution.thread_position import graph_changed
 from workflow_events.results import Interrupt
+
+_NO_MAPPING = (
+    "Send a mapping if that is the graph's state. A template of Airflow renders to text: pass another task's output as "
+    "it is, or a mapping with templates inside"
+)
 
 
 def outcome_of_end(reporter: Reporter, end: StreamEnd) -> Outcome:
@@ -51,7 +57,10 @@ def outcome_of_error(reporter: Reporter, error: BaseException, steps: StepRecord
         return reporter.fault(faults.RESULT_NOT_SERIALIZABLE, _not_storable(error, steps, reporter), now, error)
     if steps.started == 0 and rejects_input(error):
         problem = describe(error) if reporter.exception_texts else type(error).__name__
-        return reporter.fault(faults.BAD_INPUT, f"the graph rejects its input: {problem}", now, error)
+        text = f"the graph rejects its input: {problem}"
+        if not isinstance(reporter.claim.event.payload.data, dict):
+            text = f"field 'payload.data': {text}. {_NO_MAPPING}"
+        return reporter.fault(faults.BAD_INPUT, text, now, error)
     return reporter.raised(error, steps.failed_node, now, retriable=can_retry_help(error))
 
 

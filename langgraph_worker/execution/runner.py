@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
@@ -16,18 +17,24 @@ from langgraph.types import Command
 
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.domain.breakpoints import values_for_graph
 from langgraph_worker.domain.models import Claim, Failure, StepStatus
 from langgraph_worker.domain.reply_encoding import encode_reply
 from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import StoreError
+from langgraph_worker.execution.breakpoints import breakpoints
 from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.graph_context import build_context
 from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_stream
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
 from langgraph_worker.execution.node_caches import CacheScope, caching_in
-from langgraph_worker.execution.run_config import run_config
+from langgraph_worker.execution.recursion_limits import recursion_limit
+from langgraph_worker.execution.run_config import run_config, set_limits
+from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
+from langgraph_worker.execution.run_values import run_values
 from langgraph_worker.execution.step_recorder import StepRecorder
-from langgraph_worker.execution.thread_position import ThreadState, find_position
+from langgraph_worker.execution.thread_position import ThreadPosition, ThreadState, find_position
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.port import RunStore
@@ -40,14 +47,14 @@ from langgraph_worker.telemetry.usage import UsageCounter
 class RunLimits:
     """What no run may exceed.
 
-    :param recursion_limit: most supersteps of a run.
+    :param recursion_limit: most supersteps of a run; None: what its graph says, or LangGraph's default.
     :param max_step_bytes: see :class:`~langgraph_worker.execution.step_recorder.StepRecorder`.
     :param max_result_bytes: see :func:`~langgraph_worker.domain.reply_encoding.encode_reply`.
     :param models: the models that events may choose.
     :param exception_texts: whether results and steps hold the text of a graph's exception, or its type alone.
     """
 
-    recursion_limit: int
+    recursion_limit: int | None
     max_step_bytes: int
     max_result_bytes: int
     models: Collection[str] = ()
@@ -125,29 +132,45 @@ class Runner:
         return Outcome(sent, Failure(sent.error_type or "", sent.error or "", ""))
 
     async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder, control: RunControl) -> StreamEnd:
-        config = run_config(claim, self.limits.recursion_limit, usage)
-        watchers: list[BaseCallbackHandler] = [usage]
+        spec, asked = self.graphs.spec(claim.graph), claim.event.config
+        values = run_values(claim.event, spec)
+        config = run_config(claim, values, usage)
         async with self.graphs.open(claim.graph, config, self.memories.memory_for(claim)) as opened:
-            require_allowed(claim.event, claim.graph, opened, self.graphs.rights(claim.graph), self.limits.models)
+            require_allowed(claim.event, claim.graph, opened, spec.rights, self.limits.models)
+            context = build_context(opened, values.layers, claim.graph)
             saver = self.checkpoints.saver_for(claim)
-            graph: Pregel[Any] = opened.copy(update={"checkpointer": saver})
-            own_limit = (graph.config or {}).get("recursion_limit")
-            if own_limit is not None:
-                config["recursion_limit"] = min(config["recursion_limit"], own_limit)
-            nodes = self.graphs.node_names(claim.graph, opened)
-            position = await find_position(graph, nodes, config, claim)
+            graph: Pregel[Any] = opened.copy(update={"checkpointer": saver, **breakpoints(opened, asked, claim.graph)})
+            limit = recursion_limit(opened, asked, self.limits.recursion_limit)
+            set_limits(config, claim, opened, limit)
+            position = await self._position(claim, opened, graph, config)
             if position.state is ThreadState.INTERRUPTED:
-                return end_at(graph, position.snapshot)
-            graph_input: Any = Command(resume=dict(claim.answers)) if claim.answers else None
-            if position.state is ThreadState.NEW:
-                graph_input = claim.event.payload.data
-                await retry_store(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
-            else:
+                return end_at(graph, position)
+            watchers: list[BaseCallbackHandler] = [usage]
+            if position.state is not ThreadState.NEW:
                 watchers.append(saver.resumed_graphs)
             if has_hidden_nodes(opened):
                 watchers.append(HiddenSteps(steps))
             config["callbacks"] = watchers
             is_answered = position.state is not ThreadState.NEW and bool(claim.answers or claim.answered)
-            with caching_in(CacheScope.of_claim(claim, is_answered=is_answered)):
-                end = await follow_stream(graph, graph_input, config, steps, self.progress.for_run(claim), control)
+            progress = self.progress.for_run(claim)
+            with caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)), limit.explaining():
+                run_input = _input(claim, position)
+                end = await follow_stream(graph, run_input, config, steps, progress, control, context)
             return end.with_questions(saver.questions)
+
+    async def _position(
+        self, claim: Claim, opened: Pregel[Any], graph: Pregel[Any], config: RunnableConfig
+    ) -> ThreadPosition:
+        nodes = self.graphs.node_names(claim.graph, opened)
+        position = await find_position(graph, nodes, config, claim)
+        if position.state is ThreadState.NEW:
+            await retry_store(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
+        return position
+
+
+def _input(claim: Claim, position: ThreadPosition) -> Any:
+    """What the graph gets: an input, the answers that its ``interrupt()`` waits for, or nothing to go on."""
+    if position.state is ThreadState.NEW:
+        return first_input(claim.event.payload)
+    answers = values_for_graph(claim.answers)
+    return Command(resume=answers) if answers else None

@@ -71,6 +71,11 @@ class StepRecorder:
         self._has_changed.set()
         return step
 
+    @property
+    def has_open(self) -> bool:
+        """Whether a node of the run's own graph has begun, and its end was not seen: it was cached, or it waits."""
+        return any(not step.namespace for step in self._open.values())
+
     def close_open(self, status: StepStatus, reason: str | None) -> None:
         """The run is over. LangGraph reports no end of a node that was cached, or stopped by another's failure."""
         now = datetime.now(UTC)

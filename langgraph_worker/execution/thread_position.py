@@ -10,12 +10,12 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
-from langgraph.types import StateSnapshot
+from langgraph.types import Interrupt, StateSnapshot
 
 from langgraph_worker.domain import faults
-from langgraph_worker.domain.faults import Fault
 from langgraph_worker.domain.models import Claim
-from langgraph_worker.errors import WorkerError
+from langgraph_worker.execution.breakpoints import breakpoint_at
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.node_names import missing_names
 
 logger = logging.getLogger(__name__)
@@ -35,18 +35,14 @@ class ThreadState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ThreadPosition:
-    """Where a request continues its thread."""
+    """Where a request continues its thread.
+
+    :param stop: the breakpoint at which it waits for a person, as a question.
+    """
 
     state: ThreadState
     snapshot: StateSnapshot
-
-
-class RunFaultError(WorkerError):
-    """Ends a run with one of the worker's own faults."""
-
-    def __init__(self, fault: Fault, text: str) -> None:
-        self.fault = fault
-        super().__init__(text)
+    stop: Interrupt | None = None
 
 
 async def find_position(
@@ -78,10 +74,13 @@ async def find_position(
         raise RunFaultError(faults.GRAPH_CHANGED, graph_changed(claim.graph, [f"the node {name!r}" for name in gone]))
     # LangGraph lists a question until its node has ended; the store knows whether it was answered before a crash.
     asked = {interrupt.id for interrupt in snapshot.interrupts}
-    is_answered = bool(claim.answers) or bool(asked & claim.answered)
-    if not is_answered and (asked or _at_breakpoint(graph, snapshot)):
-        return ThreadPosition(ThreadState.INTERRUPTED, snapshot)
-    return ThreadPosition(ThreadState.UNDER_WAY, snapshot)
+    if asked:
+        is_answered = bool(claim.answers) or bool(asked & claim.answered)
+        return ThreadPosition(ThreadState.UNDER_WAY if is_answered else ThreadState.INTERRUPTED, snapshot)
+    stop = await breakpoint_at(graph, config, snapshot)
+    if stop is None or stop.id in claim.answered.union(claim.answers):
+        return ThreadPosition(ThreadState.UNDER_WAY, snapshot)
+    return ThreadPosition(ThreadState.INTERRUPTED, snapshot, stop)
 
 
 def graph_changed(graph: str, gone: Sequence[str]) -> str:
@@ -93,14 +92,3 @@ def graph_changed(graph: str, gone: Sequence[str]) -> str:
         f"graph {graph!r} no longer has {', '.join(gone)}, which the run knew when it started. "
         "Deploy a graph that has it, or clear the task with on_clear='restart' to start over"
     )
-
-
-def _at_breakpoint(graph: Pregel[Any], snapshot: StateSnapshot) -> bool:
-    """Whether a thread may stand at a static breakpoint, which leaves no question in the state."""
-    if not snapshot.next:
-        return False
-    before = graph.interrupt_before_nodes
-    if before == "*" or set(before) & set(snapshot.next):
-        return True
-    # The snapshot does not say which node wrote last: rather ask a person once more than go on without one.
-    return bool(graph.interrupt_after_nodes)

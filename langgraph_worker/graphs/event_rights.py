@@ -11,21 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_KEYS = ("configurable", "overwrite")
+_KEYS = ("configurable", "overwrite", "command")
 
 
 @dataclass(frozen=True, slots=True)
 class EventRights:
     """The rights of events at one graph.
 
-    :param configurable: the names that ``config.configurable`` may have. ``any``: all but those that move power, which
-        are endpoints, keys, providers and models. ``declared``: of these, the ones that the graph's own context schema
-        has. A set: exactly these, whatever they move.
+    :param configurable: the names that ``context`` and ``config.configurable`` may have. ``any``: all but those that
+        move power, which are endpoints, keys, providers and models. ``declared``: of these, the ones that the graph's
+        own context schema has. A set: exactly these, whatever they move.
     :param overwrite: whether ``payload.data`` may replace what a reducer has gathered, or remove messages.
+    :param command: whether ``payload.command`` may change a state and choose the next node, and so skip others.
     """
 
     configurable: frozenset[str] | Literal["any", "declared"] = "any"
     overwrite: bool = False
+    command: bool = False
 
     @classmethod
     def from_entry(cls, value: Any) -> EventRights:
@@ -35,14 +37,12 @@ class EventRights:
         """
         if not isinstance(value, Mapping) or set(value) - set(_KEYS):
             raise ValueError(f"key 'events' must be an object with no other keys than {', '.join(_KEYS)}")
-        overwrite = value.get("overwrite", False)
-        if not isinstance(overwrite, bool):
-            raise ValueError("key 'events.overwrite' must be true or false")
+        for key in ("overwrite", "command"):
+            if not isinstance(value.get(key, False), bool):
+                raise ValueError(f"key 'events.{key}' must be true or false")
         names = value.get("configurable", "any")
-        if names == "any":
-            return cls("any", overwrite)
-        if names == "declared":
-            return cls("declared", overwrite)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError('key \'events.configurable\' must be "any", "declared" or a list of names')
-        return cls(frozenset(names), overwrite)
+        if names not in ("any", "declared"):
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError('key \'events.configurable\' must be "any", "declared" or a list of names')
+            names = frozenset(names)
+        return cls(names, value.get("overwrite", False), value.get("command", False))

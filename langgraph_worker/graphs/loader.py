@@ -21,7 +21,6 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.factories import made_by
 from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
 from langgraph_worker.graphs.graph_spec import GraphSpec
@@ -109,9 +108,9 @@ class Graphs:
                 )
             yield compiled if compiled.store is not None else compiled.copy(update={"store": memory})
 
-    def rights(self, name: str) -> EventRights:
-        """What events may set for a graph."""
-        return self._graphs[name].spec.rights
+    def spec(self, name: str) -> GraphSpec:
+        """A graph's entry in the manifest: what it sets, and what events may set."""
+        return self._graphs[name].spec
 
     def node_names(self, name: str, opened: Pregel[Any]) -> frozenset[str]:
         """The node names of a graph that :meth:`open` gave, at every depth."""

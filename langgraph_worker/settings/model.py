@@ -184,7 +184,13 @@ class WorkerSettings(BaseSettings):
     max_deadline_days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = Field(
         30.0, description="how far ahead a request's deadline may be; a later deadline is brought forward"
     )
-    recursion_limit: int = Field(100, ge=1, description="supersteps of a run; an event may lower it, not raise it")
+    recursion_limit: int | None = Field(
+        None,
+        ge=1,
+        le=2_147_483_647,
+        description="supersteps of a run, at most. Not set: as many as the graph sets by with_config, else LangGraph's "
+        "default of 10,007. An event may lower it, not raise it",
+    )
     max_message_bytes: int = Field(
         1_000_000, ge=10_000, description="largest event that is accepted and largest result that is sent, in bytes"
     )

@@ -28,6 +28,7 @@ _KNOWN_FIELDS = (
         "graph",
     ),
     *("thread_id", "attempt", "deadline", "reply_topic", "config", "budget", "round", "answers", "correlation_id"),
+    *("context", "assistant", "command"),
     *("reason", "requested_by", "query_id", "correlation_ids", "status", "result", "error"),
 )
 

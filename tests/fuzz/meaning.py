@@ -14,7 +14,7 @@ from langgraph.channels.binop import _get_overwrite
 from langgraph.pregel import Pregel
 
 from langgraph_worker.execution.event_check import require_allowed
-from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from tests.fuzz.hostile_values import SECRET
 from tests.fuzz.reserved_names import OF_LANGGRAPH, OF_POWER, TAGS
@@ -46,8 +46,11 @@ def judge_meaning(record: Record, event: WorkflowEvent) -> None:
     :raises Wrong: says what differs.
     """
     body = json.loads(record.value or b"")
-    data = (body.get("payload") or {}).get("data") or {}
-    require(_text(data) == _text(event.payload.data), "its input is another")
+    payload = body.get("payload") or {}
+    require(_text(payload.get("data", {})) == _text(event.payload.data), "its input is another")
+    require((payload.get("command") is None) == (event.payload.command is None), "its command is lost")
+    require(_text(body.get("context")) == _text(event.context), "its context is another")
+    require(body.get("assistant") == event.assistant, "its assistant is another")
     config = body.get("config") or {}
     require(_text(config.get("configurable") or {}) == _text(event.config.configurable), "its names are others")
     require(list(config.get("tags") or []) == event.config.tags, "its tags are others")
@@ -99,7 +102,8 @@ def judge_power(event: WorkflowEvent, graph: Pregel[Any]) -> bool:
     """
     for tag in event.config.tags:
         require(tag not in TAGS and tag not in RESERVED, f"it sets the tag {tag}")
-    for name in event.config.configurable:
+    named = {*event.config.configurable, *(event.context or {})}
+    for name in named:
         require(name not in OF_LANGGRAPH and name not in _RESERVED_NAMES, f"it sets {name}")
     try:
         require_allowed(event, "echo", graph, EventRights(), {MODEL})
@@ -109,9 +113,12 @@ def judge_power(event: WorkflowEvent, graph: Pregel[Any]) -> bool:
         require(len(reason) <= _LONGEST_REFUSAL, f"its reason has {len(reason):,} characters")
         require(SECRET not in reason or "is not allowed here" in reason, f"it tells the secret: {reason}")
         return False
-    for name in event.config.configurable:
+    inside = [part for part in _all(event.context or {}) if isinstance(part, dict)]
+    for name in named.union(*inside):
         require(name not in OF_POWER, f"it sets {name}")
-    for value in _all([event.payload.data, event.config.configurable, [answer.value for answer in event.answers]]):
+    require(event.payload.command is None, "it commands the graph")
+    answers = [answer.value for answer in event.answers]
+    for value in _all([event.payload.data, event.config.configurable, event.context, answers]):
         require(not _get_overwrite(value)[0], f"it overwrites: {str(value)[:300]}")
         require(not _removes(value), f"it removes messages: {str(value)[:300]}")
     return True

@@ -48,12 +48,16 @@ _FORMS: tuple[Any, ...] = (
 def plant(body: dict[str, Any], rng: Random) -> None:
     """Put one of them into a body: where it would be obeyed, or anywhere."""
     is_reply = "status" in body
-    kind = 3 if is_reply else rng.randrange(4)
+    kind = 4 if is_reply else rng.randrange(5)
     config = body.setdefault("config", {}) if kind < 2 else None
+    context = body.setdefault("context", {}) if kind == 2 else None
     if kind == 0 and isinstance(config, dict):
         config["tags"] = ["fine", rng.choice(TAGS)]
     elif kind == 1 and isinstance(config, dict) and isinstance(config.setdefault("configurable", {}), dict):
         config["configurable"][rng.choice((*OF_LANGGRAPH, *OF_POWER))] = rng.choice(("https://evil.example", None, {}))
+    elif isinstance(context, dict):
+        named = {rng.choice((*OF_LANGGRAPH, *OF_POWER)): rng.choice(("https://evil.example", None, {}))}
+        context |= named if rng.random() < 0.5 else {"user_id": rng.choice((named, [named]))}
     else:
         result = body.get("result") if is_reply else None
         _put(rng.choice(list(_holders(result if isinstance(result, (dict, list)) else body))), rng)

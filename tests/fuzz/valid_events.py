@@ -149,9 +149,32 @@ def configured(place: Place) -> Draft:
     draft.body["config"] = {
         "tags": ["nightly", "ü"],
         "recursion_limit": place.rng.choice((5, 25, 2**31 - 1)),
+        "max_concurrency": place.rng.choice((None, 1, 2**31 - 1)),
+        "interrupt_before": place.rng.choice(([], ["a"], "*")),
+        "interrupt_after": [],
         "model": place.rng.choice((None, MODEL)),
         "configurable": {"user": SECRET, "depth": [1, {"a": None}]},
     }
+    return draft
+
+
+def in_a_context(place: Place) -> Draft:
+    """With a context, or by an assistant."""
+    draft = with_id(place)
+    draft.body["context"] = place.rng.choice(({}, {"user_id": SECRET, "limits": {"depth": [1, None]}}, None))
+    draft.body["assistant"] = place.rng.choice((None, "night"))
+    return draft
+
+
+def of_other_json(place: Place) -> Draft:
+    """With an input that is no mapping, or a command."""
+    draft = with_id(place)
+    draft.body["payload"] = place.rng.choice(
+        (
+            *({"data": SECRET}, {"data": [{"role": "user", "content": SECRET}]}, {"data": 0}, {"data": []}),
+            {"command": {"update": {"task": SECRET}, "goto": ["a", {"node": "b", "input": 1}]}},
+        )
+    )
     return draft
 
 
@@ -266,6 +289,7 @@ Maker = Callable[[Place], Draft]
 
 EVENTS: tuple[Maker, ...] = (
     *(plain, plain, with_id, with_id, by_header, of_attempt, of_attempt, of_attempt, replayed, answering, answering),
+    *(in_a_context, of_other_json),
     *(configured, budgeted, with_deadline, replied_to, of_another_model, of_a_graph, of_a_graph),
     *(cancelling, superseding, asking_again),
 )

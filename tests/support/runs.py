@@ -19,7 +19,7 @@ from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Lease, Origin, Request
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.execution.runner import RunLimits, Runner
-from langgraph_worker.graphs.graph_spec import GraphSpec
+from langgraph_worker.graphs.graph_spec import graph_spec
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.store.migrations.schema import step_executions
 from langgraph_worker.store.sql.run_store import SqlRunStore
@@ -56,8 +56,10 @@ class Desk:
     offset: int = 0
     attempts: dict[str, int] = field(default_factory=dict)
     ran: set[Lease] = field(default_factory=set)
+    entry: dict[str, Any] = field(default_factory=dict)
+    """Further keys of the graphs' entries in langgraph.json."""
 
-    async def claim(self, graph: str, data: dict[str, Any] | None = None, **event: Any) -> Claim:
+    async def claim(self, graph: str, data: Any = None, **event: Any) -> Claim:
         """A request, accepted and claimed."""
         self.offset += 1
         asked = WorkflowEvent(
@@ -65,7 +67,7 @@ class Desk:
             source=EventSource.AIRFLOW,
             workflow_id="dag",
             workflow_run_id="run",
-            payload=WorkflowEventPayload(data=data or {}),
+            payload=event.pop("payload", WorkflowEventPayload(data={} if data is None else data)),
             **event,
         )
         await self.store.accept([Request(asked, graph, "results", Origin("c", "events", 0, self.offset))])
@@ -80,7 +82,8 @@ class Desk:
 
     async def only_run(self, claim: Claim, graph: Any, control: RunControl | None = None) -> Outcome:
         """Run a claim on a graph, in a worker that is gone before it can store the end."""
-        graphs = Graphs({claim.graph: Graph.from_variable(GraphSpec(claim.graph, "x", False, "x"), graph)})
+        spec = graph_spec(Path("langgraph.json"), claim.graph, {"path": "x:x", **self.entry})
+        graphs = Graphs({claim.graph: Graph.from_variable(spec, graph)})
         if claim.lease in self.ran:
             claim = replace(claim, is_new=False)
         self.ran.add(claim.lease)

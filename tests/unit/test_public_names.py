@@ -22,6 +22,8 @@ EXPORTED = {
         "EventSource",
         "EventType",
         "Fleet",
+        "GraphCommand",
+        "GraphSend",
         "Interrupt",
         "MessageTooLargeError",
         "ModelUsage",

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from pydantic import JsonValue
-
+from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.sql import endings, store_replies
@@ -19,8 +18,8 @@ from langgraph_worker.store.sql.placing import lineage_of, place_answer, place_r
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, TaskRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
-from workflow_events.identity import input_hash
-from workflow_events.models import Answer, Attempt, EventType, WorkflowEvent
+from workflow_events.identity import work_hash
+from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
 
@@ -227,9 +226,12 @@ class BatchDecision:
         verdict: Verdict,
         answered: Mapping[str, GraphQuestion],
     ) -> RunRow:
-        """Give an answer the place of the run that asked, and keep which askings it was given to."""
-        event, before = item.event, self._lineages.get(lineage)
-        question = answered[event.answers[0].interrupt_id]
+        """Give an answer the place of the run that asked, and its choices; keep which askings it was given to."""
+        question, before = answered[item.event.answers[0].interrupt_id], self._lineages.get(lineage)
+        event = item.event
+        if question.event is not None:
+            event = with_choices_of(event, WorkflowEvent.model_validate_json(question.event))
+            item = replace(item, event=event)
         placement, changed = place_answer(event, lineage, question, work, verdict, before, self._now)
         self._lineages[lineage] = self.changes.lineages[lineage] = changed
         row = new_run(item, verdict.decision, self._now, placement)
@@ -274,9 +276,7 @@ def _placed_like(answering: RunRow, row: RunRow) -> RunRow:
 def _incoming(item: Request) -> IncomingRequest:
     event = item.event
     is_answer = event.event_type is EventType.WORKFLOW_RESUMED
-    # A list, which no input is: answers are never the same work as an input, also if that has the same names.
-    answers: JsonValue = [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=_name)]
-    work = WorkKey(item.graph, event.thread_id, input_hash(answers if is_answer else event.payload.data))
+    work = WorkKey(item.graph, event.thread_id, work_hash(event))
     attempt = event.attempt
     if attempt is None:
         return IncomingRequest(work, is_answer=is_answer)
@@ -288,7 +288,3 @@ def _incoming(item: Request) -> IncomingRequest:
         on_clear=attempt.on_clear,
         is_answer=is_answer,
     )
-
-
-def _name(answer: Answer) -> str:
-    return answer.interrupt_id

@@ -38,7 +38,8 @@ def is_pending() -> ColumnElement[bool]:
 
 def find(connection: Connection, ids: Collection[str]) -> list[GraphQuestion]:
     """Every question with one of these ids, whichever run asked it, with the graph and deployment of its run."""
-    asked = select(interrupts, workflow_runs.c.graph, workflow_runs.c.deployment).join(
+    of_run = (workflow_runs.c.graph, workflow_runs.c.deployment, workflow_runs.c.event)
+    asked = select(interrupts, *of_run).join(
         workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id
     )
     rows: list[GraphQuestion] = []

@@ -177,10 +177,12 @@ class GraphQuestion(QuestionRow):
     """A question, and the graph that asked it.
 
     :param deployment: of the run that asked; None for a plain request's.
+    :param event: the request that asked, as JSON.
     """
 
     graph: str
     deployment: str | None = None
+    event: str | None = None
 
     def is_open_to(self, event: WorkflowEvent) -> bool:
         """Whether an event may answer it: a person's, who needs no attempt, or one of the deployment that asked."""

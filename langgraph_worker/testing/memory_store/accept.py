@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pydantic import JsonValue
-
 from langgraph_worker.domain import faults
+from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.errors import RowError
@@ -23,7 +22,7 @@ from langgraph_worker.testing.memory_store.state import (
     Transaction,
     attempt_key,
 )
-from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
+from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key, thread_name, work_hash
 from workflow_events.models import EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -59,7 +58,7 @@ def _again(tx: Transaction, known: Run) -> Accepted:
 
 def _request(tx: Transaction, item: Request) -> Accepted:
     event, key, attempt = item.event, lineage_of(item.event), attempt_key(item.event)
-    work = WorkKey(item.graph, event.thread_id, input_hash(_input(event)))
+    work = WorkKey(item.graph, event.thread_id, work_hash(event))
     task = event.attempt.task if event.attempt else ""
     newest = tx.state.tasks.get(task)
     verdict = decide(_incoming(event, work), newest, _lineage(tx.state, key) if attempt else None)
@@ -89,12 +88,6 @@ def _request(tx: Transaction, item: Request) -> Accepted:
     elif source is not None:
         end(tx, run, _readdressed(source, event))
     return Accepted(event.event_id, decision, verdict.reason)
-
-
-def _input(event: WorkflowEvent) -> JsonValue:
-    if event.event_type is EventType.WORKFLOW_RESUMED:
-        return [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=lambda a: a.interrupt_id)]
-    return dict(event.payload.data)
 
 
 def _incoming(event: WorkflowEvent, work: WorkKey) -> IncomingRequest:
@@ -188,7 +181,10 @@ def _place_answer(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, gi
     else:
         state.lineages[key] = LineageRecord(verdict.generation, work, run.correlation_id, question.place.logical_run)
     askings = {name: one.asking for name, one in given_to.items()}
-    return tx.put(run, place=question.place, graph=state.runs[question.asked_by].graph, askings=askings)
+    asking = state.runs[question.asked_by]
+    assert asking.event is not None
+    event = with_choices_of(run.event, asking.event)
+    return tx.put(run, event=event, place=question.place, graph=asking.graph, askings=askings)
 
 
 def _stored_answer(state: State, key: str) -> Run:

@@ -23,7 +23,8 @@ from tests.support.run_store import (
     request,
     result,
 )
-from workflow_events.results import ResultStatus
+from workflow_events.models import RunConfig
+from workflow_events.results import Interrupt, ResultStatus
 
 OTHER = attempt(1, task="o" * 64, at=9)
 THIRD = attempt(1, task="p" * 64, at=10)
@@ -259,3 +260,18 @@ async def test_an_input_with_the_names_of_answers_is_other_work_than_these(store
     asked = request(event(attempt(2, task=OTHER.task, at=20), data={"i1": "yes"}))
     assert await decision(store, asked) is Decision.FRESH
     assert (await claim_one(store)).logical_run != claim.logical_run
+
+
+async def test_an_answer_runs_with_what_the_request_that_asked_had_chosen(store: Store) -> None:
+    config = RunConfig(model="m", configurable={"depth": 2}, interrupt_before=["b"], tags=["nightly"])
+    chosen = {"context": {"user": "ann"}, "assistant": "night", "config": config}
+    await ask(store, request(event(attempt(1)).model_copy(update=chosen)), "i1")
+
+    first = await answering(store, request(answer(attempt(1), {"i1": "yes"})))
+    assert (first.event.context, first.event.assistant, first.event.config) == ({"user": "ann"}, "night", config)
+    await store.finish(first, result(first, ResultStatus.INTERRUPTED, interrupts=[Interrupt(id="i2")]))
+
+    own = {"context": {"user": "bob"}, "config": RunConfig(tags=["urgent"], recursion_limit=5)}
+    second = await answering(store, request(answer(attempt(1), {"i2": "yes"}, round=2).model_copy(update=own)))
+    assert (second.event.context, second.event.assistant) == ({"user": "bob"}, None)
+    assert second.event.config == RunConfig(tags=["urgent"], recursion_limit=5, interrupt_before=["b"])

@@ -148,7 +148,8 @@ class TestRefused:
             (PLAIN.replace(b"workflow.triggered", b"workflow.launched"), "field 'event_type'"),
             (PLAIN.replace(b"workflow.triggered", b"workflow.result"), "does not ask for a run"),
             (PLAIN.replace(b'"example_dag"', b"7"), "field 'workflow_id'"),
-            (PLAIN.replace(b'{"task":"process_data"}', b"[1]"), "field 'payload.data'"),
+            (PLAIN.replace(b'{"task":"process_data"}', b"null"), "field 'payload.data'"),
+            (PLAIN.replace(b'{"data":', b'{"command":{"goto":[1]},"data":'), "field 'payload.command.goto"),
         ],
     )
     def test_it_says_which_field_of_which_record_and_why(self, value, says):

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from workflow_events import identity
+from workflow_events.models import EventType, WorkflowEvent
 
 TI = UUID("019a0000-0000-7000-8000-000000000001")
 
@@ -46,6 +47,25 @@ def test_equal_inputs_hash_alike(one, other):
 def test_different_inputs_hash_differently():
     hashes = {identity.input_hash(data) for data in ({}, {"a": 1}, {"a": "1"}, {"a": None}, {"a": [1]}, {"a": 1.5})}
     assert len(hashes) == 6
+
+
+def test_no_two_kinds_of_work_hash_alike():
+    def asked(kind=EventType.WORKFLOW_TRIGGERED, **fields):
+        fields |= {"event_type": kind, "source": "airflow", "workflow_id": "w", "workflow_run_id": "r"}
+        return WorkflowEvent.model_validate(fields)
+
+    answers = {"answers": [{"interrupt_id": "i", "value": 1}], "round": 1}
+    works = [
+        asked(EventType.WORKFLOW_RESUMED, **answers),
+        asked(payload={"data": [["i", 1]]}),
+        asked(payload={"data": {"goto": "a", "update": None}}),
+        asked(payload={"command": {"goto": "a"}}),
+        asked(payload={"command": {"goto": "b"}}),
+        asked(payload={"data": "a"}),
+        asked(),
+    ]
+    assert len({identity.work_hash(one) for one in works}) == len(works)
+    assert identity.work_hash(asked(payload={"data": {"a": 1}})) == identity.input_hash({"a": 1})
 
 
 def test_threads_are_kept_apart_by_graph_and_deployment():

@@ -24,6 +24,7 @@ from workflow_events import (
     WorkflowResultEvent,
     WorkflowSupersededEvent,
 )
+from workflow_events.codec import Record, decode_event
 
 
 def event(**fields):
@@ -31,6 +32,10 @@ def event(**fields):
         {"event_type": "workflow.triggered", "source": "airflow", "workflow_id": "dag", "workflow_run_id": "run"}
         | fields
     )
+
+
+def record_of(asked):
+    return Record("workflow-events", 0, 0, asked.model_dump_json().encode(), None)
 
 
 def test_the_documents_way_of_building_an_event_works():
@@ -130,7 +135,18 @@ def test_other_names_and_tags_are_the_authors():
         ({"source": "cron"}, "source"),
         ({"workflow_id": ""}, "workflow_id"),
         ({"workflow_id": "x" * 513}, "workflow_id"),
-        ({"payload": {"data": []}}, "payload"),
+        ({"payload": {"data": None}}, r"(?s)payload.data.*leave it out"),
+        ({"payload": {"data": {"a": 1}, "command": {"goto": "a"}}}, r"(?s)payload.*an input is one of them"),
+        ({"payload": {"command": {}}}, r"(?s)payload.command.*an update, or a goto"),
+        ({"payload": {"command": {"goto": "a", "resume": 1}}}, r"(?s)payload.command.*workflow\.resumed"),
+        ({"payload": {"command": {"goto": "a", "graph": "__parent__"}}}, r"payload\.command\.graph"),
+        ({"context": {"thread_id": "t"}}, r"(?s)context.*thread_id: LangGraph's own"),
+        ({"context": {"a": "x" * 70_000}}, r"(?s)context.*over the limit of 65,536"),
+        ({"context": []}, "context"),
+        ({"context": {"a": 1}, "config": {"configurable": {"a": 1}}}, "context and config.configurable: both set a"),
+        ({"context": {"model": "m"}, "config": {"model": "m"}}, "context and config.model: both set model"),
+        ({"config": {"max_concurrency": 0}}, "max_concurrency"),
+        ({"config": {"interrupt_before": "all"}}, "interrupt_before"),
         ({"payload": {"data": {"n": float("nan")}}}, "payload"),
         ({"deadline": "tomorrow"}, "deadline"),
         ({"deadline": "9999-12-31T23:59:59-05:00"}, "deadline"),
@@ -148,6 +164,18 @@ def test_other_names_and_tags_are_the_authors():
 def test_what_cannot_be_meant_is_refused_by_name(fields, named):
     with pytest.raises(ValidationError, match=named):
         event(**fields)
+
+
+@pytest.mark.parametrize("data", ["cats", [{"role": "user", "content": "hi"}], 0, False, "", [], {}])
+def test_an_input_is_any_json_but_null(data):
+    assert event(payload={"data": data}).payload.data == data
+    assert decode_event(record_of(event(payload={"data": data}))).payload.data == data
+
+
+def test_a_context_and_a_choice_of_assistant_cross_the_wire():
+    asked = event(assistant="night", context={"user": "ann"}, config={"interrupt_before": "*", "max_concurrency": 2})
+    assert decode_event(record_of(asked)) == asked
+    assert (event().context, event().assistant) == (None, None)
 
 
 def test_an_attempt_needs_what_decides_it():

@@ -127,6 +127,15 @@ class TestRequest:
         assert event.payload.data == {"a": 1}
         assert asked_after <= event.deadline - timedelta(seconds=60) <= datetime.now(UTC)
         assert event.attempt.run_start == NOW
+        assert (event.context, event.assistant) == (None, None)
+
+    @pytest.mark.parametrize("value", ["cats", [{"role": "user", "content": "hi"}], 0, [], {}])
+    def test_an_input_is_whatever_json_the_graph_takes(self, value):
+        assert operator(input=value)._event(context()).payload.data == value
+
+    def test_a_context_and_an_assistant_are_sent(self):
+        event = operator(context={"user": "ann", "limits": {"depth": 2}}, assistant="night")._event(context())
+        assert (event.context, event.assistant) == ({"user": "ann", "limits": {"depth": 2}}, "night")
 
     def test_a_mapped_task_is_a_task_of_its_own(self):
         tasks = {operator()._event(context(map_index=number)).attempt.task for number in (-1, 0, 1)}
@@ -175,8 +184,10 @@ class TestRequest:
         ("fields", "says"),
         [
             ({"input": {"when": datetime(2026, 1, 1)}}, r"^input\.when: .*convert dates"),
-            ({"input": [1]}, r"^input: .*must be a mapping"),
-            ({"input": "{'a': 1}"}, r"^input: .*A template renders to text"),
+            ({"input": [datetime(2026, 1, 1)]}, r"^input\.0: .*convert dates"),
+            ({"context": "{'a': 1}"}, r"^context: .*A template renders to text"),
+            ({"context": {"a": {"b": (1, 2)}}}, r"^context\.a\.b: .*make lists of tuples"),
+            ({"context": {"thread_id": "x"}}, r"^context: .*thread_id"),
             ({"input": {"a": (1, 2)}}, r"^input\.a: .*make lists of tuples"),
             ({"config": {"recursion_limit": 0}}, r"^config\.recursion_limit: "),
             ({"config": {"temperature": 0}}, r"^config\.temperature: "),
@@ -207,7 +218,7 @@ class TestArguments:
 
     def test_what_the_author_may_template(self):
         assert set(LangGraphTriggerOperator.template_fields) == {
-            *("graph", "input", "config", "thread_id", "workflow_id", "fleet")
+            *("graph", "input", "context", "assistant", "config", "thread_id", "workflow_id", "fleet")
         }
 
     def test_it_defers_whatever_the_deployments_default_is(self):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
+from langchain_core.runnables import ConfigurableField, RunnableConfig, RunnableSerializable
 from langgraph.checkpoint.base import CheckpointMetadata
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import Pregel
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from langgraph_worker.execution.event_check import require_allowed
-from langgraph_worker.execution.thread_position import RunFaultError
+from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
@@ -150,7 +151,10 @@ def test_what_a_plain_project_needs_passes(name):
 def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
     assert refusal(event(**{name: "qwen"})) == ""
     said = refusal(event(**{name: "gpt-9"}))
-    assert "'gpt-9' is not allowed here (allowed: qwen). Add it to LANGGRAPH_WORKER_ALLOWED_MODELS" in said
+    assert (
+        "'gpt-9' is not allowed here (allowed: qwen). Leave it out, or add it to LANGGRAPH_WORKER_ALLOWED_MODELS"
+        in said
+    )
     assert refusal(event(**{name: ["qwen"]})) != ""  # no text, so none of the list
 
 
@@ -296,3 +300,76 @@ async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message)
         claim = await desk.claim("desk", data)
         outcome = await desk.runner(Graphs({"desk": allowed})).run(claim, RunControl())
         assert outcome.result.status is ResultStatus.SUCCESS
+
+
+def with_context(**context: Any) -> WorkflowEvent:
+    return event().model_copy(update={"context": context})
+
+
+@pytest.mark.parametrize("name", ["base_url", "api_key", "model_provider", "default_headers", "openai_proxy"])
+def test_a_context_moves_no_power_either(name):
+    said = refusal(with_context(**{name: "https://evil.example"}))
+    assert said.startswith(f"config_not_allowed: field 'context.{name}': it may name an endpoint, a key or a provider")
+    assert refusal(with_context(**{name: "x"}), EventRights(frozenset({name}))) == ""
+
+
+@pytest.mark.parametrize("name", ["model", "answer_model", "model_name", "query_model"])
+def test_a_context_names_a_model_of_the_list(name):
+    assert refusal(with_context(**{name: "qwen"})) == ""
+    assert refusal(with_context(**{name: "gpt-9"})).startswith(f"config_not_allowed: field 'context.{name}': model ")
+
+
+@pytest.mark.parametrize(
+    ("inner", "place"),
+    [
+        ({"base_url": "x"}, "context.user_id.base_url"),
+        ([{"deep": {"model": "gpt-9"}}], "context.user_id.0.deep.model"),
+        ({"api_key": None}, "context.user_id.api_key"),
+    ],
+)
+def test_no_part_of_a_context_moves_power(inner, place):
+    assert refusal(with_context(user_id=inner)).startswith(f"config_not_allowed: field '{place}': ")
+    assert refusal(with_context(user_id=inner), EventRights(frozenset({"user_id"}))) == ""
+    # What the schema has is a part of the context, also if it came by another way.
+    assert refusal(event(user_id=inner)).startswith(f"config_not_allowed: field '{place.replace('context', FIELD)}': ")
+
+
+FIELD = "config.configurable"
+
+
+def test_rights_hold_for_a_context_as_for_configurable():
+    listed = EventRights(frozenset({"language"}))
+    assert refusal(with_context(language="de"), listed) == ""
+    assert refusal(with_context(user_id="ann"), listed).endswith("in langgraph.json, which lists: language")
+    assert "context schema of graph 'desk'" in refusal(with_context(tenant="x"), EventRights("declared"))
+
+
+@pytest.mark.parametrize("value", OVERWRITES + REMOVALS[:2])
+def test_a_context_holds_nothing_that_langgraph_obeys(value):
+    assert refusal(with_context(profile=value)).startswith("input_not_allowed: field 'context.profile': ")
+
+
+@pytest.mark.parametrize(("value", "called"), [("qwen", ["qwen", "qwen"]), ("gpt-9", [])])
+async def test_langchains_configurable_fields_take_a_model_of_the_list_only(tmp_path, value, called):
+    """As ``init_chat_model(configurable_fields="any", config_prefix="first")`` reads them: by names in the config."""
+    asked: list[str] = []
+
+    class Model(RunnableSerializable[Any, str]):
+        model: str = "small"
+
+        def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> str:  # noqa: A002
+            asked.append(self.model)
+            return "said"
+
+    model = Model().configurable_fields(model=ConfigurableField(id="first_model"))
+
+    def act(state: State, config: RunnableConfig) -> dict[str, Any]:
+        return {"audit": [model.invoke("hi", config)]}
+
+    async with opened(tmp_path / "store.db") as desk:
+        make = desk.runner
+        desk.runner = lambda graphs: replace(make(graphs), limits=replace(make(graphs).limits, models=MODELS))
+        for way in ({"context": {"first_model": value}}, {"config": RunConfig(configurable={"first_model": value})}):
+            claim = await desk.claim("desk", {"audit": []}, **way)
+            await desk.run(claim, chain(State, act=act))
+    assert asked == called

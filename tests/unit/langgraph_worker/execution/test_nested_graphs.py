@@ -57,20 +57,19 @@ async def test_a_child_on_its_own_thread_answers_again_after_a_crash(case):
     assert (await case.run(taken, graph)).result == {"log": ["10"]}
 
 
-async def test_no_node_sees_a_run_id_of_the_workers(case):
+async def test_no_node_finds_the_run_id_where_child_graphs_inherit_it(case):
     seen: list[dict[str, Any]] = []
 
     def node(state: State, config: RunnableConfig) -> State:
-        seen.append(dict(config["metadata"]))
+        seen.append({**config["metadata"], "of configurable": config["configurable"]["run_id"]})
         return {}
 
     inner = chain(deep=node).compile()
     claim = await case.desk.claim("g")
     await case.run(claim, chain(top=node, sub=inner))
-    assert [("run_id" in metadata, metadata["logical_run"]) for metadata in seen] == [
-        (False, str(claim.logical_run)),
-        (False, str(claim.logical_run)),
-    ]
+    run = str(claim.logical_run)
+    names = ("run_id", "logical_run", "of configurable")
+    assert [tuple(metadata[name] for name in names) for metadata in seen] == [(None, run, run)] * 2
 
 
 @pytest.mark.parametrize("saver", [InMemorySaver(), None], ids=["saved", "unsaved"])

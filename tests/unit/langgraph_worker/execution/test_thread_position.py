@@ -82,7 +82,8 @@ async def test_an_interrupted_run_says_what_it_waits_for_and_again_without_a_nod
 async def test_a_breakpoint_waits_for_a_person_too(desk):
     graph = chain(a=lambda state: {"log": ["a"]}, b=lambda state: {"log": ["b"]}).compile(interrupt_before=["b"])
     result = (await desk.run(await desk.claim("g"), graph)).result
-    assert (result.status, result.interrupts, result.result) == (ResultStatus.INTERRUPTED, [], {"log": ["a"]})
+    assert (result.status, result.result) == (ResultStatus.INTERRUPTED, {"log": ["a"]})
+    assert [asked.value for asked in result.interrupts] == [{"before": ["b"]}]
 
 
 @pytest.mark.parametrize("where", [{"interrupt_before": ["b"]}, {"interrupt_before": "*"}, {"interrupt_after": ["a"]}])

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs.assistants import GraphValues
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import read_manifest
 
@@ -33,7 +34,7 @@ def test_every_documented_form_of_an_entry(tmp_path):
     assert manifest.graphs == (
         GraphSpec("a", "./agents/a.py", True, "graph"),
         GraphSpec("b", "pkg.mod", False, "make"),
-        GraphSpec("c", "./c.py", True, "graph", "See."),
+        GraphSpec("c", "./c.py", True, "graph", values=GraphValues("See.")),
     )
     assert manifest.import_paths == (tmp_path.resolve(), (tmp_path / "lib").resolve())
     assert manifest.env == {"KEY": "value"}
@@ -44,6 +45,40 @@ def test_variables_from_a_file(tmp_path):
     (tmp_path / ".env").write_text('A=1\nexport B="two words"\n# C=3\nEMPTY\n')
     manifest = read_manifest(written(tmp_path, {"graphs": {"a": "./a.py:g"}, "env": ".env"}))
     assert manifest.env == {"A": "1", "B": "two words"}
+
+
+def test_an_entry_has_values_and_assistants(tmp_path):
+    entry = {
+        "path": "./a.py:g",
+        "context": {"user": "ann"},
+        "configurable": {"depth": 1},
+        "assistants": {"night": {"description": "Cheap.", "context": {"user": "bob"}}, "empty": {}},
+        "events": {"command": True},
+    }
+    (spec,) = read_manifest(written(tmp_path, {"graphs": {"a": entry}})).graphs
+    assert spec.values == GraphValues(context={"user": "ann"}, configurable={"depth": 1})
+    assert spec.assistants == {"night": GraphValues("Cheap.", {"user": "bob"}), "empty": GraphValues()}
+    assert (spec.rights.command, spec.rights.overwrite, spec.rights.configurable) == (True, False, "any")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("context", [], "key 'context' must be an object"),
+        ("configurable", "x", "key 'configurable' must be an object"),
+        ("assistants", [], "key 'assistants' must be an object"),
+        ("assistants", {"": {}}, "key 'assistants': a name has 1 to 512 characters"),
+        ("assistants", {"n": {"contexts": {}}}, "key 'assistants.n' must be an object with no other keys than desc"),
+        ("assistants", {"n": {"context": 1}}, "key 'assistants.n.context' must be an object"),
+        ("events", {"command": 1}, "key 'events.command' must be true or false"),
+        ("events", {"overwrite": 1}, "key 'events.overwrite' must be true or false"),
+    ],
+)
+def test_a_wrong_key_of_an_entry_is_named(tmp_path, key, value, reason):
+    path = written(tmp_path, {"graphs": {"a": {"path": "./a.py:g", key: value}}})
+    with pytest.raises(GraphLoadError) as caught:
+        read_manifest(path)
+    assert f"{path}: graph 'a': {reason}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

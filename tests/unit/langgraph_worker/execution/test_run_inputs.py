@@ -1,0 +1,124 @@
+"""What a graph may be given: any JSON but null, messages, and a command where its entry allows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.types import Command
+
+from tests.support.runs import Desk, chain, opened
+from workflow_events.models import WorkflowEventPayload
+from workflow_events.results import ResultStatus, WorkflowResultEvent
+from workflow_events.run_config import GraphCommand
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path / "store.db") as desk:
+        yield desk
+
+
+@pytest.mark.parametrize("value", ["cats", ["a", {"b": None}], 7, 0, False, "", [], {"a": 1}])
+async def test_a_function_gets_the_json_that_was_sent(desk, value):
+    seen = []
+
+    @entrypoint()
+    def workflow(given: Any) -> Any:
+        seen.append(given)
+        return {"said": given}
+
+    result = (await desk.run(await desk.claim("g", value), workflow)).result
+    assert (result.status, result.result) == (ResultStatus.SUCCESS, {"said": value})
+    assert seen == [value]
+
+
+@pytest.mark.parametrize("value", ["cats", ["cats"], [1], 7])
+async def test_a_graph_whose_state_is_a_mapping_refuses_all_else_before_any_node(desk, value):
+    ran = []
+    result = (await desk.run(await desk.claim("g", value), chain(a=lambda state: ran.append(1) or {}))).result
+    assert (result.status, result.error_type, result.retriable) == (ResultStatus.ERROR, "bad_input", False)
+    assert result.error.startswith("field 'payload.data': ")
+    assert "A template of Airflow renders to text" in result.error
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "message", [{"role": "user", "content": "hi"}, {"type": "human", "content": "hi"}, ["user", "hi"]]
+)
+async def test_messages_are_json(desk, message):
+    seen = []
+
+    def node(state: MessagesState) -> MessagesState:
+        seen.extend(state["messages"])
+        return {"messages": []}
+
+    result = (await desk.run(await desk.claim("g", {"messages": [message]}), chain(MessagesState, node=node))).result
+    assert result.status is ResultStatus.SUCCESS
+    assert [(type(one), one.content) for one in seen] == [(HumanMessage, "hi")]
+
+
+def steps() -> StateGraph[Any]:
+    """Three nodes, one after the other."""
+    return chain(a=lambda state: {"log": ["a"]}, b=lambda state: {"log": ["b"]}, c=lambda state: {"log": ["c"]})
+
+
+async def commanded(desk: Desk, command: dict[str, Any]) -> WorkflowResultEvent:
+    """A first turn of a conversation, and a second one by a command."""
+    await desk.run(await desk.claim("g", {"value": 1}, thread_id="chat"), steps())
+    payload = WorkflowEventPayload(command=GraphCommand.model_validate(command))
+    return (await desk.run(await desk.claim("g", thread_id="chat", payload=payload), steps())).result
+
+
+@pytest.mark.parametrize(
+    ("command", "log"),
+    [
+        ({"update": {"value": 2}, "goto": "b"}, ["a", "b", "c", "b", "c"]),
+        ({"goto": ["c"]}, ["a", "b", "c", "c"]),
+        ({"goto": [{"node": "c", "input": {"value": 9}}]}, ["a", "b", "c", "c"]),
+    ],
+)
+async def test_a_command_changes_the_state_and_goes_where_it_says(desk, command, log):
+    desk.entry = {"events": {"command": True}}
+    result = await commanded(desk, command)
+    assert (result.status, result.result["log"]) == (ResultStatus.SUCCESS, log)
+
+
+async def test_a_command_needs_the_leave_of_the_graphs_entry(desk):
+    result = await commanded(desk, {"goto": "c"})
+    assert (result.status, result.error_type) == (ResultStatus.ERROR, "input_not_allowed")
+    assert result.error.startswith("field 'payload.command': ")
+    assert '{"events": {"command": true}} in the entry of graph \'g\'' in result.error
+
+
+async def test_a_command_to_a_node_that_is_not_there_is_refused(desk):
+    desk.entry = {"events": {"command": True}}
+    result = await commanded(desk, {"goto": "z"})
+    assert (result.status, result.error_type) == (ResultStatus.ERROR, "bad_input")
+    assert result.error == "field 'payload.command.goto': graph 'g' has no node 'z'. It has: a, b, c"
+
+
+async def test_what_langgraph_obeys_in_an_update_needs_leave_too(desk):
+    desk.entry = {"events": {"command": True}}
+    result = await commanded(desk, {"update": {"log": {"__overwrite__": []}}})
+    assert (result.status, result.error_type) == (ResultStatus.ERROR, "input_not_allowed")
+    assert result.error.startswith("field 'payload.command.update.log': ")
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_command_does_what_it_does_in_langgraph_alone(desk, turns):
+    desk.entry = {"events": {"command": True}}
+    alone = steps().compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "chat"}}
+    for _ in range(turns):
+        await alone.ainvoke({"value": 1}, config)
+        await desk.run(await desk.claim("g", {"value": 1}, thread_id="chat"), steps())
+    payload = WorkflowEventPayload(command=GraphCommand(update={"value": 2}, goto="c"))
+    result = (await desk.run(await desk.claim("g", thread_id="chat", payload=payload), steps())).result
+    assert result.result == await alone.ainvoke(Command(update={"value": 2}, goto="c"), config)
