@@ -151,9 +151,7 @@ class LocalWorker:
     async def _next_wake(self) -> None:
         woken = asyncio.create_task(self._wake.wait())
         try:
-            await asyncio.wait(
-                {woken, *self._parts}, timeout=_LOOK_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({woken, *self._parts}, timeout=_LOOK_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
         for part in self._parts:

@@ -9,9 +9,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
@@ -25,6 +25,10 @@ from langgraph_worker.store.engines import database
 logger = logging.getLogger(__name__)
 
 _LAST_THREADS_SECONDS = 0.5  # for threads to end
+_CANCELLED = 130  # as a shell says of a process that Ctrl-C has ended
+
+OnSignal = Callable[[Callable[[], object]], None]
+"""Takes what the first signal calls."""
 
 
 def serve(settings: WorkerSettings, graphs: Graphs) -> int:
@@ -35,17 +39,40 @@ def serve(settings: WorkerSettings, graphs: Graphs) -> int:
     # What was imported stays: the collector would look through all of it while a large event is decoded.
     gc.collect()
     gc.freeze()
-    nodes = NodeThreads(settings.node_threads)
+
+    async def main(nodes: NodeThreads, on_signal: OnSignal) -> int:
+        worker = Worker(settings, graphs, nodes)
+        on_signal(worker.stop)
+        return await worker.run()
+
+    return _run_main(settings.node_threads, main)
+
+
+def run_loop(node_threads: int, work: Callable[[NodeThreads], Coroutine[Any, Any, int]]) -> int:
+    """Run ``work`` in an event loop with threads for nodes. The first signal cancels it, a second one ends the process.
+
+    :returns: what ``work`` returns; 130 if a signal has cancelled it.
+    """
+
+    async def main(nodes: NodeThreads, on_signal: OnSignal) -> int:
+        task = asyncio.ensure_future(work(nodes))
+        on_signal(task.cancel)
+        await asyncio.wait({task})
+        return _CANCELLED if task.cancelled() else task.result()
+
+    return _run_main(node_threads, main)
+
+
+def _run_main(node_threads: int, work: Callable[[NodeThreads, OnSignal], Coroutine[Any, Any, int]]) -> int:
+    nodes = NodeThreads(node_threads)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(nodes)
 
-    async def main() -> int:
-        worker = Worker(settings, graphs, nodes)
+    def on_signal(stop: Callable[[], object]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _handler(loop, worker.stop))
-        return await worker.run()
+            signal.signal(number, _handler(loop, stop))
 
-    code = _run_through(loop, loop.create_task(main()))
+    code = _run_through(loop, loop.create_task(work(nodes, on_signal)))
     nodes.shutdown(wait=False, cancel_futures=True)
     if _still_busy(_LAST_THREADS_SECONDS) or asyncio.all_tasks(loop):
         logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
@@ -83,7 +110,7 @@ def _still_busy(seconds: float) -> bool:
     return any(thread.is_alive() for thread in ours)
 
 
-def _handler(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+def _handler(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> Callable[[int, FrameType | None], None]:
     is_stopping = False
 
     def handle(number: int, frame: FrameType | None) -> None:
