@@ -6,19 +6,17 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
-
-from langgraph.pregel import Pregel
 
 from langgraph_worker.cli.schema_words import in_words
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.project import load_project
+from langgraph_worker.graphs.schemas import schemas_of
 from langgraph_worker.settings.load import load_settings
 from workflow_events.plain_text import one_line
 
-_SCHEMAS = {"input": "get_input_jsonschema", "output": "get_output_jsonschema", "context": "get_context_jsonschema"}
+_SCHEMAS = ("input", "output", "context")
 
 
 def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
@@ -63,18 +61,10 @@ async def _describe(graphs: Graphs, graph: Graph) -> dict[str, object]:
     found: dict[str, object] = {"kind": graph.kind, "target": spec.target, "description": spec.description}
     try:
         async with graphs.open(spec.name, {"configurable": {}}) as opened:
-            found |= {name: _schema(opened, method) for name, method in _SCHEMAS.items()}
+            found |= schemas_of(opened)
     except Exception as error:  # noqa: BLE001 - a factory of the project's may raise anything
         found["error"] = _failure(error)
     return found
-
-
-def _schema(graph: Pregel[Any], method: str) -> object:
-    """One schema as JSON Schema; None if there is none, or if its types have no JSON form."""
-    try:
-        return getattr(graph, method)()
-    except Exception:  # noqa: BLE001 - pydantic raises several, and a type of the project's may raise anything
-        return None
 
 
 def _failure(error: Exception) -> str:

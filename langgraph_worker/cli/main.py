@@ -36,15 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line, 130 Ctrl-C; ``try`` has 3
     for a run that waits for an answer.
     """
-    arguments = _parser().parse_args(argv)
-    flags = {
-        setting.field: str(value)
-        for setting in documentation()
-        if (value := getattr(arguments, setting.field, None)) is not None
-    }
+    flags, arguments = read_command_line(argv)
     try:
         set_up_logging("WARNING")  # until the settings are known
-        return _command(arguments.command)(flags, arguments)
+        return find_command(arguments.command)(flags, arguments)
     except SettingsError as error:
         print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
         return 2
@@ -55,7 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _command(name: str) -> Command:
+def read_command_line(argv: Sequence[str] | None) -> tuple[dict[str, str], argparse.Namespace]:
+    """The settings' flags by the name of their field, and all that the command line says."""
+    arguments = _parser().parse_args(argv)
+    flags = {
+        setting.field: str(value)
+        for setting in documentation()
+        if (value := getattr(arguments, setting.field, None)) is not None
+    }
+    return flags, arguments
+
+
+def find_command(name: str) -> Command:
     """The command of this name. Only its own module is imported: some need LangGraph, which takes a second."""
     if name == "try":
         from langgraph_worker.cli.try_graph import try_graph

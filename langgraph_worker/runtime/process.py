@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -64,21 +64,27 @@ def run_loop(node_threads: int, work: Callable[[NodeThreads], Coroutine[Any, Any
 
 
 def _run_main(node_threads: int, work: Callable[[NodeThreads, OnSignal], Coroutine[Any, Any, int]]) -> int:
+    others = frozenset(threading.enumerate())
     nodes = NodeThreads(node_threads)
     loop = asyncio.new_event_loop()
     loop.set_default_executor(nodes)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def on_signal(stop: Callable[[], object]) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in before:
             signal.signal(number, _handler(loop, stop))
 
-    code = _run_through(loop, loop.create_task(work(nodes, on_signal)))
-    nodes.shutdown(wait=False, cancel_futures=True)
-    if _still_busy(_LAST_THREADS_SECONDS) or asyncio.all_tasks(loop):
-        logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
-        _leave_at_once(code)
-    loop.close()
-    return code
+    try:
+        code = _run_through(loop, loop.create_task(work(nodes, on_signal)))
+        nodes.shutdown(wait=False, cancel_futures=True)
+        if _still_busy(others, _LAST_THREADS_SECONDS) or asyncio.all_tasks(loop):
+            logger.warning("something is still running; it ends with the process", extra={"action": "stopping"})
+            _leave_at_once(code)
+        return code
+    finally:
+        loop.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run_through(loop: asyncio.AbstractEventLoop, task: asyncio.Task[int]) -> int:
@@ -96,15 +102,18 @@ def _run_through(loop: asyncio.AbstractEventLoop, task: asyncio.Task[int]) -> in
             logger.error("a graph raised %s; its run fails", type(error).__name__, extra={"action": "failed"})
 
 
-def _still_busy(seconds: float) -> bool:
+def _still_busy(others: Collection[threading.Thread], seconds: float) -> bool:
     """Whether a thread outlives its work: a synchronous node, a consumer that cannot reach its group to leave it, or a
     call to a database that does not answer.
+
+    :param others: threads that were there before.
 
     No thread can be stopped: an orderly exit would wait for some, and crash others.
     """
     end = time.monotonic() + seconds
     names = (node_threads.THREAD, EventConsumer.THREAD, ControlReader.THREAD, database.THREAD, lease_keeper.THREAD)
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith(names)]
+    found = [thread for thread in threading.enumerate() if thread not in others]
+    ours = [thread for thread in found if thread.name.startswith(names)]
     for thread in ours:
         thread.join(max(0.0, end - time.monotonic()))
     return any(thread.is_alive() for thread in ours)

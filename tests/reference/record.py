@@ -43,8 +43,11 @@ _START_SECONDS = 120
 def main(names: list[str]) -> None:
     """Record these projects, or all."""
     for name in names or project_names():
-        asyncio.run(_record(name))
-        print(f"{name}: recorded", flush=True)  # noqa: T201 - a tool for a terminal
+        try:
+            asyncio.run(_record(name))
+            print(f"{name}: recorded", flush=True)  # noqa: T201 - a tool for a terminal
+        except SystemExit as error:
+            print(f"{name}: {error}", flush=True)  # noqa: T201
 
 
 async def _record(project: str) -> None:
@@ -81,7 +84,8 @@ async def _server(project: str) -> AsyncIterator[Any]:
             print((Path(place) / "log").read_text()[-3000:])  # noqa: T201
             raise
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             log.close()
 
