@@ -10,7 +10,7 @@ before asked, in the order of the questions' JSON; a breakpoint is passed; LangG
 
 A conversation may have ``differs``, why the worker answers otherwise, with the outcomes of its own in ``expected``; and
 ``waits_for``, the feature without which it fails. ``dies_at`` are numbers of progress messages at which the worker is
-killed: the start and the end of each node count one.
+killed: the start and the end of each node count one. ``dies_waits_for`` is the feature without which only that fails.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PROJECTS = HERE / "projects"
 RECORDED = HERE / "recorded"
-_KEYS = {"name", "turns", "differs", "expected", "waits_for", "dies_at"}
+_KEYS = {"name", "turns", "differs", "expected", "waits_for", "dies_at", "dies_waits_for"}
 _TURN_KEYS = {"graph", "input", "answers", "goes_on", "command", "context", "config", "interrupt_before"}
 
 
@@ -35,6 +35,7 @@ class Conversation:
     :param expected: then its outcomes.
     :param waits_for: the feature without which it fails; empty if it passes.
     :param dies_at: the progress messages at which the worker is killed, each in a run of its own.
+    :param dies_waits_for: the feature without which it fails only then.
     """
 
     project: str
@@ -44,6 +45,7 @@ class Conversation:
     expected: list[dict[str, Any]] | None = None
     waits_for: str = ""
     dies_at: tuple[int, ...] = ()
+    dies_waits_for: str = ""
 
     @property
     def id(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 _MESSAGES = {"human", "ai", "system", "tool", "function", "remove", "AIMessageChunk"}
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_HIDDEN = "An internal error occurred"  # so the reference says of most exceptions
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -37,7 +38,7 @@ def outcome(
     if custom:
         found["custom"] = [plain(value) for value in custom]
     if error:
-        found["error"] = {"type": error[0], "text": plain(error[1])}
+        found["error"] = {"type": error[0]} | ({} if error[1] == _HIDDEN else {"text": plain(error[1])})
     return found
 
 

@@ -37,7 +37,7 @@ async def slow(state: State) -> State:
 
 
 def recover(state: State, error: NodeError) -> Command[Any]:
-    return Command(update={"log": [f"{error.node}: {error.error}"]}, goto="end")
+    return Command(update={"log": [f"{error.node} failed"]}, goto="end")
 
 
 def end(state: State) -> State:
