@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+_MESSAGE = re.compile(r"Message(Chunk)?$")  # LangChain's AnyMessage is a choice of twelve classes
 _MOST_LEVELS = 3  # of objects within objects
 
 
@@ -36,7 +38,8 @@ def _type(schema: Any, definitions: Mapping[str, Any], levels: int) -> str:
     schema = _resolved(schema, definitions)
     choices = schema.get("anyOf") or schema.get("oneOf")
     if choices:
-        return " | ".join(dict.fromkeys(_type(choice, definitions, levels - 1) for choice in choices))
+        words = dict.fromkeys(_type(choice, definitions, levels - 1) for choice in choices)
+        return "message" if all(map(_MESSAGE.search, words)) else " | ".join(words)
     if "enum" in schema:
         return " | ".join(map(repr, schema["enum"]))
     if schema.get("type") == "array":
