@@ -11,7 +11,7 @@ from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
 from langgraph_worker.graphs.project import load_project
-from langgraph_worker.runtime.worker import make_store
+from langgraph_worker.runtime.run_parts import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings, misspelt_variables
 from langgraph_worker.settings.model import WorkerSettings

@@ -1,21 +1,83 @@
-"""``langgraph-worker graphs``: list the graphs of langgraph.json."""
+"""``langgraph-worker graphs``: show the graphs of langgraph.json, their schemas and their pictures."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import json
 from collections.abc import Mapping
 
+from langgraph_worker.cli.schema_words import in_words
+from langgraph_worker.domain.json_values import describe
+from langgraph_worker.errors import WorkerError
+from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.graphs.project import load_project
+from langgraph_worker.graphs.schemas import schemas_of
 from langgraph_worker.settings.load import load_settings
+from workflow_events.plain_text import one_line
+
+_SCHEMAS = ("input", "output", "context")
 
 
-def list_graphs(flags: Mapping[str, str]) -> int:
-    """Print a line for each graph; 0.
+def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
+    """Print each graph with its schemas, or the picture of one; 0, or 1 if a graph cannot be opened.
 
-    :raises WorkerError: the settings are wrong, or a graph cannot be loaded.
+    A factory is opened with an empty config. One that fails is shown with its error, and the others still.
+
+    :raises WorkerError: the settings are wrong, a graph cannot be loaded, or the one whose picture is wanted fails.
     """
-    graphs = list(load_project(load_settings(flags)))
-    width = max(len(graph.spec.name) for graph in graphs)
-    for graph in graphs:
-        line = f"{graph.spec.name:<{width}}  {graph.kind:<8}  {graph.spec.target}  {graph.spec.description}"
-        print(line.rstrip())
-    return 0
+    settings = load_settings(flags)
+    graphs = load_project(settings)
+    wanted: str | None = arguments.mermaid
+    if wanted is not None:
+        if wanted not in graphs.names:
+            known = ", ".join(sorted(graphs.names))
+            raise WorkerError(f"--mermaid: {settings.langgraph_json} has no graph {wanted!r}. It has {known}")
+        print(asyncio.run(_picture(graphs, wanted)), end="")
+        return 0
+    described = asyncio.run(_describe_all(graphs))
+    if arguments.as_json:
+        print(json.dumps(described, indent=2, ensure_ascii=False))
+    else:
+        _print(described)
+    return 1 if any("error" in graph for graph in described.values()) else 0
+
+
+async def _picture(graphs: Graphs, name: str) -> str:
+    try:
+        async with graphs.open(name, {"configurable": {}}) as graph:
+            return graph.get_graph(xray=True).draw_mermaid()
+    except Exception as error:
+        raise WorkerError(f"graph {name!r} has no picture: {_failure(error)}") from error
+
+
+async def _describe_all(graphs: Graphs) -> dict[str, dict[str, object]]:
+    """By name, in the manifest's order."""
+    return {graph.spec.name: await _describe(graphs, graph) for graph in graphs}
+
+
+async def _describe(graphs: Graphs, graph: Graph) -> dict[str, object]:
+    spec = graph.spec
+    found: dict[str, object] = {"kind": graph.kind, "target": spec.target, "description": spec.description}
+    try:
+        async with graphs.open(spec.name, {"configurable": {}}) as opened:
+            found |= schemas_of(opened)
+    except Exception as error:  # noqa: BLE001 - a factory of the project's may raise anything
+        found["error"] = _failure(error)
+    return found
+
+
+def _failure(error: Exception) -> str:
+    return describe(error) if isinstance(error, WorkerError) else f"{type(error).__name__}: {describe(error)}"
+
+
+def _print(described: Mapping[str, Mapping[str, object]]) -> None:
+    width = max(map(len, described))
+    for name, graph in described.items():
+        print(one_line(f"{name:<{width}}  {graph['kind']:<8}  {graph['target']}  {graph['description']}".rstrip()))
+        if "error" in graph:
+            print(one_line(f"  cannot be opened: {graph['error']}"))
+        for part in _SCHEMAS:
+            words = in_words(graph.get(part))
+            if words:
+                print(one_line(f"  {part:<8}{words}"))

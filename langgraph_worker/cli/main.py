@@ -1,4 +1,4 @@
-"""The command line: ``langgraph-worker run | graphs | check | prune``."""
+"""The command line: ``langgraph-worker run | try | graphs | check | prune``."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from langgraph_worker import __version__
+from langgraph_worker.cli.options import add_graphs_options, add_try_options
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.explain import Setting, documentation
 from langgraph_worker.settings.model import flag_name
 from langgraph_worker.telemetry.logs import set_up_logging
 from workflow_events.plain_text import indented
 
-Command = Callable[[Mapping[str, str]], int]
-"""Takes the flags by the name of their field, returns the exit code."""
+Command = Callable[[Mapping[str, str], argparse.Namespace], int]
+"""Takes the settings' flags by the name of their field, and all that the command line says; returns the exit code."""
+
+_OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "try": add_try_options,
+    "graphs": add_graphs_options,
+}
+"""What a command has beside the settings."""
 
 _COMMANDS = {
     "run": "take events and run their graphs, until SIGTERM or Ctrl-C",
-    "graphs": "list the graphs of langgraph.json",
+    "try": "run one graph here and now, as a worker would, but without Kafka",
+    "graphs": "show the graphs of langgraph.json, with their schemas",
     "prune": "remove ended runs that are older than the retention, with their steps and checkpoints",
     "check": "could a worker start here? One line each for config, broker, topics, store and graphs",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line."""
-    arguments = _parser().parse_args(argv)
-    flags = {
-        setting.field: str(value)
-        for setting in documentation()
-        if (value := getattr(arguments, setting.field, None)) is not None
-    }
+    """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line, 130 Ctrl-C; ``try`` has 3
+    for a run that waits for an answer.
+    """
+    flags, arguments = read_command_line(argv)
     try:
         set_up_logging("WARNING")  # until the settings are known
-        return _command(arguments.command)(flags)
+        return find_command(arguments.command)(flags, arguments)
     except SettingsError as error:
         print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
         return 2
@@ -45,8 +50,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _command(name: str) -> Command:
+def read_command_line(argv: Sequence[str] | None) -> tuple[dict[str, str], argparse.Namespace]:
+    """The settings' flags by the name of their field, and all that the command line says."""
+    arguments = _parser().parse_args(argv)
+    flags = {
+        setting.field: str(value)
+        for setting in documentation()
+        if (value := getattr(arguments, setting.field, None)) is not None
+    }
+    return flags, arguments
+
+
+def find_command(name: str) -> Command:
     """The command of this name. Only its own module is imported: some need LangGraph, which takes a second."""
+    if name == "try":
+        from langgraph_worker.cli.try_graph import try_graph
+
+        return try_graph
+    if name == "graphs":
+        from langgraph_worker.cli.graphs import show_graphs
+
+        return show_graphs
+    simple = _simple_command(name)
+    return lambda flags, arguments: simple(flags)
+
+
+def _simple_command(name: str) -> Callable[[Mapping[str, str]], int]:
+    """A command that has settings only."""
     if name == "check":
         from langgraph_worker.cli.check import check
 
@@ -55,10 +85,6 @@ def _command(name: str) -> Command:
         from langgraph_worker.cli.prune import prune
 
         return prune
-    if name == "graphs":
-        from langgraph_worker.cli.graphs import list_graphs
-
-        return list_graphs
     from langgraph_worker.cli.run import run
 
     return run
@@ -70,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name in _OPTIONS:
+            _OPTIONS[name](command)
         settings = command.add_argument_group(
             "settings", "each is also an environment variable, named below; a flag wins over it"
         )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain import faults
@@ -15,7 +16,6 @@ from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.clock_skew import ClockSkewWatch
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.screening import Rejected, ScreeningRules, refused_later, screen
-from langgraph_worker.publishing.dead_letters import DeadLetters
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.telemetry.progress import Progress
@@ -26,6 +26,22 @@ logger = logging.getLogger(__name__)
 
 _Entry = tuple[Record, Request | Refusal]
 _WILL_RUN = frozenset({Decision.FRESH, Decision.RESUMED, Decision.ANSWER})
+
+
+class DeadLetterWriter(Protocol):
+    """Keeps what cannot run, for a person."""
+
+    async def write(self, record: Record, error_type: str, reason: str) -> None:
+        """Keep a record; durable when this returns.
+
+        :raises DeadLetterError: it cannot be kept.
+        """
+
+    async def write_undecodable(self, place: UndecodablePlace) -> None:
+        """Keep the place of records that cannot be decoded; durable when this returns.
+
+        :raises DeadLetterError: it cannot be kept.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,7 @@ class IntakeOutputs:
     :param wake: called when all is done: the store has new requests, or results to publish.
     """
 
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterWriter
     store: RunStore
     commit: Callable[[Batch], None]
     free_room: FreeRoom

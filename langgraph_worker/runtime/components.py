@@ -11,16 +11,10 @@ from langgraph_worker.broker.kafka.client_configs import consumer_config, contro
 from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.broker.kafka.producer import AckProducer
-from langgraph_worker.checkpoints.memories import Memories
-from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.control.control_messages import ControlMessages
 from langgraph_worker.domain.models import WorkerInfo
-from langgraph_worker.execution.active_run import RunContext
 from langgraph_worker.execution.executor import Executor
-from langgraph_worker.execution.graph_shares import GraphShares
-from langgraph_worker.execution.lease_keeper import LeaseKeeper
 from langgraph_worker.execution.node_threads import NodeThreads
-from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.batch_queue import BatchQueue
@@ -32,8 +26,8 @@ from langgraph_worker.publishing.dead_letters import DeadLetters
 from langgraph_worker.publishing.outbox import Outbox
 from langgraph_worker.publishing.republish_pace import RepublishPace
 from langgraph_worker.runtime.housekeeping import Housekeeping
+from langgraph_worker.runtime.run_parts import RunParts, Surroundings, make_executor
 from langgraph_worker.settings.model import WorkerSettings
-from langgraph_worker.store.port import RunStore
 from langgraph_worker.telemetry.progress import Progress
 from workflow_events.codec import Record
 
@@ -42,15 +36,11 @@ from workflow_events.codec import Record
 class Foundation:
     """What a worker has opened, and closes at its end.
 
-    :param store: open.
-    :param keeper: of the store's leases; the checkpoints ask it.
+    :param runs: what runs need.
     """
 
     cluster: Cluster
-    store: RunStore
-    keeper: LeaseKeeper
-    checkpoints: Checkpoints
-    memories: Memories
+    runs: RunParts
     producer: AckProducer
     progress: Progress
 
@@ -70,7 +60,7 @@ class Components:
 
 def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, foundation: Foundation) -> Components:
     """Wire a worker. Call it in the event loop."""
-    store, cluster = foundation.store, foundation.cluster
+    store, cluster = foundation.runs.store, foundation.cluster
     dead_letters = DeadLetters(foundation.producer, settings.kafka_workflow_dead_letters_topic, settings.worker_id)
     outbox = Outbox(store, foundation.producer, dead_letters, RepublishPace(settings.republish_bytes_per_second))
     batches = BatchQueue()
@@ -80,7 +70,8 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
     consumer = EventConsumer(config, events_topic, cluster.cluster_id, batches.offer, _is_urgent(seen))
     limits = BacklogLimits(store, settings, graphs.names, seen)
     free_room = FreeRoom(consumer, store, settings.concurrency, settings.prefetch, limits)
-    executor = _executor(settings, graphs, nodes, foundation, outbox, free_room)
+    around = Surroundings(foundation.progress, free_room, outbox.wake)
+    executor = make_executor(settings, graphs, nodes, foundation.runs, around)
 
     def wake() -> None:
         executor.wake()
@@ -96,7 +87,7 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
         Intake(batches, rules, outputs, foundation.progress),
         executor,
         outbox,
-        Housekeeping(store, foundation.memories, outbox, free_room, info, settings.unknown_graph_grace_seconds),
+        Housekeeping(store, foundation.runs.memories, outbox, free_room, info, settings.unknown_graph_grace_seconds),
     )
 
 
@@ -110,34 +101,10 @@ def _is_urgent(seen: SeenDeployments) -> Callable[[Record], bool]:
     return is_urgent
 
 
-def _executor(
-    settings: WorkerSettings,
-    graphs: Graphs,
-    nodes: NodeThreads,
-    foundation: Foundation,
-    outbox: Outbox,
-    free_room: FreeRoom,
-) -> Executor:
-    runner = Runner(
-        graphs,
-        foundation.checkpoints,
-        foundation.memories,
-        foundation.store,
-        settings.worker_id,
-        RunLimits.from_settings(settings),
-        foundation.progress,
-    )
-    context = RunContext(
-        foundation.store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=outbox.wake
-    )
-    shares = GraphShares(graphs.names, settings.concurrency, settings.graph_concurrency)
-    return Executor(context, foundation.keeper, shares, free_room)
-
-
 def _control(settings: WorkerSettings, foundation: Foundation, outbox: Outbox) -> ControlReader:
     def look_again() -> None:
         outbox.wake()
-        foundation.keeper.hurry()
+        foundation.runs.keeper.hurry()
 
     cluster = foundation.cluster
     return ControlReader(
@@ -145,7 +112,7 @@ def _control(settings: WorkerSettings, foundation: Foundation, outbox: Outbox) -
         settings.kafka_workflow_control_topic,
         cluster.cluster_id,
         cluster.retention,
-        ControlMessages(foundation.store, cluster.retention, look_again).take,
+        ControlMessages(foundation.runs.store, cluster.retention, look_again).take,
     )
 
 

@@ -15,18 +15,13 @@ from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortPr
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import Control, Events
-from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
-from langgraph_worker.checkpoints.memories import Memories
-from langgraph_worker.checkpoints.saver import Checkpoints
-from langgraph_worker.domain.memory import MemoryLimits
 from langgraph_worker.errors import SettingsError, unexpected
-from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.runtime.components import Components, Foundation, assemble
+from langgraph_worker.runtime.run_parts import open_run_parts
 from langgraph_worker.runtime.supervisor import Part, Supervisor, wait_and_complain, wait_within
 from langgraph_worker.settings.model import WorkerSettings
-from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -35,20 +30,6 @@ _REACH_KAFKA_SECONDS = 10.0  # at the start
 _LEAVE_SECONDS = 10.0  # to leave the group
 _FLUSH_SECONDS = 5.0  # for results to be acknowledged while stopping
 _LAST_FLUSH_SECONDS = 1.0
-
-
-def make_store(settings: WorkerSettings) -> SqlRunStore:
-    """The run store of the settings, not opened yet."""
-    return SqlRunStore(
-        settings.store_url,
-        max_result_bytes=settings.max_message_bytes,
-        keep_checkpoints=settings.keep_checkpoints,
-        lease_seconds=settings.lease_seconds,
-    )
-
-
-def _memory_limits(settings: WorkerSettings) -> MemoryLimits:
-    return MemoryLimits(settings.max_memory_items, settings.max_memory_bytes, settings.max_memory_item_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +79,13 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
-        store = make_store(settings)
-        await store.open()
-        stack.push_async_callback(store.close)
-        if store.database.risk:
-            logger.warning("%s", store.database.risk, extra={"action": "store_risk"})
-        keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
-        graphs = self._graphs
-        loadable = LoadableClasses(graphs.folders, graphs.packages, settings.checkpoint_packages)
-        checkpoints = Checkpoints(store, keeper.ensure_lease, loadable)
-        await checkpoints.setup()
-        memories = Memories(store, graphs.memory, _memory_limits(settings))
-        await memories.setup()
+        runs = await open_run_parts(stack, settings, self._graphs)
+        risk = runs.store.database.risk
+        if risk:
+            logger.warning("%s", risk, extra={"action": "store_risk"})
         producer = AckProducer(producer_config(settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
-        progress = self._open_progress(stack, cluster)
-        return Foundation(cluster, store, keeper, checkpoints, memories, producer, progress)
+        return Foundation(cluster, runs, producer, self._open_progress(stack, cluster))
 
     def _open_progress(self, stack: AsyncExitStack, cluster: Cluster) -> Progress:
         settings = self._settings

@@ -235,10 +235,12 @@ def test_graphs_lists_what_the_manifest_offers(tmp_path):
     manifest = copy_of_the_plain_project(tmp_path)
     done = worker_command(tmp_path, "graphs", "--langgraph-json", str(manifest))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
         "agent    compiled  ./my_agent/agent.py:graph",
         "summary  factory   ./my_agent/summary.py:make_graph  Shortens a text.",
     ]
+    assert "  input   text: string, summary: string" in lines
 
 
 def test_an_existing_project_runs_unchanged(broker: Broker, tmp_path: Path):

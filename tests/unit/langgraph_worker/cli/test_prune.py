@@ -6,7 +6,7 @@ import pytest
 
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.cli.prune import prune
-from langgraph_worker.runtime.worker import make_store
+from langgraph_worker.runtime.run_parts import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings
 from tests.support.checkpoints import put

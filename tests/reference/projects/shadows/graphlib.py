@@ -1,0 +1,1 @@
+raise ImportError("a project's file hides a module of Python's")

@@ -1,0 +1,2 @@
+def forecast(state):
+    return {"forecast": f"rain in {state['city']}"}

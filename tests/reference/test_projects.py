@@ -1,0 +1,128 @@
+"""Small projects of every form answer as the recorded reference does, on both stores, also where a worker is killed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.postgres import PostgresServer
+from tests.random_graphs.stores import Stores, postgres_stores, sqlite_stores
+from tests.reference.cases import PROJECTS, RECORDED, Conversation, conversations, project_names, recorded
+from tests.reference.job import KILLED, Job
+from tests.reference.zygote import Zygote
+from tests.support.hostile_defaults import set_defaults
+
+pytestmark = pytest.mark.timeout(60)
+ALL = [one for name in project_names() for one in conversations(name)]
+Outcomes = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    with Zygote() as process:
+        yield process
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """Gives empty stores, one after the other."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            yield stack.enter_context(sqlite_stores(tmp_path_factory.mktemp("stores")))
+            return
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.create_database("reference")
+        set_defaults(url)
+        stack.callback(server.drop_database, url)
+        yield stack.enter_context(postgres_stores(url))
+
+
+@pytest.fixture(scope="module")
+def play(zygote: Zygote, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Outcomes]:
+    """The outcomes of a project's conversations, played once by one process."""
+    played: dict[str, Outcomes] = {}
+
+    def outcomes(project: str) -> Outcomes:
+        if project not in played:
+            folder = tmp_path_factory.mktemp(project)
+            job = Job(folder, PROJECTS / project, stores(folder), tuple(conversations(project)))
+            status = zygote.live(job)
+            print(job.log.read_text(), file=sys.stderr)  # noqa: T201 - shown if the test fails
+            played[project] = job.read() if status == 0 else {}
+        return played[project]
+
+    return outcomes
+
+
+def _parameter(conversation: Conversation, waits_for: str) -> Any:
+    """One that needs what is not there yet must fail."""
+    marks = [pytest.mark.xfail(reason=f"waits for {waits_for}", strict=True)] if waits_for else []
+    return pytest.param(conversation, id=conversation.id, marks=marks)
+
+
+def expected_of(conversation: Conversation) -> list[dict[str, Any]]:
+    """The reference's answers, or the worker's own where it differs on purpose."""
+    return conversation.expected or recorded(conversation.project)["conversations"][conversation.name]
+
+
+def assert_same(
+    found: list[dict[str, Any]], expected: list[dict[str, Any]], *, without: frozenset[str] = frozenset()
+) -> None:
+    """Compare what a result names: not the nodes behind a breakpoint. Where an error's text is not known, its type."""
+    for one, other in zip(found, expected, strict=True):
+        if "error" in one and "text" not in other.get("error", {"text": ""}):
+            one["error"] = {"type": one["error"]["type"]}
+        assert _named(one, without) == _named(other, without)
+
+
+def _named(one: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if key != "next" and key not in without}
+
+
+@pytest.mark.parametrize("conversation", [_parameter(one, one.waits_for) for one in ALL])
+def test_answers_as_the_reference(conversation: Conversation, play: Callable[[str], Outcomes]):
+    found = play(conversation.project).get(conversation.name)
+    assert found is not None, "the process that played the project failed"
+    assert_same(found, expected_of(conversation))
+
+
+@pytest.mark.parametrize(
+    "conversation", [_parameter(one, one.dies_waits_for or one.waits_for) for one in ALL if one.dies_at]
+)
+def test_a_killed_worker_changes_no_answer(conversation: Conversation, zygote: Zygote, stores: Stores, tmp_path: Path):
+    for nth in conversation.dies_at:
+        folder = tmp_path / str(nth)
+        folder.mkdir()
+        job = Job(folder, PROJECTS / conversation.project, stores(folder), (conversation,), dies_at=nth)
+        assert zygote.live(job) == KILLED, f"it does not come to message {nth}: {job.log.read_text()}"
+        job = Job(job.folder, job.project, job.url, job.conversations, life=1)
+        assert zygote.live(job) == 0, job.log.read_text()
+        (found,) = job.read().values()
+        # What was streamed before the kill is not streamed again, and may be lost.
+        assert_same(found, expected_of(conversation), without=frozenset({"custom"}))
+
+
+def test_each_project_is_recorded_with_its_versions():
+    assert {path.stem for path in RECORDED.glob("*.json")} == set(project_names())
+    for name in project_names():
+        found = recorded(name)
+        assert "langgraph-api" in found["versions"]
+        assert set(found["conversations"]) == {one.name for one in conversations(name)}, f"record {name} again"
+
+
+def test_what_differs_says_why():
+    for one in ALL:
+        assert (one.expected is None) == (not one.differs)
+        if one.expected is not None:
+            assert recorded(one.project)["conversations"][one.name] != one.expected, f"{one.id} no longer differs"
+
+
+def test_manifests_are_json():
+    for name in project_names():
+        assert json.loads((PROJECTS / name / "langgraph.json").read_text())["graphs"]

@@ -1,0 +1,133 @@
+"""``langgraph-worker graphs``: what langgraph.json offers, with schemas and pictures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from langgraph_worker.errors import WorkerError
+from tests.support.commands import Project
+
+CODE = """
+    from dataclasses import dataclass
+    from typing import Any, TypedDict
+
+    from langgraph.func import entrypoint
+    from langgraph.graph import START, StateGraph
+    from pydantic import BaseModel
+
+
+    class In(TypedDict):
+        question: str
+
+
+    class Row(BaseModel):
+        name: str
+
+
+    class State(In, total=False):
+        rows: list[Row]
+        answer: str | None
+
+
+    @dataclass
+    class Context:
+        user: str
+        depth: int = 3
+
+
+    def node(state):
+        return {}
+
+
+    inner = StateGraph(State).add_node("deep", node).add_edge(START, "deep").compile()
+    desk = StateGraph(State, input_schema=In, context_schema=Context).add_node("inner", inner).add_edge(START, "inner")
+
+
+    def made(config):
+        return desk.compile()
+
+
+    def fails(config):
+        raise RuntimeError(f"no user in {config['configurable']}")
+
+
+    @entrypoint()
+    def essay(topic: str) -> list[int]:
+        return [len(topic)]
+
+
+    class Odd:
+        pass
+
+
+    class OddState(TypedDict):
+        odd: Odd
+
+
+    odd = StateGraph(OddState).add_node("n", node).add_edge(START, "n").compile()
+"""
+
+
+@pytest.fixture(autouse=True)
+def graphs(project: Project) -> None:
+    project.write(CODE, "desk", "made", "fails", "essay", "odd")
+
+
+def test_each_graph_is_shown_with_its_schemas(project: Project, capsys: pytest.CaptureFixture[str]):
+    assert project.call("graphs") == 1  # one cannot be opened
+    lines = capsys.readouterr().out.splitlines()
+    desk = lines.index(next(line for line in lines if line.startswith("desk ")))
+    assert " builder " in lines[desk]
+    assert lines[desk + 1 : desk + 4] == [
+        "  input   question: string",
+        "  output  question: string, rows?: list of Row, answer?: string | null",
+        "  context user: string, depth?: integer",
+    ]
+    assert "  cannot be opened: RuntimeError: no user in {}" in lines
+    essay = lines.index(next(line for line in lines if line.startswith("essay ")))
+    assert lines[essay + 1 : essay + 3] == ["  input   string", "  output  list of integer"]
+
+
+def test_one_that_fails_hides_no_other(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.call("graphs", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["desk", "made", "fails", "essay", "odd"]
+    assert found["fails"]["error"] == "RuntimeError: no user in {}"
+    assert found["fails"]["kind"] == "factory"
+    assert "error" not in found["odd"]
+
+
+def test_json_has_whole_schemas(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.call("graphs", "--json")
+    made = json.loads(capsys.readouterr().out)["made"]
+    assert made["target"].endswith(":made")
+    assert made["output"]["$defs"]["Row"]["properties"]["name"]["type"] == "string"
+    assert made["context"]["properties"]["depth"]["default"] == 3
+
+
+def test_all_well_is_exit_code_zero(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.write(CODE, "desk", "odd")
+    assert project.call("graphs") == 0
+    assert "  input   odd: any" in capsys.readouterr().out.splitlines()
+
+
+def test_the_picture_shows_subgraphs(project: Project, capsys: pytest.CaptureFixture[str]):
+    assert project.call("graphs", "--mermaid", "made") == 0
+    picture = capsys.readouterr().out
+    assert picture.startswith("---\n")
+    assert "subgraph inner" in picture
+    assert "deep" in picture
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("zzz", r"--mermaid: .* has no graph 'zzz'\. It has desk, essay, fails, made, odd"),
+        ("fails", "graph 'fails' has no picture: RuntimeError: no user in {}"),
+    ],
+)
+def test_a_picture_that_is_not_there_says_why(project: Project, name, text):
+    with pytest.raises(WorkerError, match=text):
+        project.call("graphs", "--mermaid", name)
