@@ -123,7 +123,7 @@ class Claim:
     :param takeovers: how often its owner vanished since the last new checkpoint.
     :param answers: the request's answers that no checkpoint holds yet, by interrupt id.
     :param deployment: the one whose run it is; an answer's is that of the run which asked, a plain request's is ``""``.
-    :param answered: ids of the thread's questions whose answers a checkpoint holds; LangGraph may still list them.
+    :param answered: ids of its logical run's questions whose answers a checkpoint holds; LangGraph may still list them.
     """
 
     event: WorkflowEvent

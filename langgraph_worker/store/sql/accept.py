@@ -50,12 +50,13 @@ def _known_rows(
     events = [item.event for item in batch if isinstance(item, Request)]
     task_keys = {event.attempt.task for event in events if event.attempt}
     answered = {answer.interrupt_id for event in events for answer in event.answers}
+    addressed = {event.answers_to for event in events if event.answers_to}
     _lock_threads(connection, task_keys, answered)
     known_lineages = _lineages(connection, {lineage_of(event) for event in events})
     asking = questions.asking_runs(connection, known_lineages)
     buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
     return KnownRows(
-        runs=_runs(connection, ids, task_keys, known_lineages.values(), asking.values()),
+        runs=_runs(connection, ids | addressed, task_keys, known_lineages.values(), asking.values()),
         tasks={row.task: row for row in known_tasks},
         lineages=known_lineages,
         questions=questions.find(connection, answered),

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.sql import endings, store_replies
+from langgraph_worker.store.sql.answer_matching import RelatedRuns
 from langgraph_worker.store.sql.batch_questions import BatchQuestions
 from langgraph_worker.store.sql.endings import EndingContext
 from langgraph_worker.store.sql.new_run import new_run
@@ -33,8 +34,9 @@ def correlation_of(item: Request | Refusal) -> UUID:
 class KnownRows:
     """The rows that a batch meets, by key.
 
-    :param runs: the batch's known runs; of each of its lineages the newest run and the one that asks what is pending
-        (with ``reply_value`` where that can answer a retry); and the unfinished runs of its tasks.
+    :param runs: the batch's known runs, and those that its answers name in ``answers_to``; of each of its lineages the
+        newest run and the one that asks what is pending (with ``reply_value`` where that can answer a retry); and the
+        unfinished runs of its tasks.
     :param questions: all with the ids that the batch answers.
     :param asking: by lineage, for the batch's lineages with a pending question, the run that asks it.
     :param pruned: ids of the batch whose runs have only a tombstone left.
@@ -127,12 +129,10 @@ class BatchDecision:
         if verdict.decision is Decision.LATE:
             row = self._late(item, lineage, verdict)
         elif verdict.decision is Decision.ANSWER:
-            repeated = self._runs[self._lineages[lineage].newest] if verdict.repeats else None
-            answered = self._questions.given_to(event, lineage, repeated)
-            problem = self._questions.problem(event, lineage, answered)
-            if problem:
-                return self._refuse(item, problem)
-            row = self._answer(item, lineage, incoming.work, verdict, answered)
+            match = self._questions.match(event, lineage, self._related(event, lineage, verdict))
+            if match.problem:
+                return self._refuse(item, match.problem)
+            row = self._answer(item, lineage, incoming.work, verdict, match.questions)
         else:
             row = self._place(item, lineage, incoming.work, verdict)
         cancel = self._cancels.get(event.event_id)
@@ -154,6 +154,10 @@ class BatchDecision:
         assert run.attempt is not None  # a lineage of attempts has no plain requests
         is_asking = self._questions.is_asking(key, row.generation)
         return Lineage(row.generation, row.work, run.attempt, RunStatus(run.status), is_asking)
+
+    def _related(self, event: WorkflowEvent, lineage: str, verdict: Verdict) -> RelatedRuns:
+        repeated = self._runs[self._lineages[lineage].newest] if verdict.repeats else None
+        return RelatedRuns(repeated, self._runs.get(event.answers_to) if event.answers_to else None)
 
     def _supersede(self, attempt: Attempt) -> int:
         """End the unfinished runs of every older attempt; the arriving one is the newest now."""
@@ -275,7 +279,9 @@ def _incoming(item: Request) -> IncomingRequest:
     event = item.event
     is_answer = event.event_type is EventType.WORKFLOW_RESUMED
     # A list, which no input is: answers are never the same work as an input, also if that has the same names.
-    answers: JsonValue = [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=_name)]
+    answers: list[JsonValue] = [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=_name)]
+    if event.answers_to is not None:  # an answer to another run is other work; no interrupt has an empty id
+        answers = [*answers, ["", str(event.answers_to)]]
     work = WorkKey(item.graph, event.thread_id, input_hash(answers if is_answer else event.payload.data))
     attempt = event.attempt
     if attempt is None:

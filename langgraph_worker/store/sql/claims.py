@@ -62,7 +62,7 @@ class Claimant:
 class Candidate:
     """A run that can be claimed.
 
-    :param questions: the questions of its thread as they stand now, by interrupt id.
+    :param questions: the questions of its logical run as they stand now, by interrupt id.
     :param given_to: those of them that its answers were given to.
     :param takeovers: how often its owner vanished since the last new checkpoint, this time included.
     """
@@ -138,6 +138,8 @@ def _look(claimant: Claimant, now: datetime) -> Parameters:
 
 
 def _candidate(run: ClaimableRun, asked: Collection[QuestionRow]) -> Candidate:
+    # Only its own logical run's: others ask on a shared thread too, perhaps by the same ids.
+    asked = [question for question in asked if question.logical_run == run.logical_run]
     return Candidate(
         run,
         WorkflowEvent.model_validate_json(run.event),

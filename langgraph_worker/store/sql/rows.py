@@ -174,17 +174,24 @@ class QuestionRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQuestion(QuestionRow):
-    """A question, and the graph that asked it.
+    """A question, and the run that asked it.
 
+    :param workflow_id, workflow_run_id: of the request that ended with the question.
     :param deployment: of the run that asked; None for a plain request's.
     """
 
     graph: str
+    workflow_id: str
+    workflow_run_id: str
     deployment: str | None = None
 
     def is_open_to(self, event: WorkflowEvent) -> bool:
         """Whether an event may answer it: a person's, who needs no attempt, or one of the deployment that asked."""
         return event.attempt is None or self.deployment in (None, event.attempt.deployment)
+
+    def is_of_dag_run(self, event: WorkflowEvent) -> bool:
+        """Whether the request that asked it was of the event's DAG run."""
+        return (self.workflow_id, self.workflow_run_id) == (event.workflow_id, event.workflow_run_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

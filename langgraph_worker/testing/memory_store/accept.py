@@ -74,8 +74,9 @@ def _request(tx: Transaction, item: Request) -> Accepted:
             by = f"replay {_replay_of(tx.state, key)}"
         end_with(tx, run, faults.SUPERSEDED, f"superseded by {by}")
         return Accepted(event.event_id, verdict.decision, verdict.reason)
-    given_to = _given_to(tx.state, event, key, verdict)
-    problem = _problem(tx.state, event, key, given_to) if verdict.decision is Decision.ANSWER else None
+    repeated = tx.state.runs[tx.state.lineages[key].newest] if verdict.repeats else None
+    given_to = questions.answered(tx.state, event, key, repeated)
+    problem = _problem(tx.state, event, key, given_to, repeated) if verdict.decision is Decision.ANSWER else None
     if problem is not None:
         end_with(tx, replace(run, decision=Decision.REFUSED), faults.INTERRUPT_NOT_PENDING, problem)
         return Accepted(event.event_id, Decision.REFUSED, problem)
@@ -93,7 +94,8 @@ def _request(tx: Transaction, item: Request) -> Accepted:
 
 def _input(event: WorkflowEvent) -> JsonValue:
     if event.event_type is EventType.WORKFLOW_RESUMED:
-        return [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=lambda a: a.interrupt_id)]
+        given = [[answer.interrupt_id, answer.value] for answer in sorted(event.answers, key=lambda a: a.interrupt_id)]
+        return [*given, ["", str(event.answers_to)]] if event.answers_to else list(given)
     return dict(event.payload.data)
 
 
@@ -164,16 +166,12 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     return tx.put(run, place=Place(key, verdict.generation, logical_run, thread_id, deployment))
 
 
-def _given_to(state: State, event: WorkflowEvent, key: str, verdict: Verdict) -> dict[str, Question]:
-    """The questions that a request answers, by id."""
-    repeated = state.runs[state.lineages[key].newest] if verdict.repeats else None
-    return questions.answered(state, event, key, repeated)
-
-
-def _problem(state: State, event: WorkflowEvent, key: str, given_to: dict[str, Question]) -> str | None:
+def _problem(
+    state: State, event: WorkflowEvent, key: str, given_to: dict[str, Question], repeated: Run | None
+) -> str | None:
     """Why an answer cannot be taken."""
-    problem = questions.refusal(event.answers, given_to, key) or questions.foreign(event, given_to)
-    problem = problem or questions.ambiguous(state, event, given_to, key)
+    problem = questions.unclear(state, event, key) if repeated is None else None
+    problem = problem or questions.refusal(event.answers, given_to, key) or questions.foreign(event, given_to)
     return problem or questions.other_graph(event, given_to, state)
 
 

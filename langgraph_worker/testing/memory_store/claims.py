@@ -63,8 +63,8 @@ def _waits_its_turn(tx: Transaction, run: Run) -> bool:
 def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
     """Claim a run; None if it must not run, and has ended instead."""
     assert run.event is not None
-    known = questions.latest(questions.on_thread(tx.state, run.placed.thread_id))
-    given_to = questions.given_to(questions.on_thread(tx.state, run.placed.thread_id), run.askings)
+    asked = questions.of_run(tx.state.questions, run)
+    known, given_to = questions.latest(asked), questions.given_to(asked, run.askings)
     takeovers = run.takeovers + run.running  # RUNNING although its thread is free: its owner is lost
     if takeovers > MAX_TAKEOVERS:
         text = f"given up: workers vanished {takeovers} times while they ran it, the last was {run.worker_id!r}"
@@ -90,7 +90,7 @@ def _claim(
 ) -> Claim:
     """Give a run's thread to the worker.
 
-    :param known: the questions of the thread, by id.
+    :param known: the questions of its logical run, by id.
     :param given_to: those that the run's answers were given to.
     """
     place, event = run.placed, run.event
