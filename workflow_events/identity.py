@@ -55,7 +55,8 @@ def logical_run_id(lineage: str, first_request: UUID) -> UUID:
 
 
 def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
-    """LangGraph's ``thread_id``: the logical run's own, or the author's conversation within its deployment and graph.
+    """What :func:`thread_id` is computed from: the logical run's own thread, or the author's conversation within its
+    deployment and graph. It was the thread's id before that was a UUID.
 
     Two graphs never share a thread, nor do two Airflow installations: a name in a message grants no access.
     """
@@ -63,6 +64,14 @@ def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deploy
         return f"run:{graph}:{logical_run}"
     # Hashed, because databases index the name and an author's may be long.
     return f"shared:{graph}:{hashlib.sha256(_joined(deployment, shared).encode()).hexdigest()}"
+
+
+def thread_id(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
+    """LangGraph's ``thread_id``: a UUID, as LangGraph's own server has it, since graphs put it into paths and keys.
+
+    :param shared: the author's name of a conversation; None for a thread of the logical run's own.
+    """
+    return str(uuid5(NAMESPACE, thread_name(graph, logical_run, shared, deployment)))
 
 
 def input_hash(data: JsonValue) -> str:

@@ -49,6 +49,8 @@ class WorkflowResultEvent(WireModel):
     :param correlation_id: the request's ``event_id``.
     :param result: the graph's final state as JSON; None unless status is ``success`` or ``interrupted``.
     :param error: one or a few lines for a person; None on success.
+    :param thread_id: LangGraph's, a UUID; that of a thread which an earlier version began is another text.
+    :param thread_name: the author's name of the thread (``thread_id`` in the request), if it has one.
     :param error_type: a stable word for programs: an exception's name, or one of the worker's own
         (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
     :param retriable: whether it can help to run the request again; None if the worker does not know.
@@ -63,6 +65,7 @@ class WorkflowResultEvent(WireModel):
     status: ResultStatus
     error: str | None = None
     thread_id: str | None = None
+    thread_name: str | None = None
     error_type: str | None = None
     retriable: bool | None = None
     interrupts: list[Interrupt] = Field(default_factory=list)

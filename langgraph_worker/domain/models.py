@@ -123,6 +123,7 @@ class Claim:
     :param takeovers: how often its owner vanished since the last new checkpoint.
     :param answers: the request's answers that no checkpoint holds yet, by interrupt id.
     :param deployment: the one whose run it is; an answer's is that of the run which asked, a plain request's is ``""``.
+    :param thread_name: the author's name of the thread, if it has one.
     :param answered: ids of its logical run's questions whose answers a checkpoint holds; LangGraph may still list them.
     """
 
@@ -143,6 +144,7 @@ class Claim:
     answered: frozenset[str] = frozenset()
     is_new: bool = False
     deployment: str = ""
+    thread_name: str | None = None
 
     @property
     def correlation_id(self) -> UUID:

@@ -27,6 +27,7 @@ def run_config(claim: Claim, recursion_limit: int, usage: UsageCounter) -> Runna
         "metadata": {
             "logical_run": str(claim.logical_run),
             "correlation_id": str(claim.correlation_id),
+            **_thread_name(claim),
             "workflow_id": claim.event.workflow_id,
             "workflow_run_id": claim.event.workflow_run_id,
         },
@@ -34,3 +35,7 @@ def run_config(claim: Claim, recursion_limit: int, usage: UsageCounter) -> Runna
         "recursion_limit": min(recursion_limit, asked.recursion_limit or recursion_limit),
         "callbacks": [usage],
     }
+
+
+def _thread_name(claim: Claim) -> dict[str, str]:
+    return {} if claim.thread_name is None else {"thread_name": claim.thread_name}

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -147,6 +148,7 @@ workflow_runs = Table(
     Column("generation", Integer),
     Column("logical_run", Uuid),
     Column("thread_id", ForeignKey("threads.thread_id"), index=True),
+    Column("thread_name", String(512)),  # the author's; NULL: it has none, or an earlier version accepted the run
     # Its progress.
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or without an owner
@@ -287,6 +289,7 @@ workers = Table(
     Column("version", String(64), nullable=False),
     Column("events_topic", String(255), nullable=False),
     Column("consumer_group", String(255), nullable=False),
+    Column("uuid_threads", Boolean),  # NULL: a version before, which calls a new thread by its text
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False, index=True),
 )

@@ -20,6 +20,7 @@ from langgraph_worker.store.sql.placing import lineage_of, place_answer, place_r
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, TaskRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
+from langgraph_worker.store.sql.thread_ids import ThreadIds
 from workflow_events.identity import input_hash
 from workflow_events.models import Answer, Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -40,6 +41,7 @@ class KnownRows:
     :param questions: all with the ids that the batch answers.
     :param asking: by lineage, for the batch's lineages with a pending question, the run that asks it.
     :param pruned: ids of the batch whose runs have only a tombstone left.
+    :param thread_ids: names the threads of the batch.
     :param cancels: the cancels of the batch's requests that came before them.
     """
 
@@ -50,6 +52,7 @@ class KnownRows:
     asking: Mapping[str, AskingRun]
     pruned: Collection[UUID]
     cancels: Mapping[UUID, CancelRow]
+    thread_ids: ThreadIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class BatchDecision:
         self._questions = BatchQuestions(known.questions, known.asking)
         self._pruned = known.pruned
         self._cancels = known.cancels
+        self._thread_ids = known.thread_ids
         self._context = context
         self._now = context.now
         self.changes = BatchChanges()
@@ -208,7 +212,7 @@ class BatchDecision:
     def _place(self, item: Request, lineage: str, work: WorkKey, verdict: Verdict) -> RunRow:
         """Give a request its place in its lineage, and its answer if the store has it."""
         event, before = item.event, self._lineages.get(lineage)
-        placement, changed = place_request(event, lineage, work, verdict, before, self._now)
+        placement, changed = place_request(event, lineage, work, verdict, before, self._thread_ids, self._now)
         if verdict.decision is Decision.FRESH and before is not None:
             self.changes.fresh[lineage] = verdict.generation
             self._questions.retire_before(lineage, verdict.generation, self._now)
@@ -269,6 +273,7 @@ def _placed_like(answering: RunRow, row: RunRow) -> RunRow:
         generation=answering.generation,
         logical_run=answering.logical_run,
         thread_id=answering.thread_id,
+        thread_name=answering.thread_name,
         graph=answering.graph,
         deployment=answering.deployment,
         askings=answering.askings,

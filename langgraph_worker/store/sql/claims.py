@@ -180,6 +180,7 @@ def _claim(candidate: Candidate, claimant: Claimant) -> Claim:
         answers=questions.to_apply(event.answers, candidate.given_to),
         answered=frozenset(name for name, asked in candidate.questions.items() if asked.answered_at),
         deployment=run.deployment or "",
+        thread_name=run.thread_name,
     )
 
 

@@ -38,7 +38,7 @@ def is_pending() -> ColumnElement[bool]:
 
 def find(connection: Connection, ids: Collection[str]) -> list[GraphQuestion]:
     """Every question with one of these ids, whichever run asked it, with what names its run."""
-    run = [workflow_runs.c[name] for name in ("graph", "deployment", "workflow_id", "workflow_run_id")]
+    run = [workflow_runs.c[name] for name in ("graph", "deployment", "thread_name", "workflow_id", "workflow_run_id")]
     asked = select(interrupts, *run).join(workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id)
     rows: list[GraphQuestion] = []
     for some in in_chunks(ids):

@@ -178,12 +178,14 @@ class GraphQuestion(QuestionRow):
 
     :param workflow_id, workflow_run_id: of the request that ended with the question.
     :param deployment: of the run that asked; None for a plain request's.
+    :param thread_name: the author's name of the thread, if it has one.
     """
 
     graph: str
     workflow_id: str
     workflow_run_id: str
     deployment: str | None = None
+    thread_name: str | None = None
 
     def is_open_to(self, event: WorkflowEvent) -> bool:
         """Whether an event may answer it: a person's, who needs no attempt, or one of the deployment that asked."""

@@ -20,6 +20,7 @@ class RunBrief(Row):
     workflow_id: str
     workflow_run_id: str
     thread_id: str | None = None
+    thread_name: str | None = None
     attempts: int = 0
     started_at: datetime | None = None
 

@@ -23,7 +23,7 @@ from langgraph_worker.testing.memory_store.state import (
     Transaction,
     attempt_key,
 )
-from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_name
+from workflow_events.identity import input_hash, lineage_key, logical_run_id, plain_lineage_key, thread_id
 from workflow_events.models import EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -158,12 +158,12 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     if verdict.decision is Decision.FRESH:
         questions.retire(tx.state, lambda q: q.place.lineage == key and q.place.generation < verdict.generation)
     deployment = event.attempt.deployment if event.attempt else None
-    thread_id = thread_name(work.graph, logical_run, event.thread_id, deployment or "")
+    thread = thread_id(work.graph, logical_run, event.thread_id, deployment or "")
     if event.answers and before is not None:  # answered from the store: it belongs where the answers that it repeats do
         like = tx.state.runs[before.newest]
         return tx.put(run, place=like.place, graph=like.graph, askings=like.askings)
-    tx.state.threads.setdefault(thread_id, Thread())
-    return tx.put(run, place=Place(key, verdict.generation, logical_run, thread_id, deployment))
+    tx.state.threads.setdefault(thread, Thread())
+    return tx.put(run, place=Place(key, verdict.generation, logical_run, thread, deployment, event.thread_id))
 
 
 def _problem(

@@ -116,4 +116,5 @@ def _claim(
         answers={one.interrupt_id: one.value for one in event.answers if given_to[one.interrupt_id].is_pending},
         answered=frozenset(name for name, question in known.items() if question.given is not None),
         deployment=place.deployment or "",
+        thread_name=place.thread_name,
     )

@@ -37,6 +37,7 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "generation": run.place.generation if run.place else None,
             "logical_run": run.place.logical_run if run.place else None,
             "thread_id": run.place.thread_id if run.place else None,
+            "thread_name": run.place.thread_name if run.place else None,
             "accepted_at": run.accepted_at,
             "not_before": run.not_before,
             "started_at": run.started_at,

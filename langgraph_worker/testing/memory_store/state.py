@@ -35,6 +35,7 @@ class Place:
     logical_run: UUID
     thread_id: str
     deployment: str | None
+    thread_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
