@@ -55,6 +55,7 @@ class WorkflowResultEvent(WireModel):
         (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
     :param retriable: whether it can help to run the request again; None if the worker does not know.
     :param usage: tokens by model name.
+    :param release: the release of the project that ran it last (``LANGGRAPH_WORKER_RELEASE``, or a hash of its files).
     :param attempts: how often the run was started, takeovers included.
     """
 
@@ -74,3 +75,4 @@ class WorkflowResultEvent(WireModel):
     started_at: UtcDatetime | None = None
     finished_at: UtcDatetime | None = None
     worker_id: str | None = None
+    release: str | None = None

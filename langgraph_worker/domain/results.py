@@ -101,6 +101,7 @@ class Reporter:
             status=status,
             thread_id=self.claim.thread_id,
             thread_name=self.claim.thread_name,
+            release=self.claim.release,
             usage={model: _usage(tokens) for model, tokens in self.usage.items()},
             attempts=self.claim.attempts,
             started_at=self.started_at,

@@ -23,6 +23,7 @@ from langgraph_worker.execution.event_check import require_allowed
 from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_stream
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
 from langgraph_worker.execution.node_caches import CacheScope, caching_in
+from langgraph_worker.execution.release_policy import require_same_release
 from langgraph_worker.execution.run_config import run_config
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
 from langgraph_worker.execution.step_recorder import StepRecorder
@@ -133,6 +134,8 @@ class Runner:
                 config["recursion_limit"] = min(config["recursion_limit"], own_limit)
             nodes = self.graphs.node_names(claim.graph, opened)
             position = await find_position(graph, nodes, config, claim)
+            if position.state is not ThreadState.NEW:
+                require_same_release(claim, self.graphs.on_new_release(claim.graph))
             if position.state is ThreadState.INTERRUPTED:
                 return end_at(graph, position.snapshot)
             graph_input: Any = Command(resume=dict(claim.answers)) if claim.answers else None

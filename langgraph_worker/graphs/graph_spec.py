@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.event_rights import EventRights
+
+OnNewRelease = Literal["resume", "fail"]
+"""What happens to a run that another release began."""
 
 FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
@@ -20,6 +23,7 @@ class GraphSpec:
     :param is_file: which of the two.
     :param variable: the name in it.
     :param rights: what events may set.
+    :param on_new_release: what happens to a run that another release began.
     """
 
     name: str
@@ -28,6 +32,7 @@ class GraphSpec:
     variable: str
     description: str = ""
     rights: EventRights = field(default_factory=EventRights)
+    on_new_release: OnNewRelease = "resume"
 
     @property
     def target(self) -> str:
@@ -43,12 +48,14 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     """
     where = f"{path}: graph {name!r}"
     description, rights = "", EventRights()
+    on_new_release: OnNewRelease = "resume"
     if isinstance(value, dict):
         description = str(value.get("description") or "")
         try:
             rights = EventRights.from_entry(value.get("events", {}))
         except ValueError as error:
             raise GraphLoadError(f"{where}: {error}") from None
+        on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
@@ -58,4 +65,14 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, description, rights)
+    return GraphSpec(name, source, is_file, variable, description, rights, on_new_release)
+
+
+def _on_new_release(where: str, value: Any) -> OnNewRelease:
+    for known in get_args(OnNewRelease):
+        if value == known:
+            policy: OnNewRelease = known
+            return policy
+    raise GraphLoadError(
+        f"{where}: key 'on_new_release' must be one of {', '.join(get_args(OnNewRelease))}, not {value!r}"
+    )

@@ -28,7 +28,7 @@ from langgraph_sdk.runtime import _ExecutionRuntime
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.event_rights import EventRights
-from langgraph_worker.graphs.graph_spec import GraphSpec
+from langgraph_worker.graphs.graph_spec import GraphSpec, OnNewRelease
 from langgraph_worker.graphs.manifest import Manifest
 from langgraph_worker.graphs.memories import Memories
 from langgraph_worker.graphs.node_names import node_names
@@ -69,10 +69,12 @@ class Graphs:
 
     :param memories: LangGraph's long-term memory, for graphs that bring none of their own.
     :param folders: where the project's own modules lie.
+    :ivar release: which version of the project this is; None: not known.
     """
 
     def __init__(self, graphs: Mapping[str, Graph], memories: Memories, folders: Collection[Path] = ()) -> None:
         self.folders = folders
+        self.release: str | None = None
         self._graphs = dict(graphs)
         self._memories = memories
         self._node_names: dict[str, frozenset[str]] = {}
@@ -113,6 +115,10 @@ class Graphs:
     def rights(self, name: str) -> EventRights:
         """What events may set for a graph."""
         return self._graphs[name].spec.rights
+
+    def on_new_release(self, name: str) -> OnNewRelease:
+        """What happens to a run of a graph that another release began."""
+        return self._graphs[name].spec.on_new_release
 
     def node_names(self, name: str, opened: Pregel[Any]) -> frozenset[str]:
         """The node names of a graph that :meth:`open` gave, at every depth."""

@@ -6,6 +6,7 @@ from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.graphs.memories import Memories
+from langgraph_worker.graphs.release import release_of
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
@@ -21,9 +22,9 @@ def load_project(settings: WorkerSettings) -> Graphs:
     :raises SettingsError: the default graph is none of them.
     """
     take_secrets_out_of_environment()
-    graphs = load_graphs(
-        read_manifest(settings.langgraph_json), Memories(settings.max_memory_items, settings.max_memory_bytes)
-    )
+    manifest = read_manifest(settings.langgraph_json)
+    graphs = load_graphs(manifest, Memories(settings.max_memory_items, settings.max_memory_bytes))
+    graphs.release = release_of(manifest, settings.release)
     default = settings.default_graph
     if default is not None and default not in graphs.names:
         raise SettingsError(

@@ -35,13 +35,17 @@ _FLUSH_SECONDS = 5.0  # for results to be acknowledged while stopping
 _LAST_FLUSH_SECONDS = 1.0
 
 
-def make_store(settings: WorkerSettings) -> SqlRunStore:
-    """The run store of the settings, not opened yet."""
+def make_store(settings: WorkerSettings, release: str | None = None) -> SqlRunStore:
+    """The run store of the settings, not opened yet.
+
+    :param release: of the worker's project.
+    """
     return SqlRunStore(
         settings.store_url,
         max_result_bytes=settings.max_message_bytes,
         keep_checkpoints=settings.keep_checkpoints,
         lease_seconds=settings.lease_seconds,
+        release=release,
     )
 
 
@@ -92,7 +96,7 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
-        store = make_store(settings)
+        store = make_store(settings, self._graphs.release)
         await store.open()
         stack.push_async_callback(store.close)
         if store.database.risk:
@@ -185,11 +189,12 @@ class Worker:
     def _log_ready(self) -> None:
         settings = self._settings
         logger.info(
-            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, %s, topic %s, group %s",
+            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, release %s, %s, topic %s, group %s",
             __version__,
             settings.worker_id,
             settings.concurrency,
             ", ".join(sorted(self._graphs.names)),
+            self._graphs.release,
             settings.fleet_in_words,
             settings.kafka_workflow_events_topic,
             settings.kafka_consumer_group_id,

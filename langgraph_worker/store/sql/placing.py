@@ -67,6 +67,8 @@ def place_request(
         logical_run, nodes = before.logical_run, before.nodes
     thread_id = thread_ids.choose(event, work.graph, logical_run)
     row = _lineage_row(event, lineage, work, verdict.generation, logical_run, nodes, now)
+    if before is not None and verdict.decision is not Decision.FRESH:
+        row = replace(row, release=before.release)
     deployment = event.attempt.deployment if event.attempt else None
     place = Placement(lineage, verdict.generation, logical_run, thread_id, event.thread_id, work.graph, deployment)
     return place, row

@@ -108,6 +108,7 @@ class LineageRow(Row):
     shared_thread: str | None
     input_hash: str
     nodes: StoredNames | None
+    release: str | None = None
     newest: UUID
     updated_at: datetime
 

@@ -61,6 +61,7 @@ class ClaimableRun(RunBrief):
     worker_id: str | None
     token: int
     nodes: StoredNames | None
+    begun_by: str | None
     askings: dict[str, int] | None
 
 
@@ -141,6 +142,7 @@ class RunRow(RunBrief):
     not_before: datetime | None = None
     takeovers: int = 0
     worker_id: str | None = None
+    release: str | None = None
     askings: dict[str, int] | None = None
     finished_at: datetime | None = None
     result_status: str | None = None

@@ -152,9 +152,9 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     event, key = run.event, lineage_of(run.event)
     before = tx.state.lineages.get(key)
     continued = before if verdict.decision is not Decision.FRESH else None
-    nodes = continued.nodes if continued else None
+    nodes, release = (continued.nodes, continued.release) if continued else (None, None)
     logical_run = continued.logical_run if continued else logical_run_id(key, event.event_id)
-    tx.state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id, logical_run, nodes)
+    tx.state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id, logical_run, nodes, release)
     if verdict.decision is Decision.FRESH:
         questions.retire(tx.state, lambda q: q.place.lineage == key and q.place.generation < verdict.generation)
     deployment = event.attempt.deployment if event.attempt else None

@@ -80,6 +80,7 @@ def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
         attempts=run.attempts + 1,
         takeovers=takeovers,
         worker_id=worker_id,
+        release=tx.release,
         started_at=run.started_at or tx.now,
     )
     return _claim(tx, run, worker_id, known, given_to)
@@ -117,4 +118,6 @@ def _claim(
         answered=frozenset(name for name, question in known.items() if question.given is not None),
         deployment=place.deployment or "",
         thread_name=place.thread_name,
+        release=tx.release,
+        begun_by=record.release if record.generation == place.generation else None,
     )

@@ -44,6 +44,7 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "attempts": run.attempts,
             "takeovers": run.takeovers,
             "worker_id": run.worker_id,
+            "release": run.release,
             "askings": run.askings or None,
             "finished_at": run.end.at if run.end else None,
             "result_status": run.end.result.status.value if run.end else None,
@@ -74,6 +75,7 @@ def _lineages(state: State) -> Iterator[Row]:
             "shared_thread": lineage.work.shared_thread,
             "input_hash": lineage.work.input_hash,
             "nodes": None if lineage.nodes is None else sorted(lineage.nodes),
+            "release": lineage.release,
             "newest": lineage.newest,
         }
 
