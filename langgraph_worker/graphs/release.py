@@ -37,7 +37,7 @@ def release_of(manifest: Manifest, named: str | None) -> str:
         files, size = files + 1, size + len(body)
         if files > MOST_FILES or size > MOST_BYTES:
             logger.warning(
-                "the project has more than %d Python files or %d bytes of them: the others do not count for its release. "
+                "the project has more than %d Python files or %d bytes of them: the others do not count for it. "
                 "Name the release in LANGGRAPH_WORKER_RELEASE",
                 MOST_FILES,
                 MOST_BYTES,
