@@ -57,7 +57,8 @@ def logical_run_id(lineage: str, first_request: UUID) -> UUID:
 
 
 def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
-    """LangGraph's ``thread_id``: the logical run's own, or the author's conversation within its deployment and graph.
+    """What :func:`thread_id` is computed from: the logical run's own thread, or the author's conversation within its
+    deployment and graph. It was the thread's id before that was a UUID.
 
     Two graphs never share a thread, nor do two Airflow installations: a name in a message grants no access.
     """
@@ -65,6 +66,14 @@ def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deploy
         return f"run:{graph}:{logical_run}"
     # Hashed, because databases index the name and an author's may be long.
     return f"shared:{graph}:{hashlib.sha256(_joined(deployment, shared).encode()).hexdigest()}"
+
+
+def thread_id(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:
+    """LangGraph's ``thread_id``: a UUID, as LangGraph's own server has it, since graphs put it into paths and keys.
+
+    :param shared: the author's name of a conversation; None for a thread of the logical run's own.
+    """
+    return str(uuid5(NAMESPACE, thread_name(graph, logical_run, shared, deployment)))
 
 
 def input_hash(data: JsonValue, kind: str = "") -> str:
@@ -80,7 +89,9 @@ def work_hash(event: WorkflowEvent) -> str:
     """The hash of what a request gives its graph: an input, a command, or answers. No two of them hash alike."""
     if event.event_type is EventType.WORKFLOW_RESUMED:
         answers = sorted(event.answers, key=lambda answer: answer.interrupt_id)
-        return input_hash([[answer.interrupt_id, answer.value] for answer in answers])
+        given: list[JsonValue] = [[answer.interrupt_id, answer.value] for answer in answers]
+        # An answer to another run is other work; no interrupt has an empty id.
+        return input_hash([*given, ["", str(event.answers_to)]] if event.answers_to else given)
     if event.payload.command is not None:
         return input_hash(event.payload.command.model_dump(mode="json"), "command")
     data = event.payload.data

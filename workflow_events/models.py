@@ -168,6 +168,8 @@ class WorkflowEvent(WireModel):
     :param reply_topic: must be on the worker's allow-list; None means the fleet's results topic.
     :param round: 0, and one more for each answer to an interrupt.
     :param answers: on ``workflow.resumed`` only, at least one.
+    :param answers_to: on ``workflow.resumed`` only: the ``correlation_id`` of the result that asks what is answered.
+        None means the task's own question, else that of the same ``workflow_id`` and ``workflow_run_id``.
     """
 
     event_id: UUID = Field(default_factory=uuid4)
@@ -189,12 +191,15 @@ class WorkflowEvent(WireModel):
     budget: Budget | None = None
     round: Count = 0
     answers: list[Answer] = Field(default_factory=list, max_length=256)
+    answers_to: UUID | None = None
 
     @model_validator(mode="after")
     def _answers_belong_to_a_resume(self) -> WorkflowEvent:
         resumed = self.event_type is EventType.WORKFLOW_RESUMED
         if self.answers and not resumed:
             raise ValueError(f"answers: only {EventType.WORKFLOW_RESUMED.value} carries answers")
+        if self.answers_to is not None and not resumed:
+            raise ValueError(f"answers_to: only {EventType.WORKFLOW_RESUMED.value} has it; leave it out")
         if resumed and (not self.answers or self.round < 1):
             raise ValueError(f"answers: {EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
         return self

@@ -49,10 +49,13 @@ class WorkflowResultEvent(WireModel):
     :param correlation_id: the request's ``event_id``.
     :param result: the graph's final state as JSON; None unless status is ``success`` or ``interrupted``.
     :param error: one or a few lines for a person; None on success.
+    :param thread_id: LangGraph's, a UUID; that of a thread which an earlier version began is another text.
+    :param thread_name: the author's name of the thread (``thread_id`` in the request), if it has one.
     :param error_type: a stable word for programs: an exception's name, or one of the worker's own
         (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
     :param retriable: whether it can help to run the request again; None if the worker does not know.
     :param usage: tokens by model name.
+    :param release: the release of the project that ran it last (``LANGGRAPH_WORKER_RELEASE``, or a hash of its files).
     :param attempts: how often the run was started, takeovers included.
     """
 
@@ -63,6 +66,7 @@ class WorkflowResultEvent(WireModel):
     status: ResultStatus
     error: str | None = None
     thread_id: str | None = None
+    thread_name: str | None = None
     error_type: str | None = None
     retriable: bool | None = None
     interrupts: list[Interrupt] = Field(default_factory=list)
@@ -71,3 +75,4 @@ class WorkflowResultEvent(WireModel):
     started_at: UtcDatetime | None = None
     finished_at: UtcDatetime | None = None
     worker_id: str | None = None
+    release: str | None = None

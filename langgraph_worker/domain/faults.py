@@ -68,8 +68,8 @@ INTERRUPT_NOT_PENDING = Fault(
     ResultStatus.ERROR,
     retriable=False,
     dead_letter=False,
-    when="the event answers a question that is unknown, answered by another request, or asked before a fresh start; or "
-    "its run would ask a question after one",
+    when="the event answers a question that is unknown, answered by another request, asked before a fresh start, or "
+    "asked by a run that it does not name, or by several; or its run would ask a question after one",
 )
 
 # Of a run.

@@ -123,7 +123,10 @@ class Claim:
     :param takeovers: how often its owner vanished since the last new checkpoint.
     :param answers: the request's answers that no checkpoint holds yet, by interrupt id.
     :param deployment: the one whose run it is; an answer's is that of the run which asked, a plain request's is ``""``.
-    :param answered: ids of the thread's questions whose answers a checkpoint holds; LangGraph may still list them.
+    :param thread_name: the author's name of the thread, if it has one.
+    :param release: which release of the project this worker has.
+    :param begun_by: the release that began the logical run; None: it is only beginning, or it is not known.
+    :param answered: ids of its logical run's questions whose answers a checkpoint holds; LangGraph may still list them.
     """
 
     event: WorkflowEvent
@@ -143,6 +146,9 @@ class Claim:
     answered: frozenset[str] = frozenset()
     is_new: bool = False
     deployment: str = ""
+    thread_name: str | None = None
+    release: str | None = None
+    begun_by: str | None = None
 
     @property
     def correlation_id(self) -> UUID:

@@ -20,7 +20,7 @@ MAX_TEXT_CHARACTERS = 2_000
 """What is kept of an error's text that does not fit."""
 
 _MIN_TEXT_CHARACTERS = 200
-_TEXTS = ("error", "error_type", "thread_id", "worker_id")
+_TEXTS = ("error", "error_type", "thread_id", "thread_name", "release", "worker_id")
 
 
 def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowResultEvent, Encoded]:

@@ -100,6 +100,8 @@ class Reporter:
             workflow_run_id=event.workflow_run_id,
             status=status,
             thread_id=self.claim.thread_id,
+            thread_name=self.claim.thread_name,
+            release=self.claim.release,
             usage={model: _usage(tokens) for model, tokens in self.usage.items()},
             attempts=self.claim.attempts,
             started_at=self.started_at,

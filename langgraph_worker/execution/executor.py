@@ -169,7 +169,7 @@ class Executor:
             "started %s: graph %s on thread %s, start %d",
             claim.correlation_id,
             claim.graph,
-            claim.thread_id,
+            claim.thread_id if claim.thread_name is None else f"{claim.thread_id} ({claim.thread_name})",
             claim.attempts,
             extra={"action": "started", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
         )

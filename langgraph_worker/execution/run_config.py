@@ -31,12 +31,17 @@ def run_config(claim: Claim, values: RunValues, usage: UsageCounter) -> Runnable
             "run_id": None,
             "logical_run": str(claim.logical_run),
             "correlation_id": str(claim.correlation_id),
+            **_thread_name(claim),
             "workflow_id": claim.event.workflow_id,
             "workflow_run_id": claim.event.workflow_run_id,
         },
         "tags": list(claim.event.config.tags),
         "callbacks": [usage],
     }
+
+
+def _thread_name(claim: Claim) -> dict[str, str]:
+    return {} if claim.thread_name is None else {"thread_name": claim.thread_name}
 
 
 def set_limits(config: RunnableConfig, claim: Claim, graph: Pregel[Any], limit: RecursionLimit) -> None:

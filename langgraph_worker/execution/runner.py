@@ -29,6 +29,7 @@ from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_st
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
 from langgraph_worker.execution.node_caches import CacheScope, caching_in
 from langgraph_worker.execution.recursion_limits import recursion_limit
+from langgraph_worker.execution.release_policy import require_same_release
 from langgraph_worker.execution.run_config import run_config, set_limits
 from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
@@ -143,6 +144,8 @@ class Runner:
             limit = recursion_limit(opened, asked, self.limits.recursion_limit)
             set_limits(config, claim, opened, limit)
             position = await self._position(claim, opened, graph, config)
+            if position.state is not ThreadState.NEW:
+                require_same_release(claim, spec.on_new_release)
             if position.state is ThreadState.INTERRUPTED:
                 return end_at(graph, position)
             watchers: list[BaseCallbackHandler] = [usage]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.assistants import GraphValues, read_assistants
 from langgraph_worker.graphs.event_rights import EventRights
+
+OnNewRelease = Literal["resume", "fail"]
+"""What happens to a run that another release began."""
 
 FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
@@ -24,6 +27,7 @@ class GraphSpec:
     :param rights: what events may set.
     :param values: what the entry sets for every run.
     :param assistants: what it sets for the runs that name one of them.
+    :param on_new_release: what happens to a run that another release began.
     """
 
     name: str
@@ -33,6 +37,7 @@ class GraphSpec:
     rights: EventRights = field(default_factory=EventRights)
     values: GraphValues = field(default_factory=GraphValues)
     assistants: Mapping[str, GraphValues] = field(default_factory=dict)
+    on_new_release: OnNewRelease = "resume"
 
     @property
     def description(self) -> str:
@@ -53,12 +58,14 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     """
     where = f"{path}: graph {name!r}"
     rights, values, assistants = EventRights(), GraphValues(), dict[str, GraphValues]()
+    on_new_release: OnNewRelease = "resume"
     if isinstance(value, dict):
         try:
             rights = EventRights.from_entry(value.get("events", {}))
             values, assistants = GraphValues.from_keys(value), read_assistants(value.get("assistants", {}))
         except ValueError as error:
             raise GraphLoadError(f"{where}: {error}") from None
+        on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
@@ -68,4 +75,14 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, rights, values, assistants)
+    return GraphSpec(name, source, is_file, variable, rights, values, assistants, on_new_release)
+
+
+def _on_new_release(where: str, value: Any) -> OnNewRelease:
+    for known in get_args(OnNewRelease):
+        if value == known:
+            policy: OnNewRelease = known
+            return policy
+    raise GraphLoadError(
+        f"{where}: key 'on_new_release' must be one of {', '.join(get_args(OnNewRelease))}, not {value!r}"
+    )

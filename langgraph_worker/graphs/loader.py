@@ -61,6 +61,7 @@ class Graphs:
 
     :param memory: how the long-term memory of graphs that bring none finds and forgets.
     :param folders: where the project's own modules lie.
+    :ivar release: which version of the project this is; None: not known.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Graphs:
     ) -> None:
         self.memory = memory or MemoryConfig()
         self.folders = folders
+        self.release: str | None = None
         self._graphs = dict(graphs)
         self._node_names: dict[str, frozenset[str]] = {}
 

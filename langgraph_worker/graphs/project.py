@@ -7,6 +7,7 @@ from collections.abc import Callable
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
+from langgraph_worker.graphs.release import release_of
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
@@ -27,6 +28,7 @@ def load_project(settings: WorkerSettings, note: Callable[[str], object] | None 
         for sentence in manifest.notes:
             note(sentence)
     graphs = load_graphs(manifest)
+    graphs.release = release_of(manifest, settings.release)
     default = settings.default_graph
     if default is not None and default not in graphs.names:
         raise SettingsError(

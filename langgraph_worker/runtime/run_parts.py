@@ -38,9 +38,12 @@ class RunParts:
     memories: Memories
 
 
-def make_store(settings: WorkerSettings, now: Callable[[], datetime] | None = None) -> SqlRunStore:
+def make_store(
+    settings: WorkerSettings, release: str | None = None, now: Callable[[], datetime] | None = None
+) -> SqlRunStore:
     """The run store of the settings, not opened yet.
 
+    :param release: of the worker's project.
     :param now: its clock, UTC; None: the database's own.
     """
     return SqlRunStore(
@@ -48,6 +51,7 @@ def make_store(settings: WorkerSettings, now: Callable[[], datetime] | None = No
         max_result_bytes=settings.max_message_bytes,
         keep_checkpoints=settings.keep_checkpoints,
         lease_seconds=settings.lease_seconds,
+        release=release,
         now=now,
     )
 
@@ -59,7 +63,7 @@ async def open_run_parts(
 
     :raises StoreError: it cannot be used.
     """
-    store = make_store(settings, now)
+    store = make_store(settings, graphs.release, now)
     await store.open()
     stack.push_async_callback(store.close)
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))

@@ -166,11 +166,12 @@ class Worker:
     def _log_ready(self) -> None:
         settings = self._settings
         logger.info(
-            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, %s, topic %s, group %s",
+            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, release %s, %s, topic %s, group %s",
             __version__,
             settings.worker_id,
             settings.concurrency,
             ", ".join(sorted(self._graphs.names)),
+            self._graphs.release,
             settings.fleet_in_words,
             settings.kafka_workflow_events_topic,
             settings.kafka_consumer_group_id,

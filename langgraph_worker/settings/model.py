@@ -109,6 +109,13 @@ class WorkerSettings(BaseSettings):
     )
     kafka_config_file: Path | None = Field(None, description="file that holds KAFKA_CONFIG, instead of the variable")
     langgraph_json: Path = Field(Path("langgraph.json"), description="the project's langgraph.json")
+    release: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="name of the deployed version of the project, in results, logs and the store; unset: a hash of the "
+        "project's Python files and its langgraph.json",
+    )
     default_graph: str | None = Field(
         None, min_length=1, description="graph for events that name none; unset: the only graph, if there is one"
     )

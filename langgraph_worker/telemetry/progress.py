@@ -111,7 +111,9 @@ class RunProgress:
     def __init__(self, progress: Progress, claim: Claim) -> None:
         self._progress = progress
         self._event = claim.event
-        self._thread_id = claim.lease.thread_id
+        self._thread: dict[str, JsonValue] = {"thread_id": claim.thread_id}
+        if claim.thread_name is not None:
+            self._thread["thread_name"] = claim.thread_name
         self._rate = Rate(progress.per_second, progress.now)
         self._text: dict[tuple[str, str], str] = {}
         self._flushed_at = progress.now()
@@ -124,7 +126,7 @@ class RunProgress:
         if self._progress.producer is None:
             return
         if step.status is StepStatus.RUNNING:
-            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, {"thread_id": self._thread_id})
+            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, dict(self._thread))
             return
         self.flush()
         data: dict[str, JsonValue] = {"status": step.status.value}

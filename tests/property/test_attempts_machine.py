@@ -37,7 +37,7 @@ then = st.sampled_from(["end", "end", "work", "fail", "deliver", "publish", "not
 """What a new try comes to at once. The rest may come later."""
 tasks = st.fixed_dictionaries(
     {
-        "graph": st.sampled_from(["line", "line", "line", "asks", "again", "both"]),
+        "graph": st.sampled_from(["line", "line", "line", "asks", "again", "both", "same"]),
         "agents": st.sampled_from([("default",), ("a", "b")]),
         "thread": st.sampled_from([None, "talk"]),
         "on_retry": st.sampled_from(["resume", "restart"]),
@@ -136,19 +136,29 @@ class AttemptsMachine(StoreMachine):
         task, agent, ids = pick(self._own_questions(), which)
         self._send(self.world.airflow.answer(task, agent, _given(ids, value, only_one)), goes)
 
-    @rule(which=index, value=answers, only_one=st.booleans(), host=hosts, retries=st.integers(0, 2), goes=then)
+    @rule(
+        which=index,
+        value=answers,
+        only_one=st.booleans(),
+        exact=st.booleans(),
+        host=hosts,
+        retries=st.integers(0, 2),
+        goes=then,
+    )
     @when(lambda self: self._questions() and len(self._tasks) < MOST_TASKS + 2)
     def answer_by_another_task(
-        self, which: int, value: str, only_one: bool, host: int, retries: int, goes: str
+        self, which: int, value: str, only_one: bool, exact: bool, host: int, retries: int, goes: str
     ) -> None:
-        ask = _given(pick(self._questions(), which), value, only_one)
-        self._go_on(self.world.airflow.add("", host=host, answers=True, ask=ask, retries=retries), goes)
+        asked_by, ids = pick(self._questions(), which)
+        fields = {"ask": _given(ids, value, only_one), "to": asked_by if exact else None, "retries": retries}
+        self._go_on(self.world.airflow.add("", host=host, answers=True, **fields), goes)
 
-    @rule(which=index, value=answers, only_one=st.booleans(), goes=then)
+    @rule(which=index, value=answers, only_one=st.booleans(), exact=st.booleans(), goes=then)
     @when(lambda self: self._questions())
-    def answer_without_a_task(self, which: int, value: str, only_one: bool, goes: str) -> None:
-        ids = pick(self._questions(), which)
-        self._send(self.world.airflow.plain("", given=_given(ids, value, only_one)), goes)
+    def answer_without_a_task(self, which: int, value: str, only_one: bool, exact: bool, goes: str) -> None:
+        asked_by, ids = pick(self._questions(), which)
+        given = _given(ids, value, only_one)
+        self._send(self.world.airflow.plain("", given=given, to=asked_by if exact else None), goes)
 
     @rule(which=index, values=st.lists(answers, min_size=1, max_size=2), steps=st.integers(0, 2), clears=st.booleans())
     @when(lambda self: self._own_questions() and len(self._tasks) < MOST_TASKS + 2)
@@ -259,9 +269,10 @@ class AttemptsMachine(StoreMachine):
         failed = [of for of, result in self.world.results.items() if result.status is ResultStatus.FAILURE]
         return [one for one in map(self.world.judge.find, failed) if one.attempt is not None]
 
-    def _questions(self) -> list[list[str]]:
-        """What people have been asked, whatever became of it since."""
-        return [[one.id for one in result.interrupts] for result in self.world.results.values() if result.interrupts]
+    def _questions(self) -> list[tuple[UUID, list[str]]]:
+        """What people have been asked, whatever became of it since; and in the result of which request."""
+        asking = [(of, result.interrupts) for of, result in self.world.results.items() if result.interrupts]
+        return [(of, [one.id for one in asked]) for of, asked in asking]
 
     def _own_questions(self) -> list[tuple[Task, str, list[str]]]:
         """What the newest tries of tasks have been asked."""

@@ -30,7 +30,7 @@ MOST_UNFINISHED = 2  # of a graph, before it is full
 PARTITIONS = 2
 ROUNDS = 60
 TO_ITS_END = 9  # writes of a graph
-graphs = st.sampled_from(["asks", "asks", "again", "both", "line"])
+graphs = st.sampled_from(["asks", "asks", "again", "both", "same", "line"])
 threads = st.sampled_from(["talk", "talk", "chat", None])
 partitions = st.integers(0, PARTITIONS - 1)
 
@@ -133,9 +133,11 @@ class FullMachine(StoreMachine):
     def _answer_what_is_pending(self) -> None:
         self.world.look()
         for thread in sorted({str(row["thread_id"]) for row in self.world.rows.values()}):
-            asked = {question.id: "at last" for question in self.world.questions.pending(thread)}
+            asked = {question.id: question.asked_by for question in self.world.questions.pending(thread)}
             if asked:
-                self._publish(self.world.airflow.plain("", given=asked))
+                self._publish(
+                    self.world.airflow.plain("", given=dict.fromkeys(asked, "at last"), to=next(iter(asked.values())))
+                )
 
     # ---- inside ----
 

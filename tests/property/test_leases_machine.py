@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from workflow_events.results import ResultStatus
 
 MOST_REQUESTS = 25
 STEPS = 32
-graphs = st.sampled_from(["line", "asks", "again", "both", "gone"])
+graphs = st.sampled_from(["line", "asks", "again", "both", "same", "same", "gone"])
 threads = st.sampled_from(["talk", "talk", "walk", None])
 ends = st.sampled_from([ResultStatus.FAILURE, ResultStatus.TIMEOUT])
 which = st.lists(index, min_size=1, max_size=4)
@@ -55,12 +56,20 @@ class LeasesMachine(StoreMachine):
     def supersede(self, client: int, task: int, clears: bool) -> None:
         self._take(client, *self._next_try(pick(self._tasks, task), clears))
 
-    @rule(client=index, thread=index, values=st.lists(st.sampled_from(["yes", "no"]), min_size=1, max_size=2))
+    @rule(
+        client=index,
+        thread=index,
+        values=st.lists(st.sampled_from(["yes", "no"]), min_size=1, max_size=2),
+        exact=st.booleans(),
+        dag=st.sampled_from(["dag", "dag", "other"]),
+    )
     @when(lambda self: self._has_room() and any(map(self._questions, self._threads())))
-    def answer(self, client: int, thread: int, values: list[str]) -> None:
-        """Some people answer what a thread asks, each in their way."""
+    def answer(self, client: int, thread: int, values: list[str], exact: bool, dag: str) -> None:
+        """Some people answer what a thread asks, each in their way; not all say which request asked."""
         asked = pick([ids for name in self._threads() if (ids := self._questions(name))], thread)
-        self._take(client, *[self.world.airflow.plain("", given=dict.fromkeys(asked, value)) for value in values])
+        to = next(iter(asked.values())) if exact else None
+        given = [dict.fromkeys(asked, value) for value in values]
+        self._take(client, *[self.world.airflow.plain("", given=one, to=to, dag=dag) for one in given])
 
     # ---- workers ----
 
@@ -169,8 +178,8 @@ class LeasesMachine(StoreMachine):
     def _threads(self) -> list[str]:
         return sorted({one.thread for one in self.world.questions.all})
 
-    def _questions(self, thread: str) -> list[str]:
-        return [one.id for one in self.world.questions.pending(thread)]
+    def _questions(self, thread: str) -> dict[str, UUID]:
+        return {one.id: one.asked_by for one in self.world.questions.pending(thread)}
 
     def _pick(self, numbers: list[int]) -> list[tuple[int, GraphRun]]:
         picked = [pick(self.world.runs, number) for number in numbers]

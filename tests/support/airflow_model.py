@@ -110,6 +110,7 @@ class Task:
     ask: Mapping[str, Any]
     state: StateStore | None
     answers: bool
+    to: UUID | None  # the request that its answers name
     tries: list[Try] = field(default_factory=list)
     succeeded: bool = False
 
@@ -143,6 +144,7 @@ class Airflow:
             "ask": {"ask": 0},
             "state": None if old else StateStore(),
             "answers": answers,
+            "to": None,
         }
         task = Task(**values | fields)
         self.tasks.append(task)
@@ -232,21 +234,27 @@ class Airflow:
         thread: str | None = None,
         *,
         given: Mapping[str, Any] | None = None,
+        to: UUID | None = None,
+        dag: str = "dag",
         seconds: float | None = None,
     ) -> Asked:
-        """A request of no task; with ``given`` it answers. ``seconds``: until its deadline."""
+        """A request of no task; with ``given`` it answers ``to`` a request. ``seconds``: until its deadline."""
         self._plain += 1
         fields: dict[str, Any] = {"event_id": uuid5(NAMESPACE, f"plain {self._plain}"), "thread_id": thread}
         if seconds is not None:
             fields["deadline"] = self._clock.now + timedelta(seconds=seconds)
-        sent = event(None, data={"ask": 0}, **fields) if given is None else answer(None, dict(given), **fields)
+        sent = (
+            event(None, data={"ask": 0}, **fields)
+            if given is None
+            else answer(None, dict(given), workflow_id=dag, answers_to=to, **fields)
+        )
         request = Request(sent, graph if given is None else "", "workflow-results", origin())
         return Asked(request, thread or str(sent.event_id))
 
     def _event(self, task: Task, attempt: Attempt) -> WorkflowEvent:
         name = {"thread_id": task.thread, "event_id": correlation_id(attempt.id, attempt.agent)}
         if task.answers:
-            return answer(attempt, dict(task.ask), by=task.name, **name)
+            return answer(attempt, dict(task.ask), by=task.name, answers_to=task.to, **name)
         return event(attempt, data=dict(task.ask), **name)
 
     def _asked(self, task: Task, one: Try, sent: WorkflowEvent) -> Asked:

@@ -11,7 +11,7 @@ from hypothesis import event
 
 from langgraph_worker.domain.models import Decision, RunStatus
 from tests.support.airflow_model import Asked
-from tests.support.asked_questions import Questions
+from tests.support.asked_questions import Question, Questions, as_it_stands, problem
 from workflow_events.models import Attempt
 
 Outcome = set[Decision]
@@ -43,7 +43,8 @@ class Judge:
         self.cancelled: set[UUID] = set()
         self.pruned: dict[UUID, Asked] = {}
         self._groups = 0
-        self._askings: dict[UUID, dict[str, int]] = {}
+        self._given: dict[UUID, dict[str, Question]] = {}
+        self._shown: dict[UUID, list[Question]] = {}
         self._newest: dict[str, int] = {}
         self._announced: dict[str, int] = {}
         self._lineages: dict[str, Place] = {}
@@ -134,19 +135,23 @@ class Judge:
 
     def problem(self, asked: Asked) -> str:
         """Why the answers of a request may not be given; empty if they may, or if there are none."""
-        return self._questions.problem(asked.event.answers, asked.lineage, self.askings(asked))
+        return problem(asked.event.answers, asked.lineage, self._named(asked))
 
-    def askings(self, asked: Asked) -> dict[str, int]:
-        """The askings that a request's answers belong to: as it was accepted; before, those of the request of which it
-        repeats the answers, else the present ones.
-        """
+    def given_to(self, asked: Asked) -> dict[str, Question]:
+        """The questions that a request's answers are given to, by id."""
+        found = {name: as_it_stands(askings) for name, askings in self._named(asked).items()}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _named(self, asked: Asked) -> dict[str, list[Question]]:
+        """As they were accepted; before, as those of the request whose answers it repeats, else as they say."""
         place = self._lineages.get(asked.lineage)
-        if asked.id in self._askings:
-            return self._askings[asked.id]
+        if asked.id in self._given:
+            return self._questions.bound(asked.event, self._given[asked.id])
         repeats = place is not None and place.last.order != asked.order and place.work == self._work(asked)
         if repeats and place is not None and asked.event.answers:
-            return self._askings[place.last.id]
-        return self._questions.askings(asked.event.answers)
+            return self._questions.bound(asked.event, self._given[place.last.id])
+        to = asked.event.answers_to
+        return self._questions.named(asked.event, asked.lineage, self._shown.get(to, []) if to else [])
 
     def said(self, of: UUID) -> object:
         return self._work(self.find(of))[2]
@@ -162,10 +167,10 @@ class Judge:
         allowed, why = self._continues(asked, attempt) if attempt else ({Decision.FRESH}, "plain")
         if not asked.event.answers:
             return allowed, why
-        problem = self.problem(asked)
-        answering = Decision.REFUSED if problem else Decision.ANSWER
+        refused = self.problem(asked)
+        answering = Decision.REFUSED if refused else Decision.ANSWER
         as_answer = {one if one is Decision.ANSWERED else answering for one in allowed}
-        return as_answer, f"{why}; {problem or 'to be answered'}"
+        return as_answer, f"{why}; {refused or 'to be answered'}"
 
     def _continues(self, asked: Asked, attempt: Attempt) -> tuple[Outcome, str]:
         place = self._lineages.get(asked.lineage)
@@ -212,9 +217,8 @@ class Judge:
     def _place(self, asked: Asked, decision: Decision) -> None:
         place = self._lineages.get(asked.lineage)
         if decision is Decision.ANSWER:
-            self._askings[asked.id] = self.askings(asked)
-            question = self._questions.find(asked.event.answers[0].interrupt_id)
-            assert question is not None
+            self._given[asked.id] = self.given_to(asked)
+            question = self._given[asked.id][asked.event.answers[0].interrupt_id]
             self.group[asked.id] = question.group
             own = place is not None and question.lineage == asked.lineage
             work = place.work if own and place else self._work(asked)
@@ -229,15 +233,17 @@ class Judge:
         if decision is Decision.ANSWERED and place is not None:
             self._ended[asked.id] = self._ended[place.last.id]
             if self._ended[asked.id] is RunStatus.INTERRUPTED:
-                self.asked_again[asked.id] = self._questions.asked_by(asked.lineage, group)
+                self._shown[asked.id] = self._questions.asked_by(asked.lineage, group)
+                self.asked_again[asked.id] = [one.id for one in self._shown[asked.id]]
         if place is not None and asked.event.answers:
-            self._askings[asked.id] = self._askings[place.last.id]
+            self._given[asked.id] = self._given[place.last.id]
         self.group[asked.id] = group
         self._lineages[asked.lineage] = Place(asked, self._work(asked), group)
 
     @staticmethod
     def _work(asked: Asked) -> Work:
-        said = {one.interrupt_id: one.value for one in asked.event.answers} or asked.event.payload.data
+        answers = {one.interrupt_id: one.value for one in asked.event.answers}
+        said = (answers, asked.event.answers_to) if answers else asked.event.payload.data
         return asked.request.graph, asked.event.thread_id, said
 
 

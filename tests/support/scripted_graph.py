@@ -29,6 +29,7 @@ GRAPHS: Mapping[str, Sequence[Node]] = {
     "asks": ((), (1,), ()),
     "again": ((1, 1), ()),  # LangGraph gives a node's second question the id of its first
     "both": ((2,), ()),
+    "same": ((1,), (1,)),  # as with NodeInterrupt, each of whose questions has the same id, in every run
 }
 
 WRITES = Table(
@@ -144,7 +145,8 @@ class GraphRun:
             return []
         answers = [write.question for write in self.written if write.kind == "answer" and write.place == self.place]
         for count in self._script[self.place]:
-            ids = [f"{self.turn}:{self.place}:{number}" for number in range(count)]
+            asker = "same" if self.claim.graph == "same" else f"{self.turn}:{self.place}"
+            ids = [f"{asker}:{number}" for number in range(count)]
             if any(name not in answers for name in ids):
                 return [name for name in ids if name not in answers]
             for name in ids:

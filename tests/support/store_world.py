@@ -212,7 +212,9 @@ class World(History):
             return
         claim, group = run.claim, self.judge.group[run.id]
         if expected.interrupts:
-            self.questions.ask(claim.thread_id, claim.lineage, group, run.id, [one.id for one in expected.interrupts])
+            self.questions.ask(
+                claim.thread_id, claim.lineage, group, claim.event, [one.id for one in expected.interrupts]
+            )
         elif expected.error_type == INTERRUPT_NOT_PENDING.name:
             self.questions.give_up(claim.thread_id, group)
 

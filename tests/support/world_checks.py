@@ -50,12 +50,13 @@ def _queues(world: History, row: Mapping[str, Any], thread: str) -> bool:
 
 
 def _check_answers(world: History, asked: Asked, claim: Claim) -> None:
-    problem, askings = world.judge.problem(asked), world.judge.askings(asked)
+    problem, given_to = world.judge.problem(asked), world.judge.given_to(asked)
     assert not problem, f"{asked} answers what is {problem}"
-    pending = {one.id: one.asking for one in world.questions.pending(claim.thread_id)}
+    group = world.judge.group[asked.id]
+    pending = {one.id: one.asking for one in world.questions.pending(claim.thread_id) if one.group == group}
     given = {one.interrupt_id: one.value for one in asked.event.answers}
-    assert claim.answers == {name: given[name] for name in given if pending.get(name) == askings[name]}
-    assert claim.answered == world.questions.answers(claim.thread_id)
+    assert claim.answers == {name: given[name] for name in given if pending.get(name) == given_to[name].asking}
+    assert claim.answered == world.questions.answers(group)
 
 
 def _check_place(world: History, asked: Asked, claim: Claim) -> None:

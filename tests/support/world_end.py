@@ -53,7 +53,9 @@ def _answer(world: World) -> None:
     """Answer the question that keeps other runs from a thread."""
     threads: Sequence[str] = sorted({row["thread_id"] for row in world.rows.values() if row["finished_at"] is None})
     for thread in threads:
-        asked = {question.id: "at last" for question in world.questions.pending(thread)}
+        asked = {question.id: question.asked_by for question in world.questions.pending(thread)}
         waits = [row for row in world.rows.values() if row["finished_at"] is None and row["thread_id"] == thread]
         if asked and not any(row["round"] for row in waits):
-            world.accept(0, [world.airflow.plain("", given=asked)])
+            world.accept(
+                0, [world.airflow.plain("", given=dict.fromkeys(asked, "at last"), to=next(iter(asked.values())))]
+            )

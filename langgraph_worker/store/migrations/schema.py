@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -98,6 +99,7 @@ lineages = Table(
     Column("shared_thread", Text),  # the author's name for it, NULL if the thread is the logical run's own
     Column("input_hash", String(64), nullable=False),
     Column("nodes", JSON(none_as_null=True)),  # NULL: never started
+    Column("release", String(128)),  # the one that began the logical run; NULL: not known
     Column("newest", Uuid, nullable=False, index=True),  # the correlation id of its newest request
     Column("updated_at", UtcDateTime, nullable=False),
 )
@@ -147,6 +149,7 @@ workflow_runs = Table(
     Column("generation", Integer),
     Column("logical_run", Uuid),
     Column("thread_id", ForeignKey("threads.thread_id"), index=True),
+    Column("thread_name", String(512)),  # the author's; NULL: it has none, or an earlier version accepted the run
     # Its progress.
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or without an owner
@@ -155,6 +158,7 @@ workflow_runs = Table(
     Column("attempts", Integer, nullable=False),
     Column("takeovers", Integer, nullable=False),
     Column("worker_id", String(512)),  # the worker that claimed it last
+    Column("release", String(128)),  # of that worker's project; NULL: not known
     Column("askings", JSON(none_as_null=True)),  # of an answer: by interrupt id, the asking that it was given to
     # Its end. Every publication sends the same bytes of the reply.
     Column("finished_at", UtcDateTime),
@@ -287,6 +291,7 @@ workers = Table(
     Column("version", String(64), nullable=False),
     Column("events_topic", String(255), nullable=False),
     Column("consumer_group", String(255), nullable=False),
+    Column("uuid_threads", Boolean),  # NULL: a version before, which calls a new thread by its text
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False, index=True),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, select, upda
 from langgraph_worker.domain.models import Accepted, Refusal, Request, RunStatus
 from langgraph_worker.errors import ConflictError
 from langgraph_worker.store.migrations.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
-from langgraph_worker.store.sql import control_writes, leases, questions
+from langgraph_worker.store.sql import control_writes, leases, questions, thread_ids
 from langgraph_worker.store.sql.batch_decision import BatchChanges, BatchDecision, KnownRows, correlation_of
 from langgraph_worker.store.sql.endings import EndingContext, end_runs
 from langgraph_worker.store.sql.placing import lineage_of
@@ -34,7 +35,7 @@ def accept(connection: Connection, batch: Sequence[Request | Refusal], context: 
     attempts = [item.event.attempt for item in batch if isinstance(item, Request) and item.event.attempt]
     first = {attempt.task: attempt for attempt in reversed(attempts)}
     known_tasks, made = lock_tasks(connection, first, context.now)
-    decision = BatchDecision(_known_rows(connection, batch, known_tasks), context)
+    decision = BatchDecision(_known_rows(connection, batch, known_tasks, context.now), context)
     accepted = [decision.take(item) for item in batch]
     _write(connection, decision.changes, context)
     unused = made - decision.changes.tasks.keys()  # all their requests had been seen before: nothing changes
@@ -44,25 +45,36 @@ def accept(connection: Connection, batch: Sequence[Request | Refusal], context: 
 
 
 def _known_rows(
-    connection: Connection, batch: Sequence[Request | Refusal], known_tasks: Collection[TaskRow]
+    connection: Connection, batch: Sequence[Request | Refusal], known_tasks: Collection[TaskRow], now: datetime
 ) -> KnownRows:
     ids = {correlation_of(item) for item in batch}
     events = [item.event for item in batch if isinstance(item, Request)]
     task_keys = {event.attempt.task for event in events if event.attempt}
     answered = {answer.interrupt_id for event in events for answer in event.answers}
+    addressed = {event.answers_to for event in events if event.answers_to}
     _lock_threads(connection, task_keys, answered)
     known_lineages = _lineages(connection, {lineage_of(event) for event in events})
+    placed = [
+        (item.event, item.graph, _logical_run(known_lineages.get(lineage_of(item.event))))
+        for item in batch
+        if isinstance(item, Request) and not item.event.answers
+    ]
     asking = questions.asking_runs(connection, known_lineages)
     buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
     return KnownRows(
-        runs=_runs(connection, ids, task_keys, known_lineages.values(), asking.values()),
+        runs=_runs(connection, ids | addressed, task_keys, known_lineages.values(), asking.values()),
         tasks={row.task: row for row in known_tasks},
         lineages=known_lineages,
         questions=questions.find(connection, answered),
         asking=asking,
         pruned=set(connection.execute(buried).scalars()),
         cancels=control_writes.early_cancels(connection, ids),
+        thread_ids=thread_ids.look(connection, placed, now),
     )
+
+
+def _logical_run(lineage: LineageRow | None) -> UUID | None:
+    return lineage.logical_run if lineage is not None else None
 
 
 def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
 from langgraph_worker.store.sql import endings, store_replies
+from langgraph_worker.store.sql.answer_matching import RelatedRuns
 from langgraph_worker.store.sql.batch_questions import BatchQuestions
 from langgraph_worker.store.sql.endings import EndingContext
 from langgraph_worker.store.sql.new_run import new_run
@@ -18,6 +19,7 @@ from langgraph_worker.store.sql.placing import lineage_of, place_answer, place_r
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, TaskRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
+from langgraph_worker.store.sql.thread_ids import ThreadIds
 from workflow_events.identity import work_hash
 from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -32,11 +34,13 @@ def correlation_of(item: Request | Refusal) -> UUID:
 class KnownRows:
     """The rows that a batch meets, by key.
 
-    :param runs: the batch's known runs; of each of its lineages the newest run and the one that asks what is pending
-        (with ``reply_value`` where that can answer a retry); and the unfinished runs of its tasks.
+    :param runs: the batch's known runs, and those that its answers name in ``answers_to``; of each of its lineages the
+        newest run and the one that asks what is pending (with ``reply_value`` where that can answer a retry); and the
+        unfinished runs of its tasks.
     :param questions: all with the ids that the batch answers.
     :param asking: by lineage, for the batch's lineages with a pending question, the run that asks it.
     :param pruned: ids of the batch whose runs have only a tombstone left.
+    :param thread_ids: names the threads of the batch.
     :param cancels: the cancels of the batch's requests that came before them.
     """
 
@@ -47,6 +51,7 @@ class KnownRows:
     asking: Mapping[str, AskingRun]
     pruned: Collection[UUID]
     cancels: Mapping[UUID, CancelRow]
+    thread_ids: ThreadIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class BatchDecision:
         self._questions = BatchQuestions(known.questions, known.asking)
         self._pruned = known.pruned
         self._cancels = known.cancels
+        self._thread_ids = known.thread_ids
         self._context = context
         self._now = context.now
         self.changes = BatchChanges()
@@ -126,12 +132,10 @@ class BatchDecision:
         if verdict.decision is Decision.LATE:
             row = self._late(item, lineage, verdict)
         elif verdict.decision is Decision.ANSWER:
-            repeated = self._runs[self._lineages[lineage].newest] if verdict.repeats else None
-            answered = self._questions.given_to(event, lineage, repeated)
-            problem = self._questions.problem(event, lineage, answered)
-            if problem:
-                return self._refuse(item, problem)
-            row = self._answer(item, lineage, incoming.work, verdict, answered)
+            match = self._questions.match(event, lineage, self._related(event, lineage, verdict))
+            if match.problem:
+                return self._refuse(item, match.problem)
+            row = self._answer(item, lineage, incoming.work, verdict, match.questions)
         else:
             row = self._place(item, lineage, incoming.work, verdict)
         cancel = self._cancels.get(event.event_id)
@@ -153,6 +157,10 @@ class BatchDecision:
         assert run.attempt is not None  # a lineage of attempts has no plain requests
         is_asking = self._questions.is_asking(key, row.generation)
         return Lineage(row.generation, row.work, run.attempt, RunStatus(run.status), is_asking)
+
+    def _related(self, event: WorkflowEvent, lineage: str, verdict: Verdict) -> RelatedRuns:
+        repeated = self._runs[self._lineages[lineage].newest] if verdict.repeats else None
+        return RelatedRuns(repeated, self._runs.get(event.answers_to) if event.answers_to else None)
 
     def _supersede(self, attempt: Attempt) -> int:
         """End the unfinished runs of every older attempt; the arriving one is the newest now."""
@@ -203,7 +211,7 @@ class BatchDecision:
     def _place(self, item: Request, lineage: str, work: WorkKey, verdict: Verdict) -> RunRow:
         """Give a request its place in its lineage, and its answer if the store has it."""
         event, before = item.event, self._lineages.get(lineage)
-        placement, changed = place_request(event, lineage, work, verdict, before, self._now)
+        placement, changed = place_request(event, lineage, work, verdict, before, self._thread_ids, self._now)
         if verdict.decision is Decision.FRESH and before is not None:
             self.changes.fresh[lineage] = verdict.generation
             self._questions.retire_before(lineage, verdict.generation, self._now)
@@ -267,6 +275,7 @@ def _placed_like(answering: RunRow, row: RunRow) -> RunRow:
         generation=answering.generation,
         logical_run=answering.logical_run,
         thread_id=answering.thread_id,
+        thread_name=answering.thread_name,
         graph=answering.graph,
         deployment=answering.deployment,
         askings=answering.askings,

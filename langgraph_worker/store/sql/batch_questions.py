@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from langgraph_worker.store.sql import questions
+from langgraph_worker.store.sql.answer_matching import RelatedRuns, candidates, unclear
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import GraphQuestion
-from langgraph_worker.store.sql.run_rows import RunRow
 from workflow_events.models import WorkflowEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What an event's answers are given to.
+
+    :param questions: by id.
+    :param problem: why the answers cannot be taken; None if they can.
+    """
+
+    questions: Mapping[str, GraphQuestion]
+    problem: str | None
 
 
 class BatchQuestions:
@@ -27,41 +40,25 @@ class BatchQuestions:
             self._answered[question.interrupt_id].append(question)
         self._asking = dict(asking)
 
-    def given_to(self, event: WorkflowEvent, lineage: str, repeated: RunRow | None) -> dict[str, GraphQuestion]:
-        """The questions that an event answers, by id. An id alone names no run: the event's own lineage comes first.
+    def match(self, event: WorkflowEvent, lineage: str, related: RelatedRuns) -> Match:
+        """The questions that an event answers, or why its answers cannot be taken.
 
-        :param repeated: the earlier request whose answers it gives once more.
+        :param lineage: its own lineage.
         """
-        rows = [row for answer in event.answers for row in self._named(event, answer.interrupt_id)]
+        names = [answer.interrupt_id for answer in event.answers]
+        repeated = related.repeated
         if repeated is not None and repeated.askings is not None:
-            rows = [row for row in rows if row.thread_id == repeated.thread_id]
-            return questions.given_to(rows, repeated.askings)
-        own = {row.interrupt_id for row in rows if row.is_pending and row.lineage == lineage}
-        return questions.latest(row for row in rows if row.interrupt_id not in own or row.lineage == lineage)
-
-    def problem(self, event: WorkflowEvent, lineage: str, answered: Mapping[str, GraphQuestion]) -> str | None:
-        """Why the event's answers cannot be taken; None if they can.
-
-        :param answered: the questions that they are given to.
-        """
-        problem = questions.refusal(event.answers, answered, lineage) or _foreign(event, answered)
-        return problem or self._ambiguous(event, lineage, answered) or _other_graph(event, answered)
-
-    def _ambiguous(self, event: WorkflowEvent, lineage: str, answered: Mapping[str, GraphQuestion]) -> str | None:
-        for place, answer in enumerate(event.answers):
-            chosen, name = answered[answer.interrupt_id], answer.interrupt_id
-            threads = {row.thread_id for row in self._named(event, name) if row.is_pending}
-            if chosen.is_pending and chosen.lineage != lineage and len(threads) > 1:
-                return (
-                    f"field 'answers[{place}]': interrupt {name!r} is asked by several runs, and the id alone names "
-                    "none of them. Let the task that asked answer it, or ask with interrupt() in place of NodeInterrupt"
-                )
-        return None
-
-    def _named(self, event: WorkflowEvent, name: str) -> list[GraphQuestion]:
-        """The questions by an id that an event may answer; if it may answer none of them, all."""
-        rows = self._answered.get(name, [])
-        return [row for row in rows if row.is_open_to(event)] or rows
+            rows = [row for name in names for row in self._answered.get(name, [])]
+            of_its_run = (row for row in rows if row.logical_run == repeated.logical_run)
+            given, problem = questions.given_to(of_its_run, repeated.askings), None
+        else:
+            found = {
+                name: candidates(event, lineage, self._answered.get(name, []), related.addressed) for name in names
+            }
+            given = questions.latest(row for rows in found.values() for row in rows)
+            problem = unclear(event, found, self._answered)
+        problem = problem or questions.refusal(event.answers, given, lineage)
+        return Match(given, problem or _foreign(event, given) or _other_graph(event, given))
 
     def is_asking(self, lineage: str, generation: int) -> bool:
         """Whether this generation of a lineage has a pending question."""

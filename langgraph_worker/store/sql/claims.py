@@ -40,7 +40,9 @@ _COLUMNS = columns_of(ClaimableRun, workflow_runs)
 _start = (
     update(workflow_runs)
     .where(workflow_runs.c.correlation_id == bindparam("run"))
-    .values({name: bindparam(name) for name in ("status", "attempts", "takeovers", "worker_id", "started_at")})
+    .values(
+        {name: bindparam(name) for name in ("status", "attempts", "takeovers", "worker_id", "release", "started_at")}
+    )
 )
 _hold = (
     update(threads)
@@ -51,18 +53,19 @@ _hold = (
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """A worker that claims, and until when its leases hold."""
+    """A worker that claims, until when its leases hold, and which release of the project it has."""
 
     worker_id: str
     graphs: Collection[str]
     until: datetime
+    release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A run that can be claimed.
 
-    :param questions: the questions of its thread as they stand now, by interrupt id.
+    :param questions: the questions of its logical run as they stand now, by interrupt id.
     :param given_to: those of them that its answers were given to.
     :param takeovers: how often its owner vanished since the last new checkpoint, this time included.
     """
@@ -138,6 +141,8 @@ def _look(claimant: Claimant, now: datetime) -> Parameters:
 
 
 def _candidate(run: ClaimableRun, asked: Collection[QuestionRow]) -> Candidate:
+    # Only its own logical run's: others ask on a shared thread too, perhaps by the same ids.
+    asked = [question for question in asked if question.logical_run == run.logical_run]
     return Candidate(
         run,
         WorkflowEvent.model_validate_json(run.event),
@@ -178,6 +183,9 @@ def _claim(candidate: Candidate, claimant: Claimant) -> Claim:
         answers=questions.to_apply(event.answers, candidate.given_to),
         answered=frozenset(name for name, asked in candidate.questions.items() if asked.answered_at),
         deployment=run.deployment or "",
+        thread_name=run.thread_name,
+        release=claimant.release,
+        begun_by=run.begun_by,
     )
 
 
@@ -188,6 +196,7 @@ def _start_values(candidate: Candidate, claim: Claim, now: datetime) -> Paramete
         "attempts": claim.attempts,
         "takeovers": claim.takeovers,
         "worker_id": claim.worker_id,
+        "release": claim.release,
         "started_at": candidate.run.started_at or now,
     }
 
@@ -284,7 +293,7 @@ _of_its_generation = and_(
     lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
 )
 _claimable = (
-    select(*_COLUMNS, threads.c.token, lineages.c.nodes)
+    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"))
     .select_from(workflow_runs)
     .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
     .outerjoin(lineages, _of_its_generation)

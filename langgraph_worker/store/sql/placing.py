@@ -10,7 +10,8 @@ from langgraph_worker.domain.attempts import Verdict, WorkKey
 from langgraph_worker.domain.models import Decision
 from langgraph_worker.store.sql.remembered_nodes import StoredNames
 from langgraph_worker.store.sql.rows import GraphQuestion, LineageRow, Parameters
-from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key, thread_name
+from langgraph_worker.store.sql.thread_ids import ThreadIds
+from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key
 from workflow_events.models import WorkflowEvent
 
 
@@ -22,6 +23,7 @@ class Placement:
     generation: int
     logical_run: UUID
     thread_id: str
+    thread_name: str | None
     graph: str
     deployment: str | None
 
@@ -32,6 +34,7 @@ class Placement:
             "generation": self.generation,
             "logical_run": self.logical_run,
             "thread_id": self.thread_id,
+            "thread_name": self.thread_name,
             "graph": self.graph,
             "deployment": self.deployment,
         }
@@ -45,7 +48,13 @@ def lineage_of(event: WorkflowEvent) -> str:
 
 
 def place_request(
-    event: WorkflowEvent, lineage: str, work: WorkKey, verdict: Verdict, before: LineageRow | None, now: datetime
+    event: WorkflowEvent,
+    lineage: str,
+    work: WorkKey,
+    verdict: Verdict,
+    before: LineageRow | None,
+    thread_ids: ThreadIds,
+    now: datetime,
 ) -> tuple[Placement, LineageRow]:
     """The place of a request in its own lineage, and the lineage's row with it as the newest request.
 
@@ -56,10 +65,13 @@ def place_request(
         logical_run, nodes = logical_run_id(lineage, event.event_id), None
     else:
         logical_run, nodes = before.logical_run, before.nodes
-    thread_id = thread_name(work.graph, logical_run, event.thread_id, event.attempt.deployment if event.attempt else "")
+    thread_id = thread_ids.choose(event, work.graph, logical_run)
     row = _lineage_row(event, lineage, work, verdict.generation, logical_run, nodes, now)
+    if before is not None and verdict.decision is not Decision.FRESH:
+        row = replace(row, release=before.release)
     deployment = event.attempt.deployment if event.attempt else None
-    return Placement(lineage, verdict.generation, logical_run, thread_id, work.graph, deployment), row
+    place = Placement(lineage, verdict.generation, logical_run, thread_id, event.thread_id, work.graph, deployment)
+    return place, row
 
 
 def place_answer(
@@ -80,6 +92,7 @@ def place_answer(
         generation=question.generation,
         logical_run=question.logical_run,
         thread_id=question.thread_id,
+        thread_name=question.thread_name,
         graph=question.graph,
         deployment=question.deployment,
     )

@@ -37,11 +37,12 @@ def is_pending() -> ColumnElement[bool]:
 
 
 def find(connection: Connection, ids: Collection[str]) -> list[GraphQuestion]:
-    """Every question with one of these ids, whichever run asked it, with the graph and deployment of its run."""
-    of_run = (workflow_runs.c.graph, workflow_runs.c.deployment, workflow_runs.c.event)
-    asked = select(interrupts, *of_run).join(
-        workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id
-    )
+    """Every question with one of these ids, whichever run asked it, with what names its run."""
+    run = [
+        workflow_runs.c[name]
+        for name in ("graph", "deployment", "thread_name", "workflow_id", "workflow_run_id", "event")
+    ]
+    asked = select(interrupts, *run).join(workflow_runs, workflow_runs.c.correlation_id == interrupts.c.correlation_id)
     rows: list[GraphQuestion] = []
     for some in in_chunks(ids):
         rows += GraphQuestion.read(connection.execute(asked.where(interrupts.c.interrupt_id.in_(some))))

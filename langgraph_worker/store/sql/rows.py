@@ -108,6 +108,7 @@ class LineageRow(Row):
     shared_thread: str | None
     input_hash: str
     nodes: StoredNames | None
+    release: str | None = None
     newest: UUID
     updated_at: datetime
 
@@ -174,19 +175,28 @@ class QuestionRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQuestion(QuestionRow):
-    """A question, and the graph that asked it.
+    """A question, and the run that asked it.
 
+    :param workflow_id, workflow_run_id: of the request that ended with the question.
     :param deployment: of the run that asked; None for a plain request's.
     :param event: the request that asked, as JSON.
+    :param thread_name: the author's name of the thread, if it has one.
     """
 
     graph: str
+    workflow_id: str
+    workflow_run_id: str
     deployment: str | None = None
     event: str | None = None
+    thread_name: str | None = None
 
     def is_open_to(self, event: WorkflowEvent) -> bool:
         """Whether an event may answer it: a person's, who needs no attempt, or one of the deployment that asked."""
         return event.attempt is None or self.deployment in (None, event.attempt.deployment)
+
+    def is_of_dag_run(self, event: WorkflowEvent) -> bool:
+        """Whether the request that asked it was of the event's DAG run."""
+        return (self.workflow_id, self.workflow_run_id) == (event.workflow_id, event.workflow_run_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

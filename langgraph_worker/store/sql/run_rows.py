@@ -20,6 +20,7 @@ class RunBrief(Row):
     workflow_id: str
     workflow_run_id: str
     thread_id: str | None = None
+    thread_name: str | None = None
     attempts: int = 0
     started_at: datetime | None = None
 
@@ -60,6 +61,7 @@ class ClaimableRun(RunBrief):
     worker_id: str | None
     token: int
     nodes: StoredNames | None
+    begun_by: str | None
     askings: dict[str, int] | None
 
 
@@ -140,6 +142,7 @@ class RunRow(RunBrief):
     not_before: datetime | None = None
     takeovers: int = 0
     worker_id: str | None = None
+    release: str | None = None
     askings: dict[str, int] | None = None
     finished_at: datetime | None = None
     result_status: str | None = None

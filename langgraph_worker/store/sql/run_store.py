@@ -68,6 +68,7 @@ class SqlRunStore(RunStore):
     :param max_result_bytes: limit of an encoded result: key, value and headers.
     :param keep_checkpoints: how many checkpoints a thread keeps for looking back, see
         :func:`~langgraph_worker.store.sql.trimming.trim`. Not 0 only if the savers' tables are there.
+    :param release: which release of the project the worker has; its claims and their results name it.
     :param now: the store's clock; None is the database's own where it has one, else this host's.
     :raises SettingsError: the URL names no database that a store can be in.
     """
@@ -79,12 +80,14 @@ class SqlRunStore(RunStore):
         lease_seconds: float = 30.0,
         max_result_bytes: int = DEFAULT_MAX_BYTES,
         keep_checkpoints: int = 0,
+        release: str | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.database = make_database(url, lease_seconds=lease_seconds, now=now)
         self._lease = timedelta(seconds=lease_seconds)
         self._max_bytes = max_result_bytes
         self._keep_checkpoints = keep_checkpoints
+        self._release = release
         self._publisher = uuid4().hex
         self._outbox = unpublished.ResultsToPublish()
         self._threads = DatabaseThreads(self.database.place)
@@ -140,7 +143,7 @@ class SqlRunStore(RunStore):
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
         def claimant(now: datetime) -> Claimant:
-            return Claimant(worker_id, graphs, now + self._lease)
+            return Claimant(worker_id, graphs, now + self._lease, self._release)
 
         work = RowWork(
             "claim thread",

@@ -164,7 +164,7 @@ def _remember_nodes(connection: Connection, write: RememberNodes) -> None:
         lineages.c.generation == claim.generation,
         lineages.c.nodes.is_(None),
     )
-    connection.execute(update(lineages).where(first).values(nodes=stored_names(write.nodes)))
+    connection.execute(update(lineages).where(first).values(nodes=stored_names(write.nodes), release=claim.release))
 
 
 def _put_checkpoints(connection: Connection, writes: Sequence[PutCheckpoint], execute: Execute, now: datetime) -> None:

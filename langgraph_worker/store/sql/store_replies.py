@@ -91,6 +91,7 @@ def _answer(run: RunBrief, fault: Fault, error: str, now: datetime) -> WorkflowR
         error_type=fault.name,
         retriable=fault.retriable,
         thread_id=run.thread_id,
+        thread_name=run.thread_name,
         attempts=run.attempts,
         started_at=run.started_at,
         finished_at=now,

@@ -21,6 +21,7 @@ def announce(connection: Connection, worker: WorkerInfo, now: datetime) -> None:
         "version": worker.version,
         "events_topic": worker.events_topic,
         "consumer_group": worker.consumer_group,
+        "uuid_threads": True,
     }
     connection.execute(insert_missing(connection, workers), described | {"started_at": now, "seen_at": now})
     this_worker = workers.c.worker_id == worker.worker_id

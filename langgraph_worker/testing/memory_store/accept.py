@@ -22,7 +22,7 @@ from langgraph_worker.testing.memory_store.state import (
     Transaction,
     attempt_key,
 )
-from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key, thread_name, work_hash
+from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key, thread_id, work_hash
 from workflow_events.models import EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -73,8 +73,9 @@ def _request(tx: Transaction, item: Request) -> Accepted:
             by = f"replay {_replay_of(tx.state, key)}"
         end_with(tx, run, faults.SUPERSEDED, f"superseded by {by}")
         return Accepted(event.event_id, verdict.decision, verdict.reason)
-    given_to = _given_to(tx.state, event, key, verdict)
-    problem = _problem(tx.state, event, key, given_to) if verdict.decision is Decision.ANSWER else None
+    repeated = tx.state.runs[tx.state.lineages[key].newest] if verdict.repeats else None
+    given_to = questions.answered(tx.state, event, key, repeated)
+    problem = _problem(tx.state, event, key, given_to, repeated) if verdict.decision is Decision.ANSWER else None
     if problem is not None:
         end_with(tx, replace(run, decision=Decision.REFUSED), faults.INTERRUPT_NOT_PENDING, problem)
         return Accepted(event.event_id, Decision.REFUSED, problem)
@@ -143,30 +144,26 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     event, key = run.event, lineage_of(run.event)
     before = tx.state.lineages.get(key)
     continued = before if verdict.decision is not Decision.FRESH else None
-    nodes = continued.nodes if continued else None
+    nodes, release = (continued.nodes, continued.release) if continued else (None, None)
     logical_run = continued.logical_run if continued else logical_run_id(key, event.event_id)
-    tx.state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id, logical_run, nodes)
+    tx.state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id, logical_run, nodes, release)
     if verdict.decision is Decision.FRESH:
         questions.retire(tx.state, lambda q: q.place.lineage == key and q.place.generation < verdict.generation)
     deployment = event.attempt.deployment if event.attempt else None
-    thread_id = thread_name(work.graph, logical_run, event.thread_id, deployment or "")
+    thread = thread_id(work.graph, logical_run, event.thread_id, deployment or "")
     if event.answers and before is not None:  # answered from the store: it belongs where the answers that it repeats do
         like = tx.state.runs[before.newest]
         return tx.put(run, place=like.place, graph=like.graph, askings=like.askings)
-    tx.state.threads.setdefault(thread_id, Thread())
-    return tx.put(run, place=Place(key, verdict.generation, logical_run, thread_id, deployment))
+    tx.state.threads.setdefault(thread, Thread())
+    return tx.put(run, place=Place(key, verdict.generation, logical_run, thread, deployment, event.thread_id))
 
 
-def _given_to(state: State, event: WorkflowEvent, key: str, verdict: Verdict) -> dict[str, Question]:
-    """The questions that a request answers, by id."""
-    repeated = state.runs[state.lineages[key].newest] if verdict.repeats else None
-    return questions.answered(state, event, key, repeated)
-
-
-def _problem(state: State, event: WorkflowEvent, key: str, given_to: dict[str, Question]) -> str | None:
+def _problem(
+    state: State, event: WorkflowEvent, key: str, given_to: dict[str, Question], repeated: Run | None
+) -> str | None:
     """Why an answer cannot be taken."""
-    problem = questions.refusal(event.answers, given_to, key) or questions.foreign(event, given_to)
-    problem = problem or questions.ambiguous(state, event, given_to, key)
+    problem = questions.unclear(state, event, key) if repeated is None else None
+    problem = problem or questions.refusal(event.answers, given_to, key) or questions.foreign(event, given_to)
     return problem or questions.other_graph(event, given_to, state)
 
 

@@ -63,8 +63,8 @@ def _waits_its_turn(tx: Transaction, run: Run) -> bool:
 def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
     """Claim a run; None if it must not run, and has ended instead."""
     assert run.event is not None
-    known = questions.latest(questions.on_thread(tx.state, run.placed.thread_id))
-    given_to = questions.given_to(questions.on_thread(tx.state, run.placed.thread_id), run.askings)
+    asked = questions.of_run(tx.state.questions, run)
+    known, given_to = questions.latest(asked), questions.given_to(asked, run.askings)
     takeovers = run.takeovers + run.running  # RUNNING although its thread is free: its owner is lost
     if takeovers > MAX_TAKEOVERS:
         text = f"given up: workers vanished {takeovers} times while they ran it, the last was {run.worker_id!r}"
@@ -80,6 +80,7 @@ def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
         attempts=run.attempts + 1,
         takeovers=takeovers,
         worker_id=worker_id,
+        release=tx.release,
         started_at=run.started_at or tx.now,
     )
     return _claim(tx, run, worker_id, known, given_to)
@@ -90,7 +91,7 @@ def _claim(
 ) -> Claim:
     """Give a run's thread to the worker.
 
-    :param known: the questions of the thread, by id.
+    :param known: the questions of its logical run, by id.
     :param given_to: those that the run's answers were given to.
     """
     place, event = run.placed, run.event
@@ -116,4 +117,7 @@ def _claim(
         answers={one.interrupt_id: one.value for one in event.answers if given_to[one.interrupt_id].is_pending},
         answered=frozenset(name for name, question in known.items() if question.given is not None),
         deployment=place.deployment or "",
+        thread_name=place.thread_name,
+        release=tx.release,
+        begun_by=record.release if record.generation == place.generation else None,
     )

@@ -43,6 +43,7 @@ def end_with(tx: Transaction, run: Run, fault: Fault, text: str) -> Run:
         error_type=fault.name,
         retriable=fault.retriable,
         thread_id=run.place.thread_id if run.place else None,
+        thread_name=run.place.thread_name if run.place else None,
         attempts=run.attempts,
         started_at=run.started_at,
         finished_at=tx.now,

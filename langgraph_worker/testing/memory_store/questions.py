@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from uuid import UUID
 
+from langgraph_worker.domain.models import Decision
 from langgraph_worker.testing.memory_store.state import Question, Run, State
 from workflow_events.models import Answer, WorkflowEvent
 
@@ -21,22 +23,31 @@ def given_to(questions: Iterable[Question], askings: Mapping[str, int]) -> dict[
 
 
 def answered(state: State, event: WorkflowEvent, lineage: str, repeated: Run | None) -> dict[str, Question]:
-    """The questions that an event answers: those of the answers that it repeats, else its own lineage's, else any."""
-    named = [question for answer in event.answers for question in _named(state, event, answer.interrupt_id)]
+    """The questions that an event answers: those of the answers that it repeats, else those that it names."""
     if repeated is not None:
-        thread = repeated.placed.thread_id
-        return given_to((q for q in named if q.place.thread_id == thread), repeated.askings)
-    own = {q.id for q in named if q.is_pending and q.place.lineage == lineage}
-    return latest(q for q in named if q.id not in own or q.place.lineage == lineage)
+        named = [question for answer in event.answers for question in _by_id(state, answer.interrupt_id)]
+        return given_to(of_run(named, repeated), repeated.askings)
+    return latest(q for answer in event.answers for q in _named(state, event, answer.interrupt_id, lineage))
 
 
-def ambiguous(state: State, event: WorkflowEvent, known: dict[str, Question], lineage: str) -> str | None:
+def unclear(state: State, event: WorkflowEvent, lineage: str) -> str | None:
     """Why it is not clear which run an answer is for."""
     for number, answer in enumerate(event.answers):
-        threads = {q.place.thread_id for q in _named(state, event, answer.interrupt_id) if q.is_pending}
-        question = known[answer.interrupt_id]
-        if question.is_pending and question.place.lineage != lineage and len(threads) > 1:
-            return f"field 'answers[{number}]': interrupt {answer.interrupt_id!r} is asked by several runs"
+        name = answer.interrupt_id
+        named = _named(state, event, name, lineage)
+        if len({q.place.lineage for q in named}) > 1:
+            return (
+                f"field 'answers[{number}]': interrupt {name!r} was asked by several runs of this DAG run. "
+                "Set 'answers_to'"
+            )
+        if named or not _by_id(state, name):
+            continue
+        if event.answers_to is not None:
+            return f"field 'answers_to': request {event.answers_to} asked no question by the id {name!r}"
+        return (
+            f"field 'answers[{number}]': interrupt {name!r} was asked, but not by DAG run {event.workflow_run_id!r} of "
+            f"{event.workflow_id!r}. Set 'answers_to'"
+        )
     return None
 
 
@@ -46,13 +57,41 @@ def foreign(event: WorkflowEvent, known: dict[str, Question]) -> str | None:
     return f"field 'attempt.deployment': interrupt {names[0]!r} is another deployment's" if names else None
 
 
-def _named(state: State, event: WorkflowEvent, name: str) -> list[Question]:
-    named = [question for question in state.questions if question.id == name]
+def _by_id(state: State, name: str) -> list[Question]:
+    return [question for question in state.questions if question.id == name]
+
+
+def _named(state: State, event: WorkflowEvent, name: str, lineage: str) -> list[Question]:
+    """The questions by an id that an event means: of its ``answers_to``, else its lineage's, else its DAG run's."""
+    known = _by_id(state, name)
+    if event.answers_to is not None:
+        named = _addressed(state, known, event.answers_to)
+    else:
+        named = [q for q in known if q.place.lineage == lineage] or [
+            q for q in known if _dag_run(state.runs[q.asked_by]) == (event.workflow_id, event.workflow_run_id)
+        ]
     return [question for question in named if _is_open_to(question, event)] or named
+
+
+def _addressed(state: State, known: list[Question], request: UUID) -> list[Question]:
+    asked = [question for question in known if question.asked_by == request]
+    run = state.runs.get(request)
+    if not asked and run is not None and run.decision is Decision.ANSWERED:
+        asked = [q for q in known if q.place == run.place and q.asked_at <= run.accepted_at][-1:]
+    return [q for q in known if any((q.place, q.asking) == (one.place, one.asking) for one in asked)]
+
+
+def _dag_run(run: Run) -> tuple[str, str]:
+    return run.workflow_id, run.workflow_run_id
 
 
 def _is_open_to(question: Question, event: WorkflowEvent) -> bool:
     return event.attempt is None or question.place.deployment in (None, event.attempt.deployment)
+
+
+def of_run(questions: Iterable[Question], run: Run) -> list[Question]:
+    """Those that a run's logical run has asked."""
+    return [question for question in questions if question.place.logical_run == run.placed.logical_run]
 
 
 def on_thread(state: State, thread_id: str) -> list[Question]:

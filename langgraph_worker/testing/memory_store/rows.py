@@ -37,12 +37,14 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "generation": run.place.generation if run.place else None,
             "logical_run": run.place.logical_run if run.place else None,
             "thread_id": run.place.thread_id if run.place else None,
+            "thread_name": run.place.thread_name if run.place else None,
             "accepted_at": run.accepted_at,
             "not_before": run.not_before,
             "started_at": run.started_at,
             "attempts": run.attempts,
             "takeovers": run.takeovers,
             "worker_id": run.worker_id,
+            "release": run.release,
             "askings": run.askings or None,
             "finished_at": run.end.at if run.end else None,
             "result_status": run.end.result.status.value if run.end else None,
@@ -73,6 +75,7 @@ def _lineages(state: State) -> Iterator[Row]:
             "shared_thread": lineage.work.shared_thread,
             "input_hash": lineage.work.input_hash,
             "nodes": None if lineage.nodes is None else sorted(lineage.nodes),
+            "release": lineage.release,
             "newest": lineage.newest,
         }
 

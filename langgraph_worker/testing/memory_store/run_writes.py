@@ -53,7 +53,7 @@ def remember_nodes(tx: Transaction, claim: Claim, nodes: Collection[str]) -> Non
     """See the port."""
     record = tx.state.lineages.get(claim.lineage)
     if owned(tx, claim) and record and record.generation == claim.generation and record.nodes is None:
-        tx.state.lineages[claim.lineage] = replace(record, nodes=frozenset(nodes))
+        tx.state.lineages[claim.lineage] = replace(record, nodes=frozenset(nodes), release=claim.release)
 
 
 def put_checkpoint(tx: Transaction, write: PutCheckpoint) -> bool:

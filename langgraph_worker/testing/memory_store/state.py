@@ -35,6 +35,7 @@ class Place:
     logical_run: UUID
     thread_id: str
     deployment: str | None
+    thread_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Run:
     attempts: int = 0
     takeovers: int = 0
     worker_id: str | None = None
+    release: str | None = None
     askings: Mapping[str, int] = field(default_factory=dict)  # of an answer: those that it was given to, by id
     steps: Mapping[str, tuple[int, Step]] = field(default_factory=dict)  # by id; the attempt that wrote it
     errors: tuple[tuple[Failure, int, datetime], ...] = ()
@@ -151,6 +153,7 @@ class LineageRecord:
     newest: UUID
     logical_run: UUID
     nodes: frozenset[str] | None = None
+    release: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,7 @@ class Transaction:
 
     :param publisher: the store that writes.
     :param max_bytes: limit of an encoded result.
+    :param release: of its worker's project.
     """
 
     state: State
@@ -265,6 +269,7 @@ class Transaction:
     publisher: str
     max_bytes: int
     lease: timedelta
+    release: str | None = None
 
     def put(self, run: Run, **changes: Any) -> Run:
         """Keep a run with these changes."""

@@ -62,7 +62,9 @@ class MemoryRunStore(RunStore):
         clock: Callable[[], datetime],
         lease_seconds: float = 30.0,
         max_result_bytes: int = DEFAULT_MAX_BYTES,
+        release: str | None = None,
     ) -> None:
+        self._release = release
         self.database = database
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
@@ -79,7 +81,7 @@ class MemoryRunStore(RunStore):
                 raise StoreError("the run store in memory is not open", retriable=False)
             draft = self.database.state.copy()
             try:
-                yield Transaction(draft, self._clock(), self._publisher, self._max_bytes, self._lease)
+                yield Transaction(draft, self._clock(), self._publisher, self._max_bytes, self._lease, self._release)
             except StoreError:
                 raise
             except Exception as error:

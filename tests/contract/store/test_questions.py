@@ -90,7 +90,7 @@ def goes_on_with(claim: Claim, asked: Claim) -> bool:
 @pytest.mark.parametrize("who", [OTHER, None], ids=["another task", "no task"])
 async def test_whoever_answers_goes_on_with_the_run_that_asked(store: Store, who: Attempt | None) -> None:
     asked = await ask(store, request(attempt(1)), "i1")
-    sent = answer(who, {"i1": "yes"}, workflow_id="approvals")
+    sent = answer(who, {"i1": "yes"}, workflow_id="approvals", answers_to=asked.correlation_id)
     assert (await take(store, request(sent, "default"))).decision is Decision.ANSWER
     claim = await claim_one(store)
     assert goes_on_with(claim, asked)

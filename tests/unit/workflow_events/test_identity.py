@@ -68,14 +68,21 @@ def test_no_two_kinds_of_work_hash_alike():
     assert identity.work_hash(asked(payload={"data": {"a": 1}})) == identity.input_hash({"a": 1})
 
 
-def test_threads_are_kept_apart_by_graph_and_deployment():
+@pytest.mark.parametrize("made", [identity.thread_name, identity.thread_id])
+def test_threads_are_kept_apart_by_graph_and_deployment(made):
     run = uuid4()
     names = {
-        identity.thread_name("g", run),
-        identity.thread_name("h", run),
-        identity.thread_name("g", run, "talk"),
-        identity.thread_name("g", run, "talk", "prod"),
-        identity.thread_name("h", run, "talk", "prod"),
+        made("g", run),
+        made("h", run),
+        made("g", run, "talk"),
+        made("g", run, "talk", "prod"),
+        made("h", run, "talk", "prod"),
     }
     assert len(names) == 5
-    assert identity.thread_name("g", uuid4(), "talk", "prod") == identity.thread_name("g", run, "talk", "prod")
+    assert made("g", uuid4(), "talk", "prod") == made("g", run, "talk", "prod")
+
+
+def test_the_id_of_a_thread_is_a_uuid():
+    run = UUID(int=7)
+    assert UUID(identity.thread_id("g", run)).version == 5
+    assert identity.thread_id("g", run, "talk", "prod") == "862fbd73-fd53-59f4-976f-a9b04aad25a7"

@@ -157,6 +157,7 @@ def test_other_names_and_tags_are_the_authors():
         ({"round": 10**30}, "round"),
         ({"round": -1}, "round"),
         ({"answers": [{"interrupt_id": "i"}]}, "answers"),
+        ({"answers_to": "0b1f6a52-6f0c-4f27-9a55-5f0f9f1d2c11"}, "answers_to"),
         ({"event_type": "workflow.resumed"}, "answers"),
         ({"config": {"recursion_limit": 0}}, "recursion_limit"),
     ],
