@@ -14,7 +14,7 @@ from confluent_kafka.admin import NewPartitions
 from airflow_provider_langgraph.kafka.error_hints import BrokerErrors
 from airflow_provider_langgraph.kafka.topic_reader import Reader, TopicReader
 from tests.support.kafka import KafkaTopics
-from tests.support.undecodable import READS_LITTLE, write_undecodable
+from tests.support.undecodable import UNPACKS_LITTLE, write_undecodable
 
 Headers = Sequence[tuple[str, bytes]]
 UNDECODABLE = b"undecodable"
@@ -216,7 +216,7 @@ class KafkaLog(Log):
         self._readers: list[TopicReader] = []
 
     def reader(self) -> TopicReader:
-        reader = TopicReader({**self._topics.client, **READS_LITTLE}, self.name)
+        reader = TopicReader({**self._topics.client, **UNPACKS_LITTLE}, self.name)
         self._readers.append(reader)
         return reader
 

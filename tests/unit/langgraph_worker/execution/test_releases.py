@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from langgraph.runtime import RunControl
 from langgraph.types import interrupt
-from langgraph_worker.graphs.memories import Memories
 
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.results import Outcome
@@ -31,7 +30,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def run(desk: Desk, claim: Claim, graph: Any, policy: OnNewRelease, *, begun_by: str | None = "old") -> Outcome:
     claim = replace(claim, release="new", begun_by=begun_by)
     spec = GraphSpec(GRAPH, "x", False, "x", on_new_release=policy)
-    graphs = Graphs({GRAPH: Graph.from_variable(spec, graph)}, Memories())
+    graphs = Graphs({GRAPH: Graph.from_variable(spec, graph)})
     outcome = await desk.runner(graphs).run(claim, RunControl())
     assert await desk.store.finish(claim, outcome.result, outcome.failure)
     return outcome

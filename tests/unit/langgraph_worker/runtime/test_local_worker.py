@@ -12,7 +12,6 @@ from uuid import uuid4
 import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
-from langgraph_worker.graphs.memories import Memories
 
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.graph_spec import GraphSpec
@@ -34,7 +33,7 @@ def opened(folder: Path, **nodes: Any) -> AbstractAsyncContextManager[LocalWorke
     settings = load_settings({"store_url": f"sqlite:///{folder / 'store.db'}"})
     specs = {name: GraphSpec(name, "x", False, "x") for name in nodes}
     graphs = {name: Graph.from_variable(specs[name], graph(node)) for name, node in nodes.items()}
-    return local_worker(settings, Graphs(graphs, Memories()), NodeThreads(2))
+    return local_worker(settings, Graphs(graphs), NodeThreads(2))
 
 
 def event(name: str, **fields: Any) -> dict[str, Any]:
