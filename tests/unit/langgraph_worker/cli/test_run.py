@@ -6,6 +6,7 @@ import pytest
 
 from langgraph_worker.cli.run import run
 
+CHECKED = ("langgraph_worker.cli.run", "WARNING")
 AGENT = """
 from typing import TypedDict
 from langgraph.graph import START, StateGraph
@@ -23,7 +24,7 @@ def test_a_start_logs_what_of_the_project_is_missing_or_not_served(tmp_path, mon
     monkeypatch.setattr("langgraph_worker.cli.run.set_up_logging", lambda level: None)
     assert run({"langgraph_json": str(tmp_path / "langgraph.json")}) == 0
     assert served[0].names == {"agent"}
-    warnings = [record.getMessage() for record in caplog.records if record.name == "langgraph_worker.cli.run"]
-    assert len(warnings) == 2  # the line about its start is below WARNING
+    warnings = [record.getMessage() for record in caplog.records if (record.name, record.levelname) == CHECKED]
+    assert len(warnings) == 2
     assert "key 'auth' is not served: " in warnings[0]
     assert "key 'env': there is no file " in warnings[1]
