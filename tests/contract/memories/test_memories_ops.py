@@ -116,6 +116,14 @@ async def test_a_batch_reads_what_was_there_and_writes_all_or_nothing(desk):
     ]
 
 
+async def test_a_search_that_fails_beside_a_put_leaves_it_unwritten_and_uncounted(desk):
+    memory = await desk.memory()
+    wrong = SearchOp(("n",), filter={"size": {"$like": 1}})
+    with pytest.raises(ValueError, match=r"\$like"):
+        await memory.abatch([PutOp(("n",), "new", {}), GetOp(("other",), "k"), wrong])
+    assert desk.held() == desk.counted() == (0, 0)
+
+
 @pytest.mark.parametrize(
     "value",
     [5, ["text"], "text", {"x": object()}, {"x": float("nan")}, {"x": "\ud800"}, {"x": {1, 2}}],

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from langgraph.store.base.embed import ensure_embeddings
 
 from langgraph_worker.cli.check import describe_store
+from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
+from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings
 
@@ -35,3 +38,18 @@ def test_a_store_that_serves_another_fleet_is_reported(settings):
     text = describe_store("store", known, {"a"}, settings)
     assert "2 workers; some read workflow-events and not risk.workflow-events: " in text
     assert "give it another store" in text
+
+
+def test_an_index_that_the_store_can_keep_is_named(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/store.db"})
+    assert describe_memory(found, MemoryConfig()) == ""
+    assert not (tmp_path / "store.db").exists()
+    config = MemoryConfig(MemoryIndex(3, ensure_embeddings(lambda texts: [[0.0] * 3 for _ in texts])))
+    assert describe_memory(found, config) == "long-term memory finds by meaning: store.index, 3 dimensions"
+
+
+def test_an_index_is_refused_with_the_stores_own_error(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/none/store.db"})
+    config = MemoryConfig(MemoryIndex(3, ensure_embeddings(lambda texts: [[0.0] * 3 for _ in texts])))
+    with pytest.raises(WorkerError, match=r"the directory of the run store .* does not exist"):
+        describe_memory(found, config)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from langgraph.store.base import PutOp
 
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.cli.prune import prune
 from langgraph_worker.runtime.run_parts import make_store
@@ -66,3 +68,21 @@ def test_a_store_that_no_worker_has_opened_has_no_checkpoints(flags, capsys):
 
     asyncio.run(create())
     assert "0 checkpoints that" in pruned({**flags, "keep_checkpoints": "5"}, capsys)
+
+
+def test_expired_items_of_long_term_memory_are_removed(flags, capsys):
+    async def remember() -> None:
+        store = make_store(load_settings(flags))
+        await store.open()
+        memories = Memories(store)
+        await memories.setup()
+        await Checkpoints(store).setup()
+        await store.accept([request()])
+        memory = memories.memory_for(await claim_one(store))
+        await memory.abatch([PutOp(("n",), str(number), {}, ttl=-1) for number in range(3)])
+        await memory.aput(("n",), "kept", {})
+        await store.close()
+
+    asyncio.run(remember())
+    assert "and 3 items of long-term memory that had expired" in pruned(flags, capsys)
+    assert "and 0 items of long-term memory" in pruned(flags, capsys)
