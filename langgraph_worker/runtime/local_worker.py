@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from langgraph_worker.broker.port import Batch, BestEffortProducer
@@ -28,7 +28,7 @@ from langgraph_worker.intake.screening import ScreeningRules
 from langgraph_worker.runtime.run_parts import RunParts, Surroundings, make_executor, open_run_parts
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.retrying import retry_store
-from langgraph_worker.store.sql.open_questions import open_questions
+from langgraph_worker.store.sql.open_questions import questions_before, questions_of
 from langgraph_worker.telemetry.progress import Progress
 from workflow_events.codec import Record
 from workflow_events.headers import build
@@ -98,7 +98,7 @@ class LocalWorker:
         event_id = UUID(str(body["event_id"]))
         await self._take_in(_record(body, event_id))
         try:
-            return await self._result(event_id, body)
+            return await self._result(event_id)
         except asyncio.CancelledError:
             cancel = Cancel(event_id, "the program that asked for it was stopped")
             await asyncio.shield(self._store.cancel([cancel], _CANCEL_KEPT))
@@ -106,7 +106,7 @@ class LocalWorker:
 
     async def questions(self, workflow_id: str, workflow_run_id: str) -> list[Interrupt]:
         """What a workflow's run still asks a person."""
-        return await self._store.read(lambda connection: open_questions(connection, workflow_id, workflow_run_id))
+        return await self._store.read(lambda connection: questions_of(connection, workflow_id, workflow_run_id))
 
     async def _take_in(self, record: Record) -> None:
         batches = BatchQueue()
@@ -119,13 +119,15 @@ class LocalWorker:
         self._executor.wake()
         self._wake.set()
 
-    async def _result(self, event_id: UUID, body: Mapping[str, Any]) -> WorkflowResultEvent:
+    async def _result(self, event_id: UUID) -> WorkflowResultEvent:
         while True:
             await self._collect()
             if event_id in self._results:
                 return self._results.pop(event_id)
-            if await self._waits_for_good(event_id):
-                await self._give_up(event_id, body)
+            asked = await self._questions_before(event_id)
+            if asked:
+                await self._store.cancel([Cancel(event_id, "its conversation waits for an answer")], _CANCEL_KEPT)
+                raise UnansweredError(asked)
             await self._next_wake()
 
     async def _collect(self) -> None:
@@ -135,18 +137,16 @@ class LocalWorker:
         ids = [one.correlation_id for one in found]
         await retry_store(lambda: self._store.published(ids), "note results as taken")
 
-    async def _waits_for_good(self, event_id: UUID) -> bool:
-        """Whether nothing runs, and this request cannot start: then nothing here will ever let it start."""
+    async def _questions_before(self, event_id: UUID) -> list[Interrupt]:
+        """What has to be answered before this request can start; nothing while it can, or while something runs."""
         if await self._store.can_start([event_id], self._graphs.names):
-            return False
+            return []
         if (await self._store.counts()).get(RunStatus.RUNNING, 0):
-            return False
+            return []
         await self._collect()  # it may have ended meanwhile
-        return event_id not in self._results
-
-    async def _give_up(self, event_id: UUID, body: Mapping[str, Any]) -> NoReturn:
-        await self._store.cancel([Cancel(event_id, "its conversation waits for an answer")], _CANCEL_KEPT)
-        raise UnansweredError(await self.questions(str(body["workflow_id"]), str(body["workflow_run_id"])))
+        if event_id in self._results:
+            return []
+        return await self._store.read(lambda connection: questions_before(connection, event_id))
 
     async def _next_wake(self) -> None:
         woken = asyncio.create_task(self._wake.wait())

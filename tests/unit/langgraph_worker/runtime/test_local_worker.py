@@ -98,7 +98,7 @@ async def test_questions_are_those_of_one_run_of_a_workflow(worker: LocalWorker)
 async def test_an_input_for_a_thread_that_waits_for_a_person_is_taken_back(worker: LocalWorker):
     asked = await worker.ask(event("asks", thread_id="talk"))
     with pytest.raises(UnansweredError) as error:
-        await worker.ask(event("asks", thread_id="talk"))
+        await worker.ask(event("asks", thread_id="talk", workflow_run_id="another"))
     assert error.value.questions == asked.interrupts
     done = await worker.ask(answer(asked.interrupts, "yes", thread_id="talk"))
     assert done.result == {"answer": "yes"}
