@@ -177,6 +177,8 @@ class RunConfig(WireModel):
     :param recursion_limit: at most so many supersteps; the worker's own limit still holds.
     :param model: the chat model by name; must be on the worker's allow-list. The graph finds it as
         ``config["configurable"]["model"]``.
+    :param keep_checkpoints: at most so many checkpoints stay for looking back when the run ends; the limits of the
+        worker and of the graph still hold.
     :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE_BYTES`. Names that
         LangGraph itself reads are refused here, those that move power (keys, endpoints) by the worker.
     """
@@ -186,6 +188,7 @@ class RunConfig(WireModel):
     tags: list[Name] = Field(default_factory=list, max_length=64)
     recursion_limit: int | None = Field(default=None, ge=1, le=2_147_483_647)
     model: Name | None = None
+    keep_checkpoints: int | None = Field(default=None, ge=1, le=1_000_000)
     configurable: dict[Name, JsonValue] = Field(default_factory=dict)
 
     @field_validator("tags")

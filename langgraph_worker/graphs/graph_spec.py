@@ -12,6 +12,7 @@ from langgraph_worker.graphs.event_rights import EventRights
 OnNewRelease = Literal["resume", "fail"]
 """What happens to a run that another release began."""
 
+_MOST_KEPT = 1_000_000
 FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
 
@@ -24,6 +25,7 @@ class GraphSpec:
     :param variable: the name in it.
     :param rights: what events may set.
     :param on_new_release: what happens to a run that another release began.
+    :param keep_checkpoints: how many checkpoints its threads keep, where that is less than the worker's setting.
     """
 
     name: str
@@ -33,6 +35,7 @@ class GraphSpec:
     description: str = ""
     rights: EventRights = field(default_factory=EventRights)
     on_new_release: OnNewRelease = "resume"
+    keep_checkpoints: int | None = None
 
     @property
     def target(self) -> str:
@@ -49,6 +52,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     where = f"{path}: graph {name!r}"
     description, rights = "", EventRights()
     on_new_release: OnNewRelease = "resume"
+    keep_checkpoints = None
     if isinstance(value, dict):
         description = str(value.get("description") or "")
         try:
@@ -56,6 +60,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
         except ValueError as error:
             raise GraphLoadError(f"{where}: {error}") from None
         on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
+        keep_checkpoints = _keep_checkpoints(where, value.get("checkpoints"))
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
@@ -65,7 +70,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, description, rights, on_new_release)
+    return GraphSpec(name, source, is_file, variable, description, rights, on_new_release, keep_checkpoints)
 
 
 def _on_new_release(where: str, value: Any) -> OnNewRelease:
@@ -76,3 +81,14 @@ def _on_new_release(where: str, value: Any) -> OnNewRelease:
     raise GraphLoadError(
         f"{where}: key 'on_new_release' must be one of {', '.join(get_args(OnNewRelease))}, not {value!r}"
     )
+
+
+def _keep_checkpoints(where: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    keep = value.get("keep") if isinstance(value, dict) and value.keys() <= {"keep"} else None
+    if isinstance(keep, bool) or not isinstance(keep, int) or not 1 <= keep <= _MOST_KEPT:
+        raise GraphLoadError(
+            f"{where}: key 'checkpoints' must be {{\"keep\": a number from 1 to {_MOST_KEPT:,}}}, not {value!r}"
+        )
+    return keep

@@ -116,6 +116,12 @@ class Graphs:
         """What events may set for a graph."""
         return self._graphs[name].spec.rights
 
+    @property
+    def kept_checkpoints(self) -> dict[str, int]:
+        """How many checkpoints the threads of graphs keep whose entries say so."""
+        specs = [graph.spec for graph in self._graphs.values()]
+        return {spec.name: spec.keep_checkpoints for spec in specs if spec.keep_checkpoints is not None}
+
     def on_new_release(self, name: str) -> OnNewRelease:
         """What happens to a run of a graph that another release began."""
         return self._graphs[name].spec.on_new_release

@@ -35,17 +35,18 @@ _FLUSH_SECONDS = 5.0  # for results to be acknowledged while stopping
 _LAST_FLUSH_SECONDS = 1.0
 
 
-def make_store(settings: WorkerSettings, release: str | None = None) -> SqlRunStore:
+def make_store(settings: WorkerSettings, graphs: Graphs | None = None) -> SqlRunStore:
     """The run store of the settings, not opened yet.
 
-    :param release: of the worker's project.
+    :param graphs: of the worker's project; a store that runs nothing needs none.
     """
     return SqlRunStore(
         settings.store_url,
         max_result_bytes=settings.max_message_bytes,
         keep_checkpoints=settings.keep_checkpoints,
         lease_seconds=settings.lease_seconds,
-        release=release,
+        release=graphs.release if graphs else None,
+        keep_of_graphs=graphs.kept_checkpoints if graphs else None,
     )
 
 
@@ -96,7 +97,7 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
-        store = make_store(settings, self._graphs.release)
+        store = make_store(settings, self._graphs)
         await store.open()
         stack.push_async_callback(store.close)
         if store.database.risk:
