@@ -21,7 +21,9 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -190,6 +192,12 @@ class RunConfig(WireModel):
     model: Name | None = None
     keep_checkpoints: int | None = Field(default=None, ge=1, le=1_000_000)
     configurable: dict[Name, JsonValue] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_new(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A peer of the version before refuses a setting that it does not know, also one that is not set.
+        body: dict[str, Any] = write(self)
+        return {name: value for name, value in body.items() if value is not None or name != "keep_checkpoints"}
 
     @field_validator("tags")
     @classmethod
