@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic_core
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from workflow_events.fields import Name, WireModel
 
@@ -44,6 +53,9 @@ RunValues = Annotated[dict[Name, JsonValue], AfterValidator(_named_values)]
 Nodes = Literal["*"] | Annotated[list[Name], Field(max_length=1_024)]
 """Names of nodes, or ``*`` for all of them."""
 
+_NEW = frozenset(("max_concurrency", "interrupt_before", "interrupt_after", "keep_checkpoints"))
+"""The settings that readers before version 1 of the package refuse."""
+
 Positive = Annotated[int, Field(ge=1, le=2_147_483_647)]
 """A count above zero that every database can store."""
 
@@ -58,6 +70,8 @@ class RunConfig(WireModel):
     :param interrupt_after: the same, behind a node.
     :param model: the chat model by name; must be on the worker's allow-list. The graph finds it as
         ``config["configurable"]["model"]``, and in its context if its schema has a ``model``.
+    :param keep_checkpoints: at most so many checkpoints stay for looking back when the run ends; the limits of the
+        worker and of the graph still hold.
     :param configurable: further values for ``config["configurable"]``, up to :data:`MAX_CONFIGURABLE_BYTES`. Names that
         LangGraph itself reads are refused here, those that move power (keys, endpoints) by the worker.
     """
@@ -70,7 +84,14 @@ class RunConfig(WireModel):
     interrupt_before: Nodes = Field(default_factory=list)
     interrupt_after: Nodes = Field(default_factory=list)
     model: Name | None = None
+    keep_checkpoints: int | None = Field(default=None, ge=1, le=1_000_000)
     configurable: RunValues = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_new(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A peer of the version before refuses a setting that it does not know, also one that is not set.
+        body: dict[str, Any] = write(self)
+        return {name: value for name, value in body.items() if value or name not in _NEW}
 
     @field_validator("tags")
     @classmethod

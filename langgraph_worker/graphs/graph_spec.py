@@ -14,6 +14,7 @@ from langgraph_worker.graphs.event_rights import EventRights
 OnNewRelease = Literal["resume", "fail"]
 """What happens to a run that another release began."""
 
+_MOST_KEPT = 1_000_000
 FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
 
@@ -28,6 +29,7 @@ class GraphSpec:
     :param values: what the entry sets for every run.
     :param assistants: what it sets for the runs that name one of them.
     :param on_new_release: what happens to a run that another release began.
+    :param keep_checkpoints: how many checkpoints its threads keep, where that is less than the worker's setting.
     """
 
     name: str
@@ -38,6 +40,7 @@ class GraphSpec:
     values: GraphValues = field(default_factory=GraphValues)
     assistants: Mapping[str, GraphValues] = field(default_factory=dict)
     on_new_release: OnNewRelease = "resume"
+    keep_checkpoints: int | None = None
 
     @property
     def description(self) -> str:
@@ -59,6 +62,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     where = f"{path}: graph {name!r}"
     rights, values, assistants = EventRights(), GraphValues(), dict[str, GraphValues]()
     on_new_release: OnNewRelease = "resume"
+    keep_checkpoints = None
     if isinstance(value, dict):
         try:
             rights = EventRights.from_entry(value.get("events", {}))
@@ -66,6 +70,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
         except ValueError as error:
             raise GraphLoadError(f"{where}: {error}") from None
         on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
+        keep_checkpoints = _keep_checkpoints(where, value.get("checkpoints"))
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
@@ -75,7 +80,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, rights, values, assistants, on_new_release)
+    return GraphSpec(name, source, is_file, variable, rights, values, assistants, on_new_release, keep_checkpoints)
 
 
 def _on_new_release(where: str, value: Any) -> OnNewRelease:
@@ -86,3 +91,14 @@ def _on_new_release(where: str, value: Any) -> OnNewRelease:
     raise GraphLoadError(
         f"{where}: key 'on_new_release' must be one of {', '.join(get_args(OnNewRelease))}, not {value!r}"
     )
+
+
+def _keep_checkpoints(where: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    keep = value.get("keep") if isinstance(value, dict) and value.keys() <= {"keep"} else None
+    if isinstance(keep, bool) or not isinstance(keep, int) or not 1 <= keep <= _MOST_KEPT:
+        raise GraphLoadError(
+            f"{where}: key 'checkpoints' must be {{\"keep\": a number from 1 to {_MOST_KEPT:,}}}, not {value!r}"
+        )
+    return keep

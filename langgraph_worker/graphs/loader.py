@@ -110,6 +110,12 @@ class Graphs:
                 )
             yield compiled if compiled.store is not None else compiled.copy(update={"store": memory})
 
+    @property
+    def kept_checkpoints(self) -> dict[str, int]:
+        """How many checkpoints the threads of graphs keep whose entries say so."""
+        specs = [graph.spec for graph in self._graphs.values()]
+        return {spec.name: spec.keep_checkpoints for spec in specs if spec.keep_checkpoints is not None}
+
     def spec(self, name: str) -> GraphSpec:
         """A graph's entry in the manifest: what it sets, and what events may set."""
         return self._graphs[name].spec

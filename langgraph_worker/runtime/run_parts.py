@@ -39,11 +39,11 @@ class RunParts:
 
 
 def make_store(
-    settings: WorkerSettings, release: str | None = None, now: Callable[[], datetime] | None = None
+    settings: WorkerSettings, graphs: Graphs | None = None, now: Callable[[], datetime] | None = None
 ) -> SqlRunStore:
     """The run store of the settings, not opened yet.
 
-    :param release: of the worker's project.
+    :param graphs: of the worker's project; a store that runs nothing needs none.
     :param now: its clock, UTC; None: the database's own.
     """
     return SqlRunStore(
@@ -51,7 +51,8 @@ def make_store(
         max_result_bytes=settings.max_message_bytes,
         keep_checkpoints=settings.keep_checkpoints,
         lease_seconds=settings.lease_seconds,
-        release=release,
+        release=graphs.release if graphs else None,
+        keep_of_graphs=graphs.kept_checkpoints if graphs else None,
         now=now,
     )
 
@@ -63,7 +64,7 @@ async def open_run_parts(
 
     :raises StoreError: it cannot be used.
     """
-    store = make_store(settings, graphs.release, now)
+    store = make_store(settings, graphs, now)
     await store.open()
     stack.push_async_callback(store.close)
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))

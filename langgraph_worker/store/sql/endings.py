@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -41,12 +41,22 @@ class EndingContext:
     :param publisher: the store client that writes it, and is to publish it.
     :param now: the store's time.
     :param keep_checkpoints: see :func:`~langgraph_worker.store.sql.trimming.trim`.
+    :param keep_of_graphs: lower numbers, by graph.
     """
 
     max_bytes: int
     publisher: str
     now: datetime
     keep_checkpoints: int = 0
+    keep_of_graphs: Mapping[str, int] = field(default_factory=dict)
+
+    def kept(self, graph: str, asked: int | None) -> int:
+        """How many checkpoints a thread keeps when a run of this graph ends; 0: all.
+
+        :param asked: what its event asks for, if it does.
+        """
+        limits = (self.keep_checkpoints or None, self.keep_of_graphs.get(graph), asked)
+        return min((limit for limit in limits if limit is not None), default=0)
 
     @property
     def adoptable_at(self) -> datetime:

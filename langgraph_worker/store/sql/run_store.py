@@ -68,6 +68,7 @@ class SqlRunStore(RunStore):
     :param max_result_bytes: limit of an encoded result: key, value and headers.
     :param keep_checkpoints: how many checkpoints a thread keeps for looking back, see
         :func:`~langgraph_worker.store.sql.trimming.trim`. Not 0 only if the savers' tables are there.
+    :param keep_of_graphs: lower numbers for single graphs; like those of events they hold when a run ends.
     :param release: which release of the project the worker has; its claims and their results name it.
     :param now: the store's clock; None is the database's own where it has one, else this host's.
     :raises SettingsError: the URL names no database that a store can be in.
@@ -80,6 +81,7 @@ class SqlRunStore(RunStore):
         lease_seconds: float = 30.0,
         max_result_bytes: int = DEFAULT_MAX_BYTES,
         keep_checkpoints: int = 0,
+        keep_of_graphs: Mapping[str, int] | None = None,
         release: str | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class SqlRunStore(RunStore):
         self._lease = timedelta(seconds=lease_seconds)
         self._max_bytes = max_result_bytes
         self._keep_checkpoints = keep_checkpoints
+        self._keep_of_graphs = dict(keep_of_graphs or {})
         self._release = release
         self._publisher = uuid4().hex
         self._outbox = unpublished.ResultsToPublish()
@@ -263,7 +266,7 @@ class SqlRunStore(RunStore):
         return await self.read(lambda connection: work(connection, self.database.time(connection)))
 
     def _context(self, now: datetime) -> EndingContext:
-        return EndingContext(self._max_bytes, self._publisher, now, self._keep_checkpoints)
+        return EndingContext(self._max_bytes, self._publisher, now, self._keep_checkpoints, self._keep_of_graphs)
 
     async def _write(self, work: Callable[[Connection, datetime], _T]) -> _T:
         return await self._threads.run(DatabaseThread.REQUESTS, lambda: self.database.write(work))

@@ -6,6 +6,7 @@ checkpoints are never written, whatever the clocks say.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -107,11 +108,19 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     _put_checkpoints(connection, _only(good, PutCheckpoint), execute, context.now)
     _record(connection, _only(good, RecordSteps))
     _finish(connection, _only(good, Finish), context)
-    trimming.trim(connection, {write.claim.thread_id for write in _only(good, Finish)}, context.keep_checkpoints)
+    _trim(connection, _only(good, Finish), context)
     _release(connection, _only(good, Release), context.now)
     _let_go(connection, batch, good)
     memory_writes.put(connection, _only(good, PutMemory), execute)  # the last: its locks come after all others
     return written
+
+
+def _trim(connection: Connection, writes: Sequence[Finish], context: EndingContext) -> None:
+    by_number: defaultdict[int, set[str]] = defaultdict(set)
+    for claim in (write.claim for write in writes):
+        by_number[context.kept(claim.graph, claim.event.config.keep_checkpoints)].add(claim.thread_id)
+    for keep, names in by_number.items():
+        trimming.trim(connection, names, keep)
 
 
 def _judge(batch: Sequence[Write], locked: Mapping[str, LockedThread]) -> list[bool]:

@@ -32,6 +32,7 @@ from tests.support.run_store import (
     request,
     result,
 )
+from workflow_events.identity import thread_id
 from workflow_events.results import ModelUsage
 
 
@@ -138,7 +139,7 @@ async def test_a_stored_request_that_cannot_be_read_is_answered_and_the_others_s
     assert [claim.correlation_id for claim in claims] == [first, last]
     reply = (await replies(store))[bad]
     assert (reply.status.value, reply.error_type, reply.retriable) == ("error", "not_startable", False)
-    assert f"cannot claim thread run:graph:{logical_run(backend, bad)}" in caplog.text
+    assert f"cannot claim thread {thread_id('graph', logical_run(backend, bad))}" in caplog.text
     caplog.clear()
     assert await store.claim("w1", 9, ["graph"]) == []
     assert caplog.text == ""

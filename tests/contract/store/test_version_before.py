@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, update
 
-from langgraph_worker.store.migrations.schema import lineages
+from langgraph_worker.store.migrations.schema import lineages, workflow_runs
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.support.run_store import attempt, claim_one, driver_url, request
+from tests.support.run_store import attempt, claim_one, driver_url, event, request
+from workflow_events.models import RunConfig
 
 NAMES = frozenset({"fetch", "desk", "desk|buy", "desk|buy|check"})
 
@@ -55,5 +57,22 @@ async def test_the_names_that_a_worker_of_the_version_before_wrote_are_known(url
         await store.accept([request(attempt(1))])
         nodes_of_the_only_lineage(url, ["desk", "fetch"])
         assert (await claim_one(store)).nodes == {"desk", "fetch"}
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize(("asked", "more"), [(None, set()), (5, {"keep_checkpoints"})])
+async def test_an_event_names_no_setting_that_is_not_set(url: str, asked: int | None, more: set[str]) -> None:
+    """A worker of the version before could not read the run that it is to take over."""
+    store = SqlRunStore(url)
+    await store.open()
+    try:
+        await store.accept([request(event(attempt(1), config=RunConfig(keep_checkpoints=asked)))])
+        engine = create_engine(driver_url(url))
+        with engine.connect() as connection:
+            [body] = connection.execute(select(workflow_runs.c.event)).scalars()
+        engine.dispose()
+        assert json.loads(body)["config"].keys() == {"tags", "recursion_limit", "model", "configurable"} | more
+        assert (await claim_one(store)).event.config.keep_checkpoints == asked
     finally:
         await store.close()

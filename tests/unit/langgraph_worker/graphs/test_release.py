@@ -93,3 +93,20 @@ def test_the_manifest_names_the_policy(project: Path) -> None:
     (project / "langgraph.json").write_text(body)
     desk, echo = read_manifest(project / "langgraph.json").graphs
     assert (desk.on_new_release, echo.on_new_release) == ("fail", "resume")
+
+
+def test_the_manifest_says_how_many_checkpoints_stay(project: Path) -> None:
+    body = '{"graphs": {"desk": {"path": "./desk.py:graph", "checkpoints": {"keep": 5}}, "echo": "./desk.py:graph"}}'
+    (project / "langgraph.json").write_text(body)
+    desk, echo = read_manifest(project / "langgraph.json").graphs
+    assert (desk.keep_checkpoints, echo.keep_checkpoints) == (5, None)
+
+
+@pytest.mark.parametrize(
+    "value", ["5", '{"keep": 0}', '{"keep": true}', '{"keep": "5"}', "{}", '{"keep": 5, "ttl": 1}']
+)
+def test_a_number_of_checkpoints_that_is_none_is_refused(project: Path, value: str) -> None:
+    body = f'{{"graphs": {{"desk": {{"path": "./desk.py:graph", "checkpoints": {value}}}}}}}'
+    (project / "langgraph.json").write_text(body)
+    with pytest.raises(GraphLoadError, match="graph 'desk': key 'checkpoints' must be"):
+        read_manifest(project / "langgraph.json")
