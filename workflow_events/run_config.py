@@ -54,7 +54,7 @@ Nodes = Literal["*"] | Annotated[list[Name], Field(max_length=1_024)]
 """Names of nodes, or ``*`` for all of them."""
 
 _NEW = frozenset(("max_concurrency", "interrupt_before", "interrupt_after", "keep_checkpoints"))
-"""The settings that readers before version 1 of the package refuse."""
+"""The newest settings: a reader of the version before refuses them, also where they are not set."""
 
 Positive = Annotated[int, Field(ge=1, le=2_147_483_647)]
 """A count above zero that every database can store."""
