@@ -12,7 +12,6 @@ import ormsgpack
 import pytest
 from langchain_core.agents import AgentAction
 from langchain_core.messages import AIMessage
-from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotLoadableError
@@ -85,7 +84,7 @@ def graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graphs]:
     (project / "langgraph.json").write_text(json.dumps(manifest))
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
-    yield load_graphs(read_manifest(project / "langgraph.json"), InMemoryStore())
+    yield load_graphs(read_manifest(project / "langgraph.json"))
     for name in set(sys.modules) - before:
         if name.startswith(("langgraph_project__", "my_desk", "vendor_of_offers", "unused_package")):
             del sys.modules[name]

@@ -153,7 +153,7 @@ def test_without_a_default_the_event_must_name_a_graph():
         (record(b"[" * 5000, header=CORRELATION), faults.INVALID_EVENT),
         (record(event_type="workflow.unheard", header=CORRELATION), faults.INVALID_EVENT),
         (record(event_type="workflow.completed", header=CORRELATION), faults.INVALID_EVENT),
-        (record(payload={"data": 5}, header=CORRELATION), faults.INVALID_EVENT),
+        (record(payload={"data": None}, header=CORRELATION), faults.INVALID_EVENT),
         (record(config={"recursion_limt": 5}, header=CORRELATION), faults.INVALID_EVENT),
         (record(b"x" * 10_001, header=CORRELATION), faults.EVENT_TOO_LARGE),
         (record(x=1, header=CORRELATION, more=(("schema-version", b"9.0"),)), faults.UNSUPPORTED_SCHEMA),

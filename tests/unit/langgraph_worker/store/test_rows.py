@@ -50,7 +50,7 @@ def test_a_row_has_every_column_of_its_table(kind: type[rows.Row], table: Table,
         (
             rows.GraphQuestion,
             interrupts,
-            {"graph", "deployment", "thread_name", "workflow_id", "workflow_run_id"},
+            {"graph", "deployment", "thread_name", "workflow_id", "workflow_run_id", "event"},
         ),
         (run_rows.RunBrief, workflow_runs, set()),
         (run_rows.WaitingRun, workflow_runs, set()),
