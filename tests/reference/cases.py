@@ -8,9 +8,8 @@ A turn has ``graph``, and of ``input``, ``answers``, ``goes_on`` and ``command``
 before asked, in the order of the questions' JSON; a breakpoint is passed; LangGraph's command with ``update`` and
 ``goto``. ``context``, ``config`` and ``interrupt_before`` may be beside them.
 
-A conversation may have ``differs``, why the worker answers otherwise, with the outcomes of its own in ``expected``; and
-``waits_for``, the feature without which it fails. ``dies_at`` are numbers of progress messages at which the worker is
-killed: the start and the end of each node count one. ``dies_waits_for`` is the feature without which only that fails.
+A conversation may have ``differs``, why the worker answers otherwise, with the outcomes of its own in ``expected``.
+``dies_at`` are numbers of progress messages at which the worker is killed: a node's start and its end count one each.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PROJECTS = HERE / "projects"
 RECORDED = HERE / "recorded"
-_KEYS = {"name", "turns", "differs", "expected", "waits_for", "dies_at", "dies_waits_for"}
+_KEYS = {"name", "turns", "differs", "expected", "dies_at"}
 _TURN_KEYS = {"graph", "input", "answers", "goes_on", "command", "context", "config", "interrupt_before"}
 
 
@@ -33,9 +32,7 @@ class Conversation:
 
     :param differs: why the worker answers otherwise than the reference; empty if it does not.
     :param expected: then its outcomes.
-    :param waits_for: the feature without which it fails; empty if it passes.
     :param dies_at: the progress messages at which the worker is killed, each in a run of its own.
-    :param dies_waits_for: the feature without which it fails only then.
     """
 
     project: str
@@ -43,9 +40,7 @@ class Conversation:
     turns: list[dict[str, Any]]
     differs: str = ""
     expected: list[dict[str, Any]] | None = None
-    waits_for: str = ""
     dies_at: tuple[int, ...] = ()
-    dies_waits_for: str = ""
 
     @property
     def id(self) -> str:

@@ -60,12 +60,6 @@ def play(zygote: Zygote, stores: Stores, tmp_path_factory: pytest.TempPathFactor
     return outcomes
 
 
-def _parameter(conversation: Conversation, waits_for: str) -> Any:
-    """One that needs what is not there yet must fail."""
-    marks = [pytest.mark.xfail(reason=f"waits for {waits_for}", strict=True)] if waits_for else []
-    return pytest.param(conversation, id=conversation.id, marks=marks)
-
-
 def expected_of(conversation: Conversation) -> list[dict[str, Any]]:
     """The reference's answers, or the worker's own where it differs on purpose."""
     return conversation.expected or recorded(conversation.project)["conversations"][conversation.name]
@@ -85,16 +79,14 @@ def _named(one: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key != "next" and key not in without}
 
 
-@pytest.mark.parametrize("conversation", [_parameter(one, one.waits_for) for one in ALL])
+@pytest.mark.parametrize("conversation", ALL, ids=lambda one: one.id)
 def test_answers_as_the_reference(conversation: Conversation, play: Callable[[str], Outcomes]):
     found = play(conversation.project).get(conversation.name)
     assert found is not None, "the process that played the project failed"
     assert_same(found, expected_of(conversation))
 
 
-@pytest.mark.parametrize(
-    "conversation", [_parameter(one, one.dies_waits_for or one.waits_for) for one in ALL if one.dies_at]
-)
+@pytest.mark.parametrize("conversation", [one for one in ALL if one.dies_at], ids=lambda one: one.id)
 def test_a_killed_worker_changes_no_answer(
     conversation: Conversation, zygote: Zygote, stores: Stores, tmp_path: Path, request: pytest.FixtureRequest
 ):

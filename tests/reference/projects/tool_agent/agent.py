@@ -16,8 +16,8 @@ def add(a: int, b: int) -> int:
 
 
 @tool("add")
-def add_if_allowed(a: int, b: int) -> str:
-    """Add two numbers, if a person agrees."""
+async def add_if_allowed(a: int, b: int) -> str:
+    """Add two numbers, if a person agrees. Asynchronous, because calls in threads would ask in any order."""
     decision = interrupt({"tool": "add", "args": {"a": a, "b": b}})
     if decision["type"] == "edit":
         return str(decision["args"]["a"] + decision["args"]["b"])
