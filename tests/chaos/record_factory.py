@@ -117,7 +117,7 @@ _KINDS: tuple[Callable[[RecordFactory], Garbage], ...] = (
     lambda letters: Garbage(b'{"a":' * 5_000, (), "invalid_event", None),
     lambda letters: Garbage(b"{}", ((CORRELATION_ID, b"nobody"),), "invalid_event", None),
     lambda letters: _refused(letters, "invalid_event", event_type="workflow.completed"),
-    lambda letters: _refused(letters, "invalid_event", payload={"data": 7}),
+    lambda letters: _refused(letters, "invalid_event", payload={"data": None}),
     lambda letters: _refused(letters, "not_supported", budget={"tokens": 5}),
     lambda letters: _refused(letters, "model_not_allowed", config={"model": "gpt"}),
     _newer_schema,
