@@ -181,3 +181,16 @@ async def test_other_policies_start_nothing_over(tmp_path: Path, policy: OnNewRe
         result = await worker.ask(asked(2))
     assert result.status is ResultStatus.FAILURE
     assert len(project.keys) == 1
+
+
+async def test_the_log_names_the_release_of_each_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    project = Project(tmp_path, "resume")
+    async with project.serving("old", fails) as worker:
+        await worker.ask(asked(1))
+    async with project.serving("new", fails) as worker:
+        await worker.ask(asked(2))
+    first, second = [record for record in caplog.records if getattr(record, "action", None) == "started"]
+    assert first.getMessage().endswith("start 1, release old")
+    assert second.getMessage().endswith("start 1, release new; release old began it")
+    assert [(record.attempt, record.release) for record in (first, second)] == [(1, "old"), (1, "new")]
