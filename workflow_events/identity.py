@@ -47,13 +47,15 @@ def plain_lineage_key(event_id: UUID) -> str:
     return hashlib.sha256(_joined("plain", event_id).encode()).hexdigest()
 
 
-def logical_run_id(lineage: str, first_request: UUID) -> UUID:
+def logical_run_id(lineage: str, first_request: UUID, restarted_as: int | None = None) -> UUID:
     """The id that LangGraph gets as ``metadata.run_id``: the same over retries, new on every fresh start.
 
     :param first_request: the correlation id of the request that started it afresh. A count of the starts would begin
         again once they are pruned, and so name a logical run twice.
+    :param restarted_as: the generation that begins where the same request starts over.
     """
-    return uuid5(NAMESPACE, _joined("logical-run", lineage, first_request))
+    restart = () if restarted_as is None else (restarted_as,)
+    return uuid5(NAMESPACE, _joined("logical-run", lineage, first_request, *restart))
 
 
 def thread_name(graph: str, logical_run: UUID, shared: str | None = None, deployment: str = "") -> str:

@@ -25,6 +25,7 @@ from langgraph_worker.checkpoints.make_dialect import make_dialect
 from langgraph_worker.checkpoints.own_place import require_own_namespace, require_own_thread
 from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError, ResumedGraphs
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
+from langgraph_worker.checkpoints.state_size import WARN_STATE_BYTES, StateSize
 from langgraph_worker.domain.breakpoints import stops_among
 from langgraph_worker.domain.models import Claim, Lease
 from langgraph_worker.errors import LeaseLostError, RowError, StoreError, WorkerError
@@ -44,6 +45,7 @@ class Checkpoints:
     :param ensure_lease: awaited behind each put: after a pause of the process, the lease is checked before the next
         node starts, since another worker may have run that node.
     :param loadable: what classes a checkpoint may name; None: those of LangGraph and LangChain.
+    :param warn_state_bytes: see :class:`~langgraph_worker.checkpoints.state_size.StateSize`.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Checkpoints:
         store: SqlRunStore,
         ensure_lease: Callable[[Lease], Awaitable[None]] | None = None,
         loadable: LoadableClasses | None = None,
+        warn_state_bytes: int = WARN_STATE_BYTES,
     ) -> None:
         self.store = store
         self.serde = NamingSerializer(loadable or LoadableClasses())
         self.dialect = make_dialect(store, self.serde)
         self.ensure_lease = ensure_lease or _trust
+        self.warn_state_bytes = warn_state_bytes
 
     async def setup(self) -> None:
         """Create or upgrade the saver's tables.
@@ -95,6 +99,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         self._store = checkpoints.store
         self._dialect = checkpoints.dialect
         self._claim = claim
+        self._size = StateSize(claim, checkpoints.warn_state_bytes)
         self._loop = asyncio.get_running_loop()
         self._is_empty = claim.is_new  # until the first put
         self._progress = claim.takeovers > 0  # to be stored with the next checkpoint
@@ -217,6 +222,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         made, statements = self._dialect.record(put)
         if self._trouble is not None:
             raise self._trouble
+        self._size.note(statements)
         write = PutCheckpoint(self._claim, statements, progress, answers)
         try:
             written = await retry_store(lambda: self._store.put_checkpoint(write), "write a checkpoint")

@@ -18,6 +18,7 @@ from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
 from langgraph_worker.execution.node_threads import NodeThreads, running
+from langgraph_worker.execution.release_policy import StartOverError
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.execution.time_limit import TimeLimit
 from langgraph_worker.store.port import RunStore
@@ -64,6 +65,16 @@ class RunContext:
             extra={"action": "stopped", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
         )
 
+    async def start_over(self, claim: Claim, reason: str) -> None:
+        """Give a run back that starts from its input when it is claimed next."""
+        await retry_store(lambda: self.store.start_over(claim), "let a run start over")
+        logger.warning(
+            "%s starts over: %s",
+            claim.correlation_id,
+            reason,
+            extra={"action": "starts_over", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
+        )
+
 
 @dataclass(slots=True)
 class _Stops:
@@ -88,6 +99,7 @@ class _GivenBack:
 
     reason: str
     delay_seconds: float = 0.0
+    starts_over: bool = False
 
 
 class ActiveRun:
@@ -130,7 +142,9 @@ class ActiveRun:
         await self._limit.wait(self._come_to_rest())
         is_at_work = not self._is_at_rest()
         end = self._end()
-        if isinstance(end, _GivenBack):
+        if isinstance(end, _GivenBack) and end.starts_over:
+            await self._context.start_over(self.claim, end.reason)
+        elif isinstance(end, _GivenBack):
             await self._context.give_back(self.claim, end.reason, end.delay_seconds, keep_thread=is_at_work)
         else:
             await self._store_end(end, keep_thread=is_at_work)
@@ -187,6 +201,8 @@ class ActiveRun:
             case StoreError() as trouble:
                 # Not at once: if waiting does not help, it would fail again and again.
                 return _GivenBack(str(trouble), _STORE_TROUBLE_DELAY_SECONDS)
+            case StartOverError() as reason:
+                return _GivenBack(str(reason), starts_over=True)
             case GraphDrained():
                 return _GivenBack(Stop.RELEASED.value)
         return self._graph.result()

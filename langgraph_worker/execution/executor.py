@@ -166,12 +166,19 @@ class Executor:
 
     def _start(self, claim: Claim) -> None:
         logger.info(
-            "started %s: graph %s on thread %s, start %d",
+            "started %s: graph %s on thread %s, start %d%s",
             claim.correlation_id,
             claim.graph,
             claim.thread_id if claim.thread_name is None else f"{claim.thread_id} ({claim.thread_name})",
             claim.attempts,
-            extra={"action": "started", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
+            _releases(claim),
+            extra={
+                "action": "started",
+                "correlation_id": str(claim.correlation_id),
+                "graph": claim.graph,
+                "attempt": claim.attempts,
+                "release": claim.release,
+            },
         )
         active = self._active[claim.lease] = ActiveRun(self._context, claim)
         self._observer.slots_in_use(len(self._active))
@@ -196,3 +203,11 @@ class Executor:
         active = self._active.get(lease)
         if active is not None:
             active.stop(Stop.LEASE_LOST)
+
+
+def _releases(claim: Claim) -> str:
+    """Which release runs this start, and which one began the run, if it is another."""
+    if claim.release is None:
+        return ""
+    is_other = claim.begun_by not in (None, claim.release)
+    return f", release {claim.release}" + (f"; release {claim.begun_by} began it" if is_other else "")

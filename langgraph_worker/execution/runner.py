@@ -29,7 +29,11 @@ from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_st
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
 from langgraph_worker.execution.node_caches import CacheScope, caching_in
 from langgraph_worker.execution.recursion_limits import recursion_limit
-from langgraph_worker.execution.release_policy import require_same_release
+from langgraph_worker.execution.release_policy import (
+    StartOverError,
+    require_same_release,
+    start_over_if_other_release,
+)
 from langgraph_worker.execution.run_config import run_config, set_limits
 from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
@@ -97,6 +101,7 @@ class Runner:
 
         :param control: a request to drain ends the run before its next superstep, with everything durable.
         :raises GraphDrained: it was drained.
+        :raises StartOverError: another release began it, and its graph's entry says that it then starts over.
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
         """
         usage = UsageCounter()
@@ -112,8 +117,8 @@ class Runner:
                 waits = end.interrupts is not None
                 steps.close_open(StepStatus.INTERRUPTED if waits else StepStatus.COMPLETED, None)
                 outcome = outcome_of_end(self._reporter(claim, started_at, usage), end)
-            except (StoreError, asyncio.CancelledError, GeneratorExit):
-                raise  # no end of the run: the database's trouble, or ours
+            except (StoreError, StartOverError, asyncio.CancelledError, GeneratorExit):
+                raise  # no end of the run: the database's trouble, or ours, or it starts over
             except BaseException as error:
                 if isinstance(error, GraphDrained) and control.drain_requested:
                     raise
@@ -134,6 +139,7 @@ class Runner:
 
     async def _drive(self, claim: Claim, usage: UsageCounter, steps: StepRecorder, control: RunControl) -> StreamEnd:
         spec, asked = self.graphs.spec(claim.graph), claim.event.config
+        start_over_if_other_release(claim, spec.on_new_release)
         values = run_values(claim.event, spec)
         config = run_config(claim, values, usage)
         async with self.graphs.open(claim.graph, config, self.memories.memory_for(claim)) as opened:

@@ -11,7 +11,7 @@ from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.assistants import GraphValues, read_assistants
 from langgraph_worker.graphs.event_rights import EventRights
 
-OnNewRelease = Literal["resume", "fail"]
+OnNewRelease = Literal["resume", "restart", "fail"]
 """What happens to a run that another release began."""
 
 _MOST_KEPT = 1_000_000

@@ -69,7 +69,7 @@ async def open_run_parts(
     stack.push_async_callback(store.close)
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
     loadable = LoadableClasses(graphs.folders, graphs.packages, settings.checkpoint_packages)
-    checkpoints = Checkpoints(store, keeper.ensure_lease, loadable)
+    checkpoints = Checkpoints(store, keeper.ensure_lease, loadable, settings.warn_state_bytes)
     await checkpoints.setup()
     memories = Memories(store, graphs.memory, _memory_limits(settings))
     await memories.setup()

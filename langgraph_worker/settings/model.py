@@ -185,6 +185,12 @@ class WorkerSettings(BaseSettings):
         description="checkpoints of a thread that stay for looking back; a run that ends removes the oldest when there "
         "are more than twice as many. What a run may need stays as well; 0: all stay",
     )
+    warn_state_bytes: int = Field(
+        10_485_760,
+        ge=1_000,
+        description="size of one checkpoint, or of one node's output, from which on the log warns of a large state; "
+        "again each time that it has doubled within a run",
+    )
     unknown_graph_grace_seconds: float = Field(
         60.0, ge=0, allow_inf_nan=False, description="how long a request waits for a worker that knows its graph"
     )

@@ -129,6 +129,15 @@ class RunStore(Protocol):
         an owner that stops a lost run calls this when nothing of the run writes any more.
         """
 
+    async def start_over(self, claim: Claim) -> None:
+        """Give an unfinished run back so that it starts from its input, whatever it has done: another release began it.
+
+        As a clear does: its lineage gets the next generation, with a logical run, node names and a thread of its own,
+        and what the left generation asks is retired. A conversation keeps its thread; the run begins a new turn on it.
+        Its attempts and takeovers count on. With a void lease it only frees the thread. The request may not be an
+        answer, which has no input.
+        """
+
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
         """End the runs that must not wait longer; return how many.
 

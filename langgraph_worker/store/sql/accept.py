@@ -52,7 +52,7 @@ def _known_rows(
     task_keys = {event.attempt.task for event in events if event.attempt}
     answered = {answer.interrupt_id for event in events for answer in event.answers}
     addressed = {event.answers_to for event in events if event.answers_to}
-    _lock_threads(connection, task_keys, answered)
+    locked = _lock_threads(connection, task_keys, answered)
     known_lineages = _lineages(connection, {lineage_of(event) for event in events})
     placed = [
         (item.event, item.graph, _logical_run(known_lineages.get(lineage_of(item.event))))
@@ -62,7 +62,7 @@ def _known_rows(
     asking = questions.asking_runs(connection, known_lineages)
     buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
     return KnownRows(
-        runs=_runs(connection, ids | addressed, task_keys, known_lineages.values(), asking.values()),
+        runs=_runs(connection, ids | addressed, task_keys, locked, known_lineages.values(), asking.values()),
         tasks={row.task: row for row in known_tasks},
         lineages=known_lineages,
         questions=questions.find(connection, answered),
@@ -77,7 +77,7 @@ def _logical_run(lineage: LineageRow | None) -> UUID | None:
     return lineage.logical_run if lineage is not None else None
 
 
-def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> None:
+def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> set[str]:
     """Lock the threads of the tasks' unfinished runs, and of the questions that are answered: no run ends or begins,
     and no question is asked or answered, while the batch is decided.
     """
@@ -89,6 +89,7 @@ def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_
         asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(some))
         names |= set(connection.execute(asked).scalars())
     leases.lock(connection, names)
+    return names
 
 
 def _lineages(connection: Connection, keys: Collection[str]) -> dict[str, LineageRow]:
@@ -102,6 +103,7 @@ def _runs(
     connection: Connection,
     ids: Collection[UUID],
     task_keys: Collection[str],
+    locked: Collection[str],
     known_lineages: Collection[LineageRow],
     asking: Collection[AskingRun],
 ) -> dict[UUID, RunRow]:
@@ -111,7 +113,10 @@ def _runs(
     found = RunRow.read(connection.execute(named))
     if task_keys:
         unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
-        found += RunRow.read(connection.execute(select(*_SMALL_COLUMNS).where(unfinished)))
+        waiting = RunRow.read(connection.execute(select(*_SMALL_COLUMNS).where(unfinished)))
+        if any(run.thread_id not in locked for run in waiting):
+            raise ConflictError("a run has started over on another thread")
+        found += waiting
     runs = {row.correlation_id: row for row in found}
     if not of_lineages <= runs.keys():
         raise ConflictError("the newest run of a lineage is gone")

@@ -81,7 +81,7 @@ def prune(
     connection.execute(delete(interrupts).where(asked))
     connection.execute(delete(workflow_runs).where(_runs.correlation_id.in_(ids)))
     connection.execute(delete(lineages).where(lineages.c.newest.in_(ids)))
-    gone = _delete_threads(connection, names)
+    gone = delete_threads(connection, names)
     _delete_tasks(connection, {run.task for run in going.values() if run.task is not None})
     return Pruned(len(going), gone)
 
@@ -185,7 +185,7 @@ def _bury(connection: Connection, going: dict[UUID, PrunableRun], now: datetime,
         connection.execute(insert_missing(connection, tombstones), rows)
 
 
-def _delete_threads(connection: Connection, names: Collection[str]) -> int:
+def delete_threads(connection: Connection, names: Collection[str]) -> int:
     """Remove the threads that have no run any more, with their checkpoints; return how many."""
     used = set(connection.execute(select(_runs.thread_id).where(_runs.thread_id.in_(names)).distinct()).scalars())
     unused = set(names) - used

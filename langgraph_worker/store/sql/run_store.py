@@ -182,6 +182,9 @@ class SqlRunStore(RunStore):
     async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
         await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread))
 
+    async def start_over(self, claim: Claim) -> None:
+        await self._group.write(run_writes.StartOver(claim, timedelta(0)))
+
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
         def known(connection: Connection, now: datetime) -> set[str]:
             return {*known_graphs, *workers.known_graphs(connection, now)}

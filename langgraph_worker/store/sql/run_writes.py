@@ -27,7 +27,7 @@ from langgraph_worker.store.migrations.schema import (
     workflow_errors,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, memory_writes, questions, trimming
+from langgraph_worker.store.sql import leases, memory_writes, questions, start_over, trimming
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
 from langgraph_worker.store.sql.memory_writes import PutMemory
 from langgraph_worker.store.sql.placing import lineage_of
@@ -87,8 +87,12 @@ class Release:
     keep_thread: bool = False
 
 
+class StartOver(Release):
+    """See :meth:`~langgraph_worker.store.port.RunStore.start_over`."""
+
+
 Write = RememberNodes | PutCheckpoint | PutMemory | RecordSteps | Finish | Release
-_W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release)
+_W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release, StartOver)
 
 Execute = Callable[[Connection, Sequence[Statement]], None]
 
@@ -103,14 +107,14 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     written = _judge(batch, locked)
     good = _ask_nothing_if_left(connection, [write for write, is_good in zip(batch, written, strict=True) if is_good])
     # By kind, so that a kind is one statement however many runs write. A run's own order is kept: it ends last.
-    for nodes in sorted(_only(good, RememberNodes), key=lambda write: write.claim.lineage):
-        _remember_nodes(connection, nodes)
+    _change_lineages(connection, [*_only(good, RememberNodes), *_only(good, StartOver)])
     _put_checkpoints(connection, _only(good, PutCheckpoint), execute, context.now)
     _record(connection, _only(good, RecordSteps))
     _finish(connection, _only(good, Finish), context)
     _trim(connection, _only(good, Finish), context)
     _release(connection, _only(good, Release), context.now)
     _let_go(connection, batch, good)
+    start_over.move_runs(connection, [write.claim for write in _only(good, StartOver)], context.now)
     memory_writes.put(connection, _only(good, PutMemory), execute)  # the last: its locks come after all others
     return written
 
@@ -144,7 +148,8 @@ def _ask_nothing_if_left(connection: Connection, writes: Sequence[Write]) -> Seq
     asking = {write.claim.lineage for write in writes if _asks(write)}
     if not asking:
         return writes
-    keys = asking | {write.claim.lineage for write in _only(writes, RememberNodes)}  # all that are locked, in order
+    changed: list[Write] = [*_only(writes, RememberNodes), *_only(writes, StartOver)]
+    keys = asking | {write.claim.lineage for write in changed}  # all that are locked, in order
     found = select(lineages.c.lineage, lineages.c.generation).where(lineages.c.lineage.in_(keys))
     rows = connection.execute(found.order_by(lineages.c.lineage).with_for_update(key_share=True))
     present = {row.lineage: row.generation for row in rows}
@@ -164,6 +169,14 @@ def _asks(write: Write) -> TypeGuard[Finish]:
 
 def _only(writes: Sequence[Write], kind: type[_W]) -> list[_W]:
     return [write for write in writes if isinstance(write, kind)]
+
+
+def _change_lineages(connection: Connection, writes: Sequence[RememberNodes | StartOver]) -> None:
+    for write in sorted(writes, key=lambda write: write.claim.lineage):  # in one order, as they lock the rows
+        if isinstance(write, RememberNodes):
+            _remember_nodes(connection, write)
+        else:
+            start_over.next_generation(connection, write.claim)
 
 
 def _remember_nodes(connection: Connection, write: RememberNodes) -> None:

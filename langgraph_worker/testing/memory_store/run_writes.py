@@ -15,6 +15,7 @@ from langgraph_worker.testing.memory_store import questions
 from langgraph_worker.testing.memory_store.accept import lineage_of
 from langgraph_worker.testing.memory_store.endings import end, raise_token
 from langgraph_worker.testing.memory_store.state import Given, Question, Run, Thread, Transaction
+from workflow_events.identity import logical_run_id, thread_id
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 if TYPE_CHECKING:
@@ -161,3 +162,27 @@ def release(tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: boo
     if run is not None:
         tx.put(run, running=False, waiting_since=tx.now, not_before=tx.now + delay)
     _let_go(tx, claim, run, keep_thread=keep_thread)
+
+
+def start_over(tx: Transaction, claim: Claim) -> None:
+    """See the port."""
+    run = owned(tx, claim)
+    release(tx, claim, timedelta(0), keep_thread=False)
+    if run is None:
+        return
+    run, state = tx.state.runs[run.correlation_id], tx.state
+    left, generation = run.placed, run.placed.generation + 1
+    logical_run = logical_run_id(left.lineage, run.correlation_id, generation)
+    if left.thread_name is None:
+        thread = thread_id(claim.graph, logical_run, None, left.deployment or "")
+        state.threads[thread] = Thread()
+    else:
+        thread = left.thread_id
+    tx.put(run, place=replace(left, generation=generation, logical_run=logical_run, thread_id=thread))
+    record = state.lineages[left.lineage]
+    state.lineages[left.lineage] = replace(
+        record, generation=generation, logical_run=logical_run, nodes=None, release=None
+    )
+    questions.retire(state, lambda q: q.place.lineage == left.lineage and q.place.generation < generation)
+    if all(other.place is None or other.place.thread_id != left.thread_id for other in state.runs.values()):
+        del state.threads[left.thread_id]

@@ -141,6 +141,10 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread)
 
+    async def start_over(self, claim: Claim) -> None:
+        with self._transaction() as tx:
+            run_writes.start_over(tx, claim)
+
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
         with self._transaction() as tx:
             return endings.expire(tx, known_graphs, timedelta(seconds=graph_grace))

@@ -18,6 +18,7 @@ def test_names_never_change_between_releases():
     assert identity.task_key("d", "dag", "run", "task", 3)[:16] == "d563a3431016c10e"
     assert identity.lineage_key("task", "default")[:16] == "39078b1600848907"
     assert identity.logical_run_id("lineage", UUID(int=1)) == UUID("b4f7c67e-a349-591a-9f20-9d22c0245df3")
+    assert identity.logical_run_id("lineage", UUID(int=1), 2) == UUID("f43a7e5b-ab06-582a-90e6-99d8693d3715")
 
 
 def test_a_request_is_named_by_attempt_agent_and_round():

@@ -84,7 +84,9 @@ def test_of_a_large_project_the_first_files_count(
 def test_a_policy_that_is_none_is_refused(project: Path) -> None:
     body = '{"graphs": {"desk": {"path": "./desk.py:graph", "on_new_release": "explode"}}}'
     (project / "langgraph.json").write_text(body)
-    with pytest.raises(GraphLoadError, match="key 'on_new_release' must be one of resume, fail, not 'explode'"):
+    with pytest.raises(
+        GraphLoadError, match="key 'on_new_release' must be one of resume, restart, fail, not 'explode'"
+    ):
         read_manifest(project / "langgraph.json")
 
 
