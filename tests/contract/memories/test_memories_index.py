@@ -153,7 +153,8 @@ def test_vectors_for_pgvector_are_recorded_with_their_items():
     index = word_index(fields=("text",)).index
     put = PutOp(("m", "n"), "k", {"text": "tea"})
     dialect = PostgresMemory(None, index)  # type: ignore[arg-type]
-    item, vector = dialect.record([put], KnownVectors({"tea": [1.0, 2.0, 3.0]}))
+    old, item, vector = dialect.record([put], KnownVectors({"tea": [1.0, 2.0, 3.0]}))
+    assert old.rows == [[["m.n"], ["k"]]]
     assert "INSERT INTO store " in item.sql
     assert "INSERT INTO store_vectors " in vector.sql
     assert vector.rows == [["m.n", "k", "text", [1.0, 2.0, 3.0]]]
