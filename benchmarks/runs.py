@@ -45,7 +45,7 @@ from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from langgraph_worker.store.sql.run_writes import Write
+from langgraph_worker.store.sql.run_writes import Outcome, Write
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
 CONCURRENCY = 50
@@ -151,7 +151,7 @@ class Spent:
     def watching(self, store: SqlRunStore) -> Iterator[None]:
         commit = store._commit
 
-        async def timed(batch: list[Write]) -> list[bool]:
+        async def timed(batch: list[Write]) -> list[Outcome]:
             began = time.perf_counter()
             try:
                 return await commit(batch)

@@ -1,4 +1,4 @@
-"""Choose a PostgreSQL: the first of three kinds that this machine can run."""
+"""Choose a PostgreSQL: the first of three kinds that this machine can run; and one with pgvector."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from devtools.docker_postgres import DockerPostgres
 from devtools.errors import MissingToolError
 from devtools.postgres_server import URL_FORM, ExternalPostgres, PostgresServer
 from devtools.system_postgres import SystemPostgres
+from devtools.vector_postgres import VectorPostgres
 
-__all__ = ["PostgresServer", "choose_postgres", "postgres_required"]
+__all__ = ["PostgresServer", "VectorPostgres", "choose_postgres", "postgres_required"]
 
 _STARTED_HERE: dict[str, Callable[[], PostgresServer]] = {"the system": SystemPostgres, "Docker": DockerPostgres}
 

@@ -38,14 +38,15 @@ class SystemPostgres(PostgresServer):
     It keeps its data and its port over a stop or a kill. PostgreSQL refuses to run as root: started by root, it runs as
     the account postgres or nobody.
 
-    :raises MissingToolError: the binaries are not there, see :func:`find_binaries`.
+    :param binaries: the folder of the server's programs; None for those of :func:`find_binaries`.
+    :raises MissingToolError: the binaries are not there.
     """
 
     kind = "system"
     origin = "the system's"
 
-    def __init__(self) -> None:
-        self._binaries = find_binaries()
+    def __init__(self, binaries: Path | None = None) -> None:
+        self._binaries = binaries or find_binaries()
         self._user = _user()
         self._port = free_port()
         self._password = secrets.token_hex(16)
@@ -174,12 +175,13 @@ def _folder_for(user: str | None) -> Path | None:
         return None
     usual = Path(tempfile.gettempdir())
     for folder in (usual, Path("/tmp"), Path("/var/tmp")):
-        if folder.is_dir() and _open_to_all(folder.resolve()):
+        if folder.is_dir() and can_enter(folder.resolve()):
             return folder
     raise DevtoolsError(f"the account {user}, which is to run PostgreSQL, cannot enter {usual}: set TMPDIR to another")
 
 
-def _open_to_all(folder: Path) -> bool:
+def can_enter(folder: Path) -> bool:
+    """Whether every account of this machine can enter it."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
 
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from devtools.airflow import AirflowStack  # noqa: E402 - see above
 from devtools.broker import Broker  # noqa: E402
 from devtools.errors import DevtoolsError, MissingToolError  # noqa: E402
 from devtools.kafka import choose, real_kafka_required  # noqa: E402
-from devtools.postgres import PostgresServer, choose_postgres, postgres_required  # noqa: E402
+from devtools.postgres import PostgresServer, VectorPostgres, choose_postgres, postgres_required  # noqa: E402
 from devtools.worker import Worker  # noqa: E402
 from tests.support.hostile_defaults import set_defaults  # noqa: E402
 from tests.support.kafka import KafkaTopics  # noqa: E402
@@ -41,6 +41,8 @@ SYSTEM = Path(__file__).parent / "system"
 _BROKER = pytest.StashKey[Broker]()
 _POSTGRES = pytest.StashKey[PostgresServer]()
 _NO_POSTGRES = pytest.StashKey[str]()
+_VECTORS = pytest.StashKey[PostgresServer]()
+_NO_VECTORS = pytest.StashKey[str]()
 _SERVERS = pytest.StashKey[list[str]]()
 """What was started, in words."""
 
@@ -73,17 +75,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         if "broker" in asked:
             _start_broker(session.config)
-        if asked & {"postgres_server", "airflow"} or any(_on_postgres(item) for item in session.items):
-            _start_postgres(session.config)
+        if asked & {"postgres_server", "airflow"} or any(_on(item, "postgres") for item in session.items):
+            _start_postgres(session.config, choose_postgres, _POSTGRES, _NO_POSTGRES)
+        if "vector_server" in asked or any(_on(item, "vectors") for item in session.items):
+            _start_postgres(session.config, VectorPostgres, _VECTORS, _NO_VECTORS)
     except DevtoolsError as error:
         session.shouldstop = str(error)  # of several processes, the first one hears this
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
-def _on_postgres(item: pytest.Item) -> bool:
-    """Whether a parameter asks for it, as in the contract suites."""
+def _on(item: pytest.Item, kind: str) -> bool:
+    """Whether a parameter asks for this kind of server, as in the contract suites."""
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and "postgres" in callspec.params.values()
+    return callspec is not None and kind in callspec.params.values()
 
 
 def _start_broker(config: pytest.Config) -> None:
@@ -94,17 +98,23 @@ def _start_broker(config: pytest.Config) -> None:
     _announce(config, f"Kafka: {broker.description}")
 
 
-def _start_postgres(config: pytest.Config) -> None:
+def _start_postgres(
+    config: pytest.Config,
+    make: Callable[[], PostgresServer],
+    key: pytest.StashKey[PostgresServer],
+    reason: pytest.StashKey[str],
+) -> None:
+    """:param reason: gets why there is none; in CI that is an error instead."""
     try:
-        server = choose_postgres()
+        server = make()
     except MissingToolError as error:
         if postgres_required():
             raise
-        config.stash[_NO_POSTGRES] = str(error)
+        config.stash[reason] = str(error)
         return
     config.add_cleanup(server.close)
     server.open()
-    config.stash[_POSTGRES] = server
+    config.stash[key] = server
     _announce(config, f"PostgreSQL: {server.description}")
 
 
@@ -148,6 +158,23 @@ def postgres_server(request: pytest.FixtureRequest) -> PostgresServer:
     if _NO_POSTGRES in request.config.stash:
         pytest.skip(request.config.stash[_NO_POSTGRES])
     return request.config.stash[_POSTGRES]
+
+
+@pytest.fixture(scope="session")
+def vector_server(request: pytest.FixtureRequest) -> PostgresServer:
+    """A PostgreSQL of this run whose databases may have pgvector, ready."""
+    if _NO_VECTORS in request.config.stash:
+        pytest.skip(request.config.stash[_NO_VECTORS])
+    return request.config.stash[_VECTORS]
+
+
+@pytest.fixture
+def vector_url(vector_server: PostgresServer) -> Iterator[str]:
+    """URL of a database of this test alone on that server, without the extension, with hostile defaults."""
+    url = vector_server.create_database()
+    set_defaults(url)
+    yield url
+    vector_server.drop_database(url)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from langgraph.store.base import BaseStore, Op, PutOp, Result, SearchOp
+from langgraph.store.base import BaseStore, Op, PutOp, Result
 from sqlalchemy import Connection
 
 from langgraph_worker.checkpoints.memory_dialect import MemoryDialect
 from langgraph_worker.checkpoints.memory_namespaces import inside, outside
-from langgraph_worker.checkpoints.memory_ops import batches, key_of, still, storable, to_refresh
+from langgraph_worker.checkpoints.memory_ops import Asked, asked, key_of, still, storable, to_refresh
 from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
 from langgraph_worker.checkpoints.memory_sqlite import SqliteMemory
 from langgraph_worker.checkpoints.memory_vectors import Embedder, KnownVectors, TextsWanted, Vectors
@@ -105,8 +105,8 @@ class RunMemory(BaseStore):
                 "an asynchronous node calls a synchronous method of the store, which would wait for itself: await its "
                 "asynchronous form (aput, aget, asearch, adelete, abatch and the like)"
             )
-        wanted = self._inside(ops)
-        vectors = self._memories.embedder.embed_here(self._texts(wanted), self._loop)
+        wanted = self._asked(ops)
+        vectors = self._memories.embedder.embed_here(wanted.texts, self._loop)
         return asyncio.run_coroutine_threadsafe(self._execute(wanted, vectors), self._loop).result()
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
@@ -117,38 +117,36 @@ class RunMemory(BaseStore):
         :raises MemoryValueError: a value is none that JSON can hold.
         :raises EmbeddingError: the project's embedding function gave no vector of the right length.
         """
-        work = self._embed_and_execute(self._inside(ops))
+        work = self._embed_and_execute(self._asked(ops))
         if asyncio.get_running_loop() is self._loop:
             return await work
         # A node that runs in a thread may have a loop of its own there.
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def _embed_and_execute(self, wanted: Sequence[Op]) -> list[Result]:
-        return await self._execute(wanted, await self._memories.embedder.embed(self._texts(wanted)))
+    async def _embed_and_execute(self, wanted: Asked) -> list[Result]:
+        return await self._execute(wanted, await self._memories.embedder.embed(wanted.texts))
 
-    def _inside(self, ops: Iterable[Op]) -> list[Op]:
+    def _asked(self, ops: Iterable[Op]) -> Asked:
         limits = self._memories.limits
         own = [storable(op, limits) if isinstance(op, PutOp) else op for op in ops]
-        return [inside(self._label, op) for op in own]
+        return asked([inside(self._label, op) for op in own], self._texts_of)
 
-    def _texts(self, wanted: Sequence[Op]) -> list[str]:
-        """What has to be embedded for these operations."""
+    def _texts_of(self, put: PutOp) -> list[str]:
+        """What has to be embedded for a put."""
         index = self._memories.config.index
         if index is None:
             return []
         noted = TextsWanted(index.dims)
-        for puts in batches(op for op in wanted if isinstance(op, PutOp)):
-            self._dialect.record(puts, noted)
-        return [*noted.texts, *(op.query for op in wanted if isinstance(op, SearchOp) and op.query)]
+        self._dialect.record([put], noted)
+        return noted.texts
 
-    async def _execute(self, wanted: Sequence[Op], vectors: Vectors) -> list[Result]:
+    async def _execute(self, wanted: Asked, vectors: Vectors) -> list[Result]:
         known = KnownVectors(vectors)
-        puts = [op for op in wanted if isinstance(op, PutOp)]
-        reads = [op for op in wanted if not isinstance(op, PutOp)]
+        reads = [op for op in wanted.ops if not isinstance(op, PutOp)]
         read = iter(await self._read(reads, known) if reads else ())
-        if puts:
-            await self._put(puts, known)
-        return [None if isinstance(op, PutOp) else outside(next(read)) for op in wanted]
+        if wanted.puts:
+            await self._put(wanted.puts, known)
+        return [None if isinstance(op, PutOp) else outside(next(read)) for op in wanted.ops]
 
     async def _read(self, ops: Sequence[Op], known: KnownVectors) -> Sequence[Result]:
         plain = [still(op) for op in ops]
@@ -168,12 +166,12 @@ class RunMemory(BaseStore):
             await retry_store(lambda: memory.refresh(expiring), "let items of the long-term memory live longer")
         return results
 
-    async def _put(self, puts: Sequence[PutOp], known: KnownVectors) -> None:
+    async def _put(self, batches: Sequence[Sequence[PutOp]], known: KnownVectors) -> None:
         try:
-            statements = [one for some in batches(puts) for one in self._dialect.record(some, known)]
+            statements = [one for puts in batches for one in self._dialect.record(puts, known)]
         except TypeError as error:
             raise MemoryValueError(f"store.put: {error}") from error
-        keys = dict.fromkeys(key_of(op) for op in puts)
+        keys = [key_of(op) for puts in batches for op in puts]
         write = PutMemory(self._claim, statements, keys, self._memories.limits)
         try:
             written = await retry_store(lambda: self._store.memory.put(write), "write the long-term memory")

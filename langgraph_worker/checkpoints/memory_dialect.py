@@ -9,8 +9,9 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import BaseStore, PutOp
 from sqlalchemy import Connection
 
+from langgraph_worker.errors import StoreError
 from langgraph_worker.graphs.memory_config import MemoryIndex
-from langgraph_worker.store.engines.database import Statement
+from langgraph_worker.store.engines.database import Statement, final
 
 
 class MemoryDialect(Protocol):
@@ -30,6 +31,32 @@ class MemoryDialect(Protocol):
 
     def reader(self, connection: Connection, embeddings: Embeddings | None) -> BaseStore:
         """LangGraph's store for reading in the connection's transaction."""
+
+
+_ALL = 2**62
+
+
+def look_at_all(values: list[Any]) -> None:
+    """Let a search by meaning choose among all vectors.
+
+    LangGraph's takes the nearest few, and only then drops an item's other vectors, skips what ``offset`` says and
+    counts to ``limit``: so later pages are empty, and an item with many vectors hides others.
+
+    :param values: of its query; the last three are: how many vectors, ``limit``, ``offset``.
+    """
+    values[-3] = _ALL
+
+
+def wrong_dimensions(index: MemoryIndex, found: int, place: str, remedy: str) -> StoreError:
+    """The database has vectors of another model.
+
+    :param found: how many numbers they have.
+    :param remedy: what removes them: "execute ...".
+    """
+    return final(
+        f"store.index.dims of langgraph.json is {index.dims}, but the vectors in the run store {place} have {found} "
+        f"numbers: correct it, or {remedy}; the items stay, and are found by meaning again when they are put again"
+    )
 
 
 def index_config(index: MemoryIndex | None, embeddings: Embeddings | None) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from langgraph.store.base import GetOp, Item, Op, PutOp, Result, SearchOp
 
@@ -13,6 +13,20 @@ from langgraph_worker.errors import MemoryFullError, MemoryValueError
 from langgraph_worker.store.sql.memory_rows import ItemKey
 
 _PUTS_AT_ONCE = 100  # LangGraph writes them in one statement, whose values are limited
+_TEXTS_AT_ONCE = 8_000  # each has four values in a statement, and SQLite's has at most 32,766
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The operations of one batch, as they are stored.
+
+    :param puts: of two with one key the later one, as many together as one statement may write.
+    :param texts: what has to be embedded for all of it.
+    """
+
+    ops: Sequence[Op]
+    puts: Sequence[Sequence[PutOp]]
+    texts: Collection[str]
 
 
 def storable(op: PutOp, limits: MemoryLimits) -> PutOp:
@@ -41,11 +55,36 @@ def storable(op: PutOp, limits: MemoryLimits) -> PutOp:
     return op._replace(value=value)
 
 
-def batches(puts: Iterable[PutOp]) -> Iterator[Sequence[PutOp]]:
-    """The puts, as many at a time as one statement may write; of two with one key, the later one."""
-    last = iter({(op.namespace, op.key): op for op in puts}.values())
-    while some := list(islice(last, _PUTS_AT_ONCE)):
-        yield some
+def asked(ops: Sequence[Op], texts_of: Callable[[PutOp], Collection[str]]) -> Asked:
+    """Prepare a batch.
+
+    :param ops: with the namespaces as stored.
+    :param texts_of: what a put has to have embedded.
+    :raises MemoryValueError: a put has more texts than one statement may write.
+    """
+    puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}.values()
+    with_texts = [(op, texts_of(op)) for op in puts]
+    queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query]
+    embedded = [text for _, texts in with_texts for text in texts]
+    return Asked(ops, list(_batches((op, len(texts)) for op, texts in with_texts)), [*embedded, *queries])
+
+
+def _batches(puts: Iterable[tuple[PutOp, int]]) -> Iterator[Sequence[PutOp]]:
+    batch: list[PutOp] = []
+    texts = 0
+    for op, count in puts:
+        if count > _TEXTS_AT_ONCE:
+            raise MemoryValueError(
+                f"store.put: key {op.key!r} in {op.namespace[1:]!r}: the value has {count:,} texts to embed, and one "
+                f"item may have {_TEXTS_AT_ONCE:,}: split it, or name fewer with index=[...]"
+            )
+        if len(batch) == _PUTS_AT_ONCE or texts + count > _TEXTS_AT_ONCE:
+            yield batch
+            batch, texts = [], 0
+        batch.append(op)
+        texts += count
+    if batch:
+        yield batch
 
 
 def key_of(op: PutOp | GetOp) -> ItemKey:

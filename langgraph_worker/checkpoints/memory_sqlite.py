@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
-from langgraph.store.base import BaseStore, PutOp
+from langgraph.store.base import BaseStore, PutOp, SearchOp
 from langgraph.store.sqlite import SqliteStore
 from sqlalchemy import Connection
 
 from langgraph_worker.checkpoints.dialect import Recording
-from langgraph_worker.checkpoints.memory_dialect import MemoryDialect, index_config
+from langgraph_worker.checkpoints.memory_dialect import MemoryDialect, index_config, look_at_all, wrong_dimensions
 from langgraph_worker.checkpoints.vector_distance import prepare_distances
 from langgraph_worker.graphs.memory_config import MemoryIndex
 from langgraph_worker.store.engines.database import Statement
 from langgraph_worker.store.engines.sqlite import SqliteDatabase
+
+_NUMBER_BYTES = 4
+_BYTES = "SELECT length(embedding) FROM store_vectors LIMIT 1"
 
 
 class _NoConnection:
@@ -61,6 +64,15 @@ class _Reader(SqliteStore):
     def _cursor(self, *, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
         yield self.conn.cursor()
 
+    def _prepare_batch_search_queries(
+        self, search_ops: Sequence[tuple[int, SearchOp]]
+    ) -> tuple[list[tuple[str, list[Any], bool]], list[tuple[int, str]]]:
+        """As LangGraph's, but the search by meaning looks at all vectors."""
+        queries, wanted = super()._prepare_batch_search_queries(search_ops)
+        for number, _ in wanted:
+            look_at_all(queries[number][1])
+        return queries, wanted
+
 
 class SqliteMemory(MemoryDialect):
     """Long-term memory in the run store's file."""
@@ -74,8 +86,16 @@ class SqliteMemory(MemoryDialect):
             # Without a transaction of SQLAlchemy's: LangGraph begins and ends its own.
             plain = cast(sqlite3.Connection, _WithoutExtensions(_raw(connection)))
             SqliteStore(plain, index=index_config(self._index, None)).setup()
+            if self._index is not None:
+                self._require_dimensions(plain, self._index)
 
         self._database.bare(create)
+
+    def _require_dimensions(self, connection: sqlite3.Connection, index: MemoryIndex) -> None:
+        row = connection.execute(_BYTES).fetchone()
+        found = row[0] // _NUMBER_BYTES if row else index.dims
+        if found != index.dims:
+            raise wrong_dimensions(index, found, self._database.place, "execute DELETE FROM store_vectors")
 
     def record(self, puts: Sequence[PutOp], embeddings: Embeddings | None) -> Sequence[Statement]:
         recorder = _Recorder(index_config(self._index, embeddings))

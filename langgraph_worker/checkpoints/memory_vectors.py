@@ -12,6 +12,8 @@ from langgraph.store.base.embed import EmbeddingsLambda
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.graphs.memory_config import MemoryIndex
 
+_LARGEST = 3.4e38  # about the largest number of four bytes, as both databases store it
+
 Vectors = Mapping[str, Sequence[float]]
 """Texts, each with its vector."""
 
@@ -63,6 +65,12 @@ class Embedder:
         if len(vectors) != len(texts) or lengths != [index.dims]:
             gave = f"{len(vectors)} vectors of {' and '.join(map(str, lengths))} numbers"
             raise EmbeddingError(f"langgraph.json: store.index.embed gave {gave}; {expected}")
+        for number in (number for vector in vectors for number in vector):
+            if not abs(number) <= _LARGEST:  # also of nan
+                raise EmbeddingError(
+                    f"langgraph.json: store.index.embed gave the number {number}; all must be finite, and at most "
+                    f"{_LARGEST:.1e}"
+                )
         return dict(zip(texts, vectors, strict=True))
 
 

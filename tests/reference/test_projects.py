@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,15 @@ def zygote() -> Iterator[Zygote]:
         yield process
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+@pytest.fixture(scope="module")
 def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    """Gives empty stores, one after the other."""
+    """Gives empty stores, one after the other: sqlite, postgres, or vectors, which is a PostgreSQL with pgvector."""
     with ExitStack() as stack:
         if request.param == "sqlite":
             yield stack.enter_context(sqlite_stores(tmp_path_factory.mktemp("stores")))
             return
-        server: PostgresServer = request.getfixturevalue("postgres_server")
+        name = "vector_server" if request.param == "vectors" else "postgres_server"
+        server: PostgresServer = request.getfixturevalue(name)
         url = server.create_database("reference")
         set_defaults(url)
         stack.callback(server.drop_database, url)
@@ -60,6 +61,22 @@ def play(zygote: Zygote, stores: Stores, tmp_path_factory: pytest.TempPathFactor
     return outcomes
 
 
+def on_each_store(some: Sequence[Conversation]) -> pytest.MarkDecorator:
+    """Each conversation on both stores. One that finds by meaning has a PostgreSQL that can."""
+    places = []
+    for one in some:
+        places.append(pytest.param("sqlite", one, id=f"sqlite-{one.id}"))
+        server = "vectors" if needs_vectors(one.project) else "postgres"
+        places.append(pytest.param(server, one, id=f"postgres-{one.id}", marks=pytest.mark.integration))
+    return pytest.mark.parametrize(("stores", "conversation"), places, indirect=["stores"])
+
+
+def needs_vectors(project: str) -> bool:
+    """Whether the project's manifest has an index."""
+    manifest = json.loads((PROJECTS / project / "langgraph.json").read_text())
+    return "index" in manifest.get("store", {})
+
+
 def expected_of(conversation: Conversation) -> list[dict[str, Any]]:
     """The reference's answers, or the worker's own where it differs on purpose."""
     return conversation.expected or recorded(conversation.project)["conversations"][conversation.name]
@@ -79,14 +96,14 @@ def _named(one: dict[str, Any], without: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in one.items() if key != "next" and key not in without}
 
 
-@pytest.mark.parametrize("conversation", ALL, ids=lambda one: one.id)
+@on_each_store(ALL)
 def test_answers_as_the_reference(conversation: Conversation, play: Callable[[str], Outcomes]):
     found = play(conversation.project).get(conversation.name)
     assert found is not None, "the process that played the project failed"
     assert_same(found, expected_of(conversation))
 
 
-@pytest.mark.parametrize("conversation", [one for one in ALL if one.dies_at], ids=lambda one: one.id)
+@on_each_store([one for one in ALL if one.dies_at])
 def test_a_killed_worker_changes_no_answer(
     conversation: Conversation, zygote: Zygote, stores: Stores, tmp_path: Path, request: pytest.FixtureRequest
 ):

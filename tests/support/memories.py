@@ -74,6 +74,14 @@ class Desk:
         """The keys of all items that are in the database."""
         return sorted(row[0] for row in self._execute(select(items.c.key)))
 
+    def select(self, query: str) -> list[Any]:
+        """The rows of a query."""
+        return self._execute(text(query))
+
+    def execute(self, statement: str) -> None:
+        """Change the database, as an administrator would."""
+        self._execute(text(statement))
+
     def _execute(self, statement: Any) -> list[Any]:
         engine = create_engine(driver_url(self.backend.url))
         try:

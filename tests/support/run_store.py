@@ -25,6 +25,8 @@ from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 LEASE = 30.0
 WEEK = timedelta(days=7)
+_VERSIONS = (VERSION_TABLE, "checkpoint_migrations", "store_migrations", "vector_migrations")
+"""Tables that say which version the others have."""
 _offsets = itertools.count()
 
 
@@ -105,7 +107,12 @@ def empty(url: str) -> None:
             there = inspect(connection).get_table_names()
             ours = [table.name for table in reversed(metadata.sorted_tables)]  # what refers to another comes first
             for name in [*ours, *(other for other in there if other not in ours)]:
-                if name in there and name not in (VERSION_TABLE, "checkpoint_migrations", "store_migrations"):
+                if name in there and name not in (
+                    VERSION_TABLE,
+                    "checkpoint_migrations",
+                    "store_migrations",
+                    "vector_migrations",
+                ):
                     connection.exec_driver_sql(f"DELETE FROM {name}")
     finally:
         engine.dispose()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from langgraph_worker.errors import StoreError
-from langgraph_worker.store.sql.run_writes import Write
+from langgraph_worker.store.sql.run_writes import Outcome, Write
 
 _MAX_WRITES = 200  # in one transaction: a bound for how long its locks are held
 
@@ -21,10 +21,11 @@ class _Waiting:
 class GroupWriter:
     """Collects writes in the event loop, in order, and hands them on together.
 
-    :param commit: writes a batch in one transaction, and returns for each write whether it was written.
+    :param commit: writes a batch in one transaction, and returns for each write whether it was written, or the error
+        that refused it alone.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Write]], Awaitable[list[bool]]]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Write]], Awaitable[list[Outcome]]]) -> None:
         self._commit = commit
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
@@ -64,9 +65,11 @@ class GroupWriter:
             for waiting in batch:
                 await self._write([waiting])
             return
-        for waiting, is_written in zip(batch, written, strict=True):
-            if not waiting.done.done():
-                waiting.done.set_result(is_written)
+        for waiting, outcome in zip(batch, written, strict=True):
+            if isinstance(outcome, StoreError):
+                self._fail([waiting], outcome)
+            elif not waiting.done.done():
+                waiting.done.set_result(outcome)
 
     @staticmethod
     def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,26 +44,51 @@ class PutMemory:
         return MemoryName(self.claim.deployment, self.claim.graph)
 
 
-def put(
-    connection: Connection, writes: Sequence[PutMemory], execute: Callable[[Connection, Sequence[Statement]], None]
-) -> None:
+Execute = Callable[[Connection, Sequence[Statement]], None]
+
+
+def put(connection: Connection, writes: Sequence[PutMemory], execute: Execute) -> list[NoRoomError | None]:
     """Write in the connection's transaction, under valid leases. Nothing may be locked after this.
 
     Two workers that write at the same moment may go past the limit by what one of them writes.
 
-    :raises NoRoomError: the memories would hold more than they may.
+    :returns: for each write the error that refused it, or None. A refused one has written nothing, and costs the
+        writes of other runs in this transaction nothing.
+    :raises NoRoomError: a write that seemed to fit does not: nothing of the transaction may be committed.
     """
     if not writes:
-        return
+        return []
     memory_rows.lock(connection, (write.name for write in writes))
     total = memory_rows.total(connection)
+    refusals: list[NoRoomError | None] = []
     for write in writes:
-        before = memory_rows.measure(connection, write.keys)
-        execute(connection, write.statements)
-        change = memory_rows.measure(connection, write.keys) - before
+        seems_to_fit = _seems_to_fit(total, write)
+        try:
+            with nullcontext() if seems_to_fit else connection.begin_nested():
+                change = _write(connection, write, total, execute)
+        except NoRoomError as error:
+            if seems_to_fit:
+                raise
+            refusals.append(error)
+            continue
+        refusals.append(None)
         total += change
-        _require_room(change, total, write.limits)
         memory_rows.add(connection, write.name.label, change)
+    return refusals
+
+
+def _seems_to_fit(total: Held, write: PutMemory) -> bool:
+    """Whether it needs no savepoint, which costs two statements. A guess: a database may write numbers longer."""
+    most_bytes = total.bytes + 2 * write.limits.max_item_bytes * len(write.keys)
+    return total.items + len(write.keys) <= write.limits.max_items and most_bytes <= write.limits.max_bytes
+
+
+def _write(connection: Connection, write: PutMemory, total: Held, execute: Execute) -> Held:
+    before = memory_rows.measure(connection, write.keys)
+    execute(connection, write.statements)
+    change = memory_rows.measure(connection, write.keys) - before
+    _require_room(change, total + change, write.limits)
+    return change
 
 
 def _require_room(change: Held, total: Held, limits: MemoryLimits) -> None:

@@ -274,8 +274,8 @@ class SqlRunStore(RunStore):
     async def _write(self, work: Callable[[Connection, datetime], _T]) -> _T:
         return await self._threads.run(DatabaseThread.REQUESTS, lambda: self.database.write(work))
 
-    async def _commit(self, batch: Sequence[run_writes.Write]) -> list[bool]:
-        def work(connection: Connection, now: datetime) -> list[bool]:
+    async def _commit(self, batch: Sequence[run_writes.Write]) -> list[run_writes.Outcome]:
+        def work(connection: Connection, now: datetime) -> list[run_writes.Outcome]:
             return run_writes.apply(connection, batch, self.database.execute, self._context(now))
 
         return await self._threads.run(DatabaseThread.RUNS, lambda: self.database.write(work))

@@ -19,6 +19,7 @@ from langgraph_worker.domain.faults import INTERRUPT_NOT_PENDING
 from langgraph_worker.domain.models import Claim, Failure, RunStatus, Step
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.results import storable_usage
+from langgraph_worker.errors import NoRoomError
 from langgraph_worker.store.engines.database import Statement
 from langgraph_worker.store.migrations.schema import (
     lineages,
@@ -94,14 +95,15 @@ class StartOver(Release):
 Write = RememberNodes | PutCheckpoint | PutMemory | RecordSteps | Finish | Release
 _W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release, StartOver)
 
+Outcome = bool | NoRoomError
 Execute = Callable[[Connection, Sequence[Statement]], None]
 
 
-def apply(connection: Connection, batch: Sequence[Write], execute: Execute, context: EndingContext) -> list[bool]:
+def apply(connection: Connection, batch: Sequence[Write], execute: Execute, context: EndingContext) -> list[Outcome]:
     """Write a batch in the connection's transaction.
 
     :param execute: runs a saver's statements.
-    :returns: for each write whether it was written: not under a void lease.
+    :returns: for each write whether it was written: not under a void lease; or why it was refused.
     """
     locked = leases.lock(connection, {write.claim.thread_id for write in batch})
     written = _judge(batch, locked)
@@ -115,8 +117,12 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     _release(connection, _only(good, Release), context.now)
     _let_go(connection, batch, good)
     start_over.move_runs(connection, [write.claim for write in _only(good, StartOver)], context.now)
-    memory_writes.put(connection, _only(good, PutMemory), execute)  # the last: its locks come after all others
-    return written
+    # The last: its locks come after all others.
+    refusals = iter(memory_writes.put(connection, _only(good, PutMemory), execute))
+    return [
+        (next(refusals) or True) if is_good and isinstance(write, PutMemory) else is_good
+        for write, is_good in zip(batch, written, strict=True)
+    ]
 
 
 def _trim(connection: Connection, writes: Sequence[Finish], context: EndingContext) -> None:

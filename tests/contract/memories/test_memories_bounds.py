@@ -83,6 +83,32 @@ async def test_a_full_memory_refuses_no_other_runs_write(desk):
     await desk.store.record(await desk.claim("fine"), [])
 
 
+async def test_a_refused_put_fails_no_transaction_of_other_runs(desk, monkeypatch):
+    desk = await desk.other(limits=MemoryLimits(max_items=2, max_item_bytes=1_000))
+    memories = [await desk.memory(f"g{number}") for number in range(4)]
+    await memories[0].aput(USERS, "k", {"n": 1})
+    failed = []
+    write = desk.store.database.write
+
+    def watched(work: Any) -> Any:
+        try:
+            return write(work)
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    monkeypatch.setattr(desk.store.database, "write", watched)
+    puts = [memory.aput(USERS, "k", {"n": 2}) for memory in memories]
+    whole = memories[0].abatch([PutOp(USERS, "k", {"n": 3}), PutOp(USERS, "a", {}), PutOp(USERS, "b", {})])
+    done = await asyncio.gather(*puts, whole, return_exceptions=True)
+    assert done[0] is None
+    assert [type(one) for one in done].count(MemoryFullError) == 3
+    assert failed == []
+    assert (await memories[0].aget(USERS, "k")).value == {"n": 2}
+    assert desk.held() == desk.counted()
+    assert desk.held()[0] == 2
+
+
 async def lose(desk: Any, claim: Any, how: str) -> None:
     match how:
         case "taken over":

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from array import array
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import psycopg
 import pytest
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, PutOp, SearchOp
-from langgraph.store.base.embed import ensure_embeddings
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.checkpoints.memories import Memories
@@ -22,19 +19,13 @@ from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
 from langgraph_worker.checkpoints.memory_vectors import EmbeddingError, KnownVectors
 from langgraph_worker.checkpoints.vector_distance import cosine_distance
 from langgraph_worker.errors import StoreError
-from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
 from langgraph_worker.store.engines.postgres import server_url
-from tests.support.memories import Desk, in_thread, open_desk
+from tests.support.memories import in_thread
 from tests.support.run_store import Backend, Clock, empty
+from tests.support.word_vectors import vectors, word_index
 
 NOTES = ("notes",)
-WORDS = ("tea", "rain", "code")
 TEXTS = {"a": "tea and more tea", "b": "rain, rain, tea", "c": "code in the rain", "d": "code code code"}
-
-
-def vectors(texts: Sequence[str]) -> list[list[float]]:
-    """How often each word is there: texts about the same thing are near each other."""
-    return [[float(text.count(word)) + 0.1 for word in WORDS] for text in texts]
 
 
 async def avectors(texts: Sequence[str]) -> list[list[float]]:
@@ -50,20 +41,9 @@ class OwnEmbeddings(Embeddings):
         return vectors([text])[0]
 
 
-def config(embed: Any = vectors, fields: tuple[str, ...] = ("$",), dims: int = 3) -> MemoryConfig:
-    return MemoryConfig(MemoryIndex(dims, ensure_embeddings(embed), fields))
-
-
-@pytest.fixture
-async def sqlite_desk(tmp_path: Path, clock: Clock) -> AsyncIterator[Desk]:
-    backend = Backend(f"sqlite:///{tmp_path}/store.db", clock, shared=False)
-    yield await open_desk(backend)
-    await backend.close()
-
-
 @pytest.mark.parametrize("embed", [vectors, avectors, OwnEmbeddings()], ids=["function", "coroutine", "langchain"])
-async def test_search_finds_by_meaning(sqlite_desk, embed):
-    desk = await sqlite_desk.other(config=config(embed, ("text",)))
+async def test_search_finds_by_meaning(indexed, embed):
+    desk = await indexed.other(config=word_index(embed, ("text",)))
     memory, other = await desk.memory(), await desk.memory("other")
     await in_thread(memory.put, NOTES, "a", {"text": TEXTS["a"]})
     await memory.abatch([PutOp(NOTES, key, {"text": TEXTS[key], "n": key}) for key in "bcd"])
@@ -79,11 +59,11 @@ async def test_search_finds_by_meaning(sqlite_desk, embed):
     assert desk.held() == desk.counted()
 
 
-async def test_it_finds_what_langgraphs_store_in_memory_finds(sqlite_desk):
+async def test_it_finds_what_langgraphs_store_in_memory_finds(indexed):
     values = {key: {"text": text, "more": [{"of": text[:4]}, {"of": f"rain {key}"}]} for key, text in TEXTS.items()}
     for fields in (("$",), ("text",), ("more[*].of",), ("text", "more[0].of")):
         index = IndexConfig(dims=3, embed=vectors, fields=list(fields))
-        desk = await sqlite_desk.other(config=config(fields=fields))
+        desk = await indexed.other(config=word_index(fields=fields))
         memory, stock = await desk.memory(f"graph {fields}"), InMemoryStore(index=index)
         puts = [PutOp(NOTES, key, value) for key, value in values.items()]
         await memory.abatch(puts)
@@ -96,7 +76,7 @@ async def test_it_finds_what_langgraphs_store_in_memory_finds(sqlite_desk):
             assert {item.key: item.score for item in ours} == expected, (fields, query)
 
 
-async def test_embedding_holds_neither_the_event_loop_nor_a_transaction(sqlite_desk):
+async def test_embedding_holds_neither_the_event_loop_nor_a_transaction(indexed):
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(texts: Sequence[str]) -> list[list[float]]:
@@ -104,7 +84,7 @@ async def test_embedding_holds_neither_the_event_loop_nor_a_transaction(sqlite_d
         assert go_on.wait(10)
         return vectors(texts)
 
-    desk = await sqlite_desk.other(config=config(slow))
+    desk = await indexed.other(config=word_index(slow))
     memory = await desk.memory()
     putting = asyncio.create_task(memory.aput(NOTES, "slow", {"text": "tea"}))
     in_node = asyncio.create_task(in_thread(memory.put, NOTES, "too", {"text": "tea"}))
@@ -126,8 +106,8 @@ async def test_embedding_holds_neither_the_event_loop_nor_a_transaction(sqlite_d
     ],
     ids=["length", "count", "nothing", "texts"],
 )
-async def test_a_function_that_gives_no_vectors_is_named(sqlite_desk, wrong, says):
-    desk = await sqlite_desk.other(config=config(wrong))
+async def test_a_function_that_gives_no_vectors_is_named(indexed, wrong, says):
+    desk = await indexed.other(config=word_index(wrong))
     memory = await desk.memory()
     with pytest.raises(EmbeddingError, match=says):
         await memory.aput(NOTES, "k", {"text": "tea"})
@@ -136,11 +116,11 @@ async def test_a_function_that_gives_no_vectors_is_named(sqlite_desk, wrong, say
     assert desk.keys() == []
 
 
-async def test_an_error_of_the_function_is_the_graphs(sqlite_desk):
+async def test_an_error_of_the_function_is_the_graphs(indexed):
     def fails(texts: Sequence[str]) -> list[list[float]]:
         raise ConnectionError("no model")
 
-    memory = await (await sqlite_desk.other(config=config(fails))).memory()
+    memory = await (await indexed.other(config=word_index(fails))).memory()
     with pytest.raises(ConnectionError, match="no model"):
         await memory.aput(NOTES, "k", {})
     with pytest.raises(ConnectionError, match="no model"):
@@ -163,17 +143,18 @@ async def test_without_pgvector_the_start_names_it(postgres_backend):
         with pytest.raises(
             StoreError, match=r"store.index .* needs the extension pgvector.* install pgvector"
         ) as raised:
-            await Memories(store, config()).setup()
+            await Memories(store, word_index()).setup()
         assert not raised.value.retriable
     finally:
         await postgres_backend.close()
 
 
 def test_vectors_for_pgvector_are_recorded_with_their_items():
-    index = config(fields=("text",)).index
+    index = word_index(fields=("text",)).index
     put = PutOp(("m", "n"), "k", {"text": "tea"})
     dialect = PostgresMemory(None, index)  # type: ignore[arg-type]
-    item, vector = dialect.record([put], KnownVectors({"tea": [1.0, 2.0, 3.0]}))
+    old, item, vector = dialect.record([put], KnownVectors({"tea": [1.0, 2.0, 3.0]}))
+    assert old.rows == [[["m.n"], ["k"]]]
     assert "INSERT INTO store " in item.sql
     assert "INSERT INTO store_vectors " in vector.sql
     assert vector.rows == [["m.n", "k", "text", [1.0, 2.0, 3.0]]]

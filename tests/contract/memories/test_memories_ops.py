@@ -169,3 +169,17 @@ async def test_many_runs_put_at_once(desk):
     )
     assert len(await runs[0].asearch(USERS, limit=100)) == 55
     assert desk.held() == desk.counted()
+
+
+async def test_numbers_are_compared_as_numbers(desk):
+    memory = await desk.memory()
+    values = {"two": 2, "nine": 9, "ten": 10.5, "hundred": 100, "minus": -3, "other": None}
+    await memory.abatch([PutOp(USERS, key, {"n": value} if value is not None else {}) for key, value in values.items()])
+
+    async def found(**condition: Any) -> set[str]:
+        return {item.key for item in await memory.asearch(USERS, filter={"n": condition})}
+
+    assert await found(**{"$gt": 9}) == {"ten", "hundred"}
+    assert await found(**{"$gte": 9.0, "$lt": 100}) == {"nine", "ten"}
+    assert await found(**{"$lte": 2}) == {"two", "minus"}
+    assert await found(**{"$gt": 1e30}) == set()

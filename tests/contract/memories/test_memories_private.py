@@ -17,6 +17,13 @@ from langgraph_worker.checkpoints.memories import RunMemory
 from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
 from langgraph_worker.checkpoints.memory_sqlite import SqliteMemory
 from langgraph_worker.store.engines.database import Statement
+from tests.support.word_vectors import vectors
+
+
+class Connectionless:
+    def create_function(self, *_: Any, **__: Any) -> None:
+        """Nothing is executed."""
+
 
 PUTS = [PutOp(("m", "n"), "k", {"x": 1}, ttl=5), PutOp(("m", "n"), "gone", None), PutOp(("m",), "k", {"x": 2})]
 
@@ -39,6 +46,21 @@ def test_puts_are_statements_that_read_nothing_and_say_what_they_write(dialect):
     [deleted], [inserted] = statements[0].rows, statements[1].rows
     assert list(deleted) == ["m.n", "gone"], "a namespace is not stored as its labels joined by periods"
     assert (inserted[:2], "m") == (["m.n", "k"], inserted[-5 if isinstance(dialect, SqliteMemory) else -4])
+
+
+@pytest.mark.parametrize("store", [PostgresStore, SqliteStore])
+def test_a_search_by_meaning_ends_with_its_three_bounds(store):
+    """The readers replace the first of them, see look_at_all()."""
+    index = {"dims": 3, "embed": vectors, "fields": ["$"], "text_fields": ["$"]}
+    made = store(Connectionless(), index=index)  # type: ignore[arg-type]
+    search = SearchOp(("n",), query="tea", limit=7, offset=5, refresh_ttl=False)
+    [query], [(number, text)] = made._prepare_batch_search_queries([(0, search)])
+    assert (number, text) == (0, "tea")
+    assert query[1][-2:] == [7, 5]
+    assert isinstance(query[1], list)
+    assert query[1][-3] > 7
+    if store is PostgresStore:
+        assert query[0].count("1 - uniq.neg_score") == query[0].count("ORDER BY score DESC") == 1
 
 
 def test_sqlites_store_reads_within_a_transaction_and_leaves_it_open():
