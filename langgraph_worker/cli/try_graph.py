@@ -29,8 +29,8 @@ _SHOWN = ("status", "result", "interrupts", "error", "error_type", "thread_id", 
 
 
 def try_graph(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
-    """Run a graph once, print its progress on stderr and its result as JSON on stdout. What the graph prints itself goes
-    to stderr, too.
+    """Run a graph once, print its progress on stderr and its result as JSON on stdout. What the graph prints goes to
+    stderr, too.
 
     :returns: 0 for success, 3 if it waits for an answer, 1 for every other result.
     :raises WorkerError: the settings or the command line are wrong, or the graph cannot be loaded.
