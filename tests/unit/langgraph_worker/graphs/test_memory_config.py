@@ -16,6 +16,8 @@ from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.graphs.memory_config import IndexSpec, StoreSpec
 from tests.unit.langgraph_worker.graphs.test_loader import HEAD, project
 
+pytestmark = pytest.mark.usefixtures("own_imports")
+
 EMBED = """
 def embed(texts): return [[1.0, float(len(text))] for text in texts]
 async def aembed(texts): return embed(texts)
