@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
+from langgraph_worker.cli.output import graphs_print_to_stderr
 from langgraph_worker.cli.schema_words import in_words
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import WorkerError
@@ -27,15 +28,19 @@ def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     :raises WorkerError: the settings are wrong, a graph cannot be loaded, or the one whose picture is wanted fails.
     """
     settings = load_settings(flags)
-    graphs = load_project(settings)
+    with graphs_print_to_stderr():
+        graphs = load_project(settings)
     wanted: str | None = arguments.mermaid
     if wanted is not None:
         if wanted not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"--mermaid: {settings.langgraph_json} has no graph {wanted!r}. It has {known}")
-        print(asyncio.run(_picture(graphs, wanted)), end="")
+        with graphs_print_to_stderr():
+            picture = asyncio.run(_picture(graphs, wanted))
+        print(picture, end="")
         return 0
-    described = asyncio.run(_describe_all(graphs))
+    with graphs_print_to_stderr():
+        described = asyncio.run(_describe_all(graphs))
     if arguments.as_json:
         print(json.dumps(described, indent=2, ensure_ascii=False))
     else:

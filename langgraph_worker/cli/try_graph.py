@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from langgraph_worker.cli.options import DEFAULT_STORE
+from langgraph_worker.cli.output import graphs_print_to_stderr
 from langgraph_worker.cli.progress_lines import ProgressLines
 from langgraph_worker.cli.try_request import WORKFLOW, TryRequest
 from langgraph_worker.errors import WorkerError
@@ -28,20 +29,26 @@ _SHOWN = ("status", "result", "interrupts", "error", "error_type", "thread_id", 
 
 
 def try_graph(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
-    """Run a graph once, print its progress on stderr and its result as JSON on stdout.
+    """Run a graph once, print its progress on stderr and its result as JSON on stdout. What the graph prints goes to
+    stderr, too.
 
     :returns: 0 for success, 3 if it waits for an answer, 1 for every other result.
     :raises WorkerError: the settings or the command line are wrong, or the graph cannot be loaded.
     """
     request = TryRequest.from_arguments(arguments)
+    results: list[WorkflowResultEvent] = []
     with ExitStack() as stack:
+        stack.enter_context(graphs_print_to_stderr())
         settings = load_settings(flags)
         settings = settings.model_copy(update={"store_url": _store_url(arguments, stack)})
         graphs = load_project(settings)
         if arguments.graph not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"{settings.langgraph_json} has no graph {arguments.graph!r}. It has {known}")
-        return run_loop(settings.node_threads, lambda nodes: _run(settings, graphs, nodes, request))
+        code = run_loop(settings.node_threads, lambda nodes: _run(settings, graphs, nodes, request, results))
+    for result in results:  # none after Ctrl-C
+        print(json.dumps(_shown(result), indent=2, ensure_ascii=False))
+    return code
 
 
 def _store_url(arguments: argparse.Namespace, stack: ExitStack) -> str:
@@ -52,7 +59,13 @@ def _store_url(arguments: argparse.Namespace, stack: ExitStack) -> str:
     return f"sqlite:///{store.absolute()}"
 
 
-async def _run(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, request: TryRequest) -> int:
+async def _run(
+    settings: WorkerSettings,
+    graphs: Graphs,
+    nodes: NodeThreads,
+    request: TryRequest,
+    results: list[WorkflowResultEvent],
+) -> int:
     async with local_worker(settings, graphs, nodes, ProgressLines()) as worker:
         asked = await worker.questions(WORKFLOW, request.thread)
         try:
@@ -62,7 +75,7 @@ async def _run(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, req
                 f"conversation {request.thread!r} waits for an answer: give it with --answer, or begin another one "
                 f"with --thread. It asks\n{_in_words(error.questions)}"
             ) from None
-    print(json.dumps(_shown(result), indent=2, ensure_ascii=False))
+    results.append(result)
     return _EXIT_CODES.get(result.status, 1)
 
 

@@ -29,11 +29,12 @@ _OVERWRITE = "__overwrite__"
 # makes it first_base_url. Compared in lower case, with _ for each other sign and between the words of baseUrl.
 _SEPARATORS = re.compile(r"\W|(?<=[a-z0-9])(?=[A-Z])")
 _POWERS = re.compile(
-    r"^url$|(^|_)((base|api|endpoint|server|target)_ur[il]|api_base|endpoint|prox(y|ies)|host|mcp_servers?"
-    r"|(api|access|secret|private)_?key|secret|password|credentials?(_profile_name)?|authorization|token|provider"
+    r"^(url|mcp)$|(^|_)((base|api|endpoint|server|target|database)_?ur[il]s?|api_?bases?|endpoints?|prox(y|ies)|host"
+    r"|mcp_(servers?|config|connections?)|connection_string|dsn"
+    r"|(api|access|secret|private)_?keys?|secrets?|passwords?|credentials?(_profile_name)?|authorization|token|providers?"
     r"|headers|[a-z]*_?kwargs|client_(options|args)|extra_body|default_query|(http|async)_(async_)?client)$"
 )
-_MODELS = re.compile(r"(^|_)(model(_name|_id)?|azure_deployment|deployment_name)$")
+_MODELS = re.compile(r"(^|_)(model(_name|_id)?(?P<several>s)?|azure_deployment|deployment_name)$")
 
 
 def require_allowed(
@@ -91,7 +92,7 @@ def _require_names(
                     why = f"events may not set it for graph {name!r}"
                     _refuse_name(place, why, _add_to_rights(rights.configurable))
                 continue
-            for inside, inner, one in _inner_names(place, key, value, field == "context" or key in declared):
+            for inside, inner, one in _inner_names(place, key, value):
                 _require_no_power(inside, inner, one, models, _entry(name, configurable=[key]))
             if rights.configurable == "declared" and key not in declared:
                 why = f"the context schema of graph {name!r} does not have it"
@@ -103,10 +104,10 @@ def _values(event: WorkflowEvent) -> dict[str, Mapping[str, Any]]:
     return {"config.configurable": event.config.configurable, "context": event.context or {}}
 
 
-def _inner_names(place: str, key: str, value: Any, is_context: bool) -> Iterator[tuple[str, str, Any]]:
-    """A name and, in a context, those inside of its value: a graph may hand a part of its context to a client whole."""
+def _inner_names(place: str, key: str, value: Any) -> Iterator[tuple[str, str, Any]]:
+    """A name and those inside of its value: a graph may hand a value to a client whole."""
     yield place, key, value
-    for inside, part in parts_of(place, value) if is_context else ():
+    for inside, part in parts_of(place, value):
         for inner, one in part.items() if isinstance(part, dict) else ():
             yield _text((inside, inner)), inner, one
 
@@ -117,7 +118,9 @@ def _require_no_power(place: str, key: str, value: Any, models: Collection[str],
     if _POWERS.search(plain):
         why = "it may name an endpoint, a key or a provider, which an event does not choose"
         _refuse_name(place, why, f"if events of this graph may choose it, write {entry}")
-    if _MODELS.search(plain) and not (isinstance(value, str) and value in models):
+    model = _MODELS.search(plain)
+    several = value if model and model["several"] and isinstance(value, list) else [value]
+    if model and not all(isinstance(one, str) and one in models for one in several):
         why = f"model {value!r} is not allowed here (allowed: {', '.join(sorted(models)) or 'none'})"
         _refuse_name(place, why, f"add it to LANGGRAPH_WORKER_ALLOWED_MODELS; if it is no model, write {entry}")
 

@@ -30,6 +30,9 @@ class Dependencies:
     notes: tuple[str, ...]
 
 
+_OF_A_FOLDER = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "requirements.txt"})
+
+
 def read_dependencies(path: Path, dependencies: Any, source: Any) -> Dependencies:
     """Read both keys; a folder that is missing is a note, as nothing may need it.
 
@@ -45,6 +48,11 @@ def read_dependencies(path: Path, dependencies: Any, source: Any) -> Dependencie
         folder = (path.parent / entry).resolve()
         if folder.is_dir():
             folders.append(folder)
+        elif folder.is_file() and folder.name in _OF_A_FOLDER:
+            notes.append(
+                f"dependency {entry!r} is a file of a project, not a project: write its folder, "
+                f"{str(Path(entry).parent)!r}. LangGraph imports nothing from it either"
+            )
         elif not entry.startswith((".", "/")):
             packages.append(entry)
         elif not folder.exists():  # a file is a package: a wheel

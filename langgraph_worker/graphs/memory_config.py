@@ -142,7 +142,12 @@ def load_memory(path: Path, spec: StoreSpec, load: Callable[[GraphSpec], Any]) -
         raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
         raise GraphLoadError(
-            f"{where}: {type(error).__name__}: {describe(error)}. It must be {_EMBED}; install langchain and the "
-            "provider's package for the first form"
+            f"{where}: {type(error).__name__}: {describe(error)}{_cause(error)}. It must be {_EMBED}; "
+            "install langchain and the provider's package for the first form"
         ) from error
     return MemoryConfig(MemoryIndex(spec.index.dims, embeddings, spec.index.fields), spec.ttl)
+
+
+def _cause(error: BaseException) -> str:
+    """What failed: of a package that is there, and fails while it is imported, LangChain only says to install it."""
+    return "" if error.__cause__ is None else f" ({type(error.__cause__).__name__}: {describe(error.__cause__)})"

@@ -113,7 +113,7 @@ def judge_power(event: WorkflowEvent, graph: Pregel[Any]) -> bool:
         require(len(reason) <= _LONGEST_REFUSAL, f"its reason has {len(reason):,} characters")
         require(SECRET not in reason or "is not allowed here" in reason, f"it tells the secret: {reason}")
         return False
-    inside = [part for part in _all(event.context or {}) if isinstance(part, dict)]
+    inside = [part for part in _all([event.context, event.config.configurable]) if isinstance(part, dict)]
     for name in named.union(*inside):
         require(name not in OF_POWER, f"it sets {name}")
     require(event.payload.command is None, "it commands the graph")

@@ -69,6 +69,15 @@ CODE = """
     odd = StateGraph(OddState).add_node("n", node).add_edge(START, "n").compile()
 """
 
+PRINTS = """
+    print("imported")
+
+
+    def loud(config):
+        print("made")
+        return desk
+"""
+
 
 @pytest.fixture(autouse=True)
 def graphs(project: Project) -> None:
@@ -105,6 +114,18 @@ def test_json_has_whole_schemas(project: Project, capsys: pytest.CaptureFixture[
     assert made["target"].endswith(":made")
     assert made["output"]["$defs"]["Row"]["properties"]["name"]["type"] == "string"
     assert made["context"]["properties"]["depth"]["default"] == 3
+
+
+def test_what_a_project_prints_is_not_in_the_result(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.write(CODE + PRINTS, "desk", "loud")
+    assert project.call("graphs", "--json") == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["desk", "loud"]
+    assert {"imported", "made"} <= set(err.splitlines())
+    assert project.call("graphs", "--mermaid", "loud") == 0
+    out, err = capsys.readouterr()
+    assert "made" not in out.splitlines()
+    assert "made" in err.splitlines()
 
 
 def test_all_well_is_exit_code_zero(project: Project, capsys: pytest.CaptureFixture[str]):

@@ -57,6 +57,23 @@ CODE = """
     both = both.add_edge(START, "ask").add_edge(START, "ask_more").compile()
 """
 
+PRINTS = """
+    print("imported")
+
+
+    async def node(state):
+        print("a node")
+        return {"log": ["a node"]}
+
+
+    def threaded(state):
+        print("a thread")
+        return {"log": ["a thread"]}
+
+
+    prints = chain(node, threaded)
+"""
+
 
 @pytest.fixture(autouse=True)
 def graphs(project: Project) -> None:
@@ -88,6 +105,13 @@ def test_the_result_is_on_stdout_and_the_progress_on_stderr(project: Project, sh
     assert found["result"] == {"x": 6, "log": [None]}
     assert shown.err.splitlines()[:2] == ["double ...", 'stream: {"seen": 3}']
     assert shown.err.splitlines()[2].startswith("double completed in ")
+
+
+def test_what_a_graph_prints_is_not_in_the_result(project: Project, shown: Shown):
+    project.write(CODE + PRINTS, "prints")
+    assert project.call("try", "prints", "--input", '{"x": 3}') == 0
+    assert shown.result()["result"] == {"x": 3, "log": ["a node", "a thread"]}
+    assert {"imported", "a node", "a thread"} <= set(shown.err.splitlines())
 
 
 def test_no_setting_of_kafka_is_needed_and_the_fleets_store_is_not_touched(

@@ -109,6 +109,18 @@ def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
         "baseURL",
         "openaiApiKey",
         "first_baseUrl",
+        "baseurl",
+        "api_keys",
+        "apiKeys",
+        "secrets",
+        "endpoints",
+        "providers",
+        "mcp",
+        "mcp_config",
+        "mcp_connections",
+        "connection_string",
+        "database_url",
+        "dsn",
     ],
 )
 def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
@@ -135,6 +147,9 @@ def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
         "document_url",
         "hostname",
         "keyword",
+        "keywords",
+        "mcp_prompt",
+        "connections",
         "top_k",
         "client_name",
         "LANGUAGE",
@@ -142,6 +157,15 @@ def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
 )
 def test_what_a_plain_project_needs_passes(name):
     assert refusal(event(**{name: 1})) == ""
+
+
+@pytest.mark.parametrize("name", ["models", "fallback_models", "model_names", "modelIds"])
+def test_several_models_are_all_of_the_list(name):
+    assert refusal(event(**{name: ["qwen"]})) == ""
+    assert refusal(event(**{name: "qwen"})) == ""
+    for value in (["qwen", "gpt-9"], {"fast": "gpt-9"}, [["gpt-9"]], "gpt-9"):
+        assert "is not allowed here (allowed: qwen)" in refusal(event(**{name: value}))
+        assert "is not allowed here (allowed: qwen)" in refusal(with_context(profile={name: value}))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +271,6 @@ def test_a_value_that_langgraph_would_obey_is_refused_wherever_it_stands(value):
         (event({"audit": value}), "payload.data.audit"),
         (event({"child": {"lists": [0, [value]]}}), "payload.data.child.lists.1.0"),
         (event(None, "yes", {"deep": value}), "answers.1.value.deep"),
-        (event(profile=value), "config.configurable.profile"),
     ):
         said = refusal(asked)
         assert said.startswith(f"input_not_allowed: field '{place}': "), said
@@ -330,8 +353,11 @@ def test_a_context_names_a_model_of_the_list(name):
 def test_no_part_of_a_context_moves_power(inner, place):
     assert refusal(with_context(user_id=inner)).startswith(f"config_not_allowed: field '{place}': ")
     assert refusal(with_context(user_id=inner), EventRights(frozenset({"user_id"}))) == ""
-    # What the schema has is a part of the context, also if it came by another way.
+    # Nodes find the context in configurable, too, so what is refused in the one is refused in the other.
     assert refusal(event(user_id=inner)).startswith(f"config_not_allowed: field '{place.replace('context', FIELD)}': ")
+    said = refusal(event(tenant=inner))
+    assert said.startswith(f"config_not_allowed: field '{place.replace('context.user_id', FIELD + '.tenant')}': ")
+    assert said.count('"configurable": ["tenant"]') == 1
 
 
 FIELD = "config.configurable"
@@ -347,6 +373,8 @@ def test_rights_hold_for_a_context_as_for_configurable():
 @pytest.mark.parametrize("value", OVERWRITES + REMOVALS[:2])
 def test_a_context_holds_nothing_that_langgraph_obeys(value):
     assert refusal(with_context(profile=value)).startswith("input_not_allowed: field 'context.profile': ")
+    assert refusal(event(profile=value)).startswith("input_not_allowed: field 'config.configurable.profile': ")
+    assert refusal(event(profile=value), EventRights(overwrite=True)) == ""
 
 
 @pytest.mark.parametrize(("value", "called"), [("qwen", ["qwen", "qwen"]), ("gpt-9", [])])

@@ -107,6 +107,14 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path, body, reason):
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(("entry", "folder"), [("pyproject.toml", "."), ("lib/requirements.txt", "lib")])
+def test_a_dependency_that_is_a_file_of_a_project_is_a_note_with_its_folder(tmp_path, entry, folder):
+    tmp_path.joinpath(entry).parent.mkdir(exist_ok=True)
+    tmp_path.joinpath(entry).touch()
+    (note,) = read_manifest(written(tmp_path, {"graphs": {"a": "./a.py:g"}, "dependencies": [entry]})).notes
+    assert note.startswith(f"dependency {entry!r} is a file of a project, not a project: write its folder, {folder!r}")
+
+
 def test_a_dependency_folder_that_is_missing_is_a_note(tmp_path):
     manifest = read_manifest(written(tmp_path, {"graphs": {"a": "./a.py:g"}, "dependencies": ["./gone", "."]}))
     assert manifest.import_paths == (tmp_path.resolve(),)

@@ -10,10 +10,13 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.graphs import memory_config
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.graphs.memory_config import IndexSpec, StoreSpec
 from tests.unit.langgraph_worker.graphs.test_loader import HEAD, project
+
+pytestmark = pytest.mark.usefixtures("own_imports")
 
 EMBED = """
 def embed(texts): return [[1.0, float(len(text))] for text in texts]
@@ -103,3 +106,12 @@ def test_a_wrong_value_is_named_with_its_place_and_what_is_right(tmp_path, store
 def test_an_embedding_function_that_cannot_be_loaded_is_named(tmp_path, embed, says):
     with pytest.raises(GraphLoadError, match=rf"key 'store.index.embed' \({embed}\): .*{says}"):
         loaded(tmp_path, {"index": {"dims": 2, "embed": embed}})
+
+
+def test_a_providers_package_that_is_there_but_broken_is_named_with_the_cause(tmp_path, monkeypatch):
+    def broken(embed: Any) -> None:  # as LangChain raises it, which is not installed here
+        raise ImportError("Please install langchain-openai") from ImportError("no ModelRefusalError")
+
+    monkeypatch.setattr(memory_config, "ensure_embeddings", broken)
+    with pytest.raises(GraphLoadError, match=r"install langchain-openai \(ImportError: no ModelRefusalError\)\. It"):
+        loaded(tmp_path, {"index": {"dims": 2, "embed": "openai:text-embedding-3-small"}})
