@@ -16,6 +16,7 @@ One tree; a class that needs the types of its room stands there::
     ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
     ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
     ├── RunFaultError           ends a run with a fault that the worker names (execution/run_fault.py)
+    ├── StartOverError          another release began the run, and it starts over (execution/release_policy.py)
     ├── UnansweredError         a request waits for a conversation that waits for a person (runtime/local_worker.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
