@@ -9,7 +9,7 @@ UV := $(BIN)/uv
 export UV_SYSTEM_CERTS := true
 PYTEST_ARGS ?=
 # Much of the whole suite is waiting, so it runs in several processes. A part of it starts sooner in one.
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

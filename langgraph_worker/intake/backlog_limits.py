@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from langgraph_worker.domain.models import Backlog, Request
@@ -53,8 +53,11 @@ class BacklogLimits:
         self._now = now
         self._complained_at = float("-inf")
         self._overloaded: Mapping[_Place, Backlog] = {}
+        self._requests: Mapping[str, int] = {}
+        self._since_look: Counter[str] = Counter()
+        self._factor = 1.0
         self.is_full = False
-        """Whether nothing more may be taken in but answers, as of the last look."""
+        """Whether nothing more may be taken in but answers: as of the last look, and with what came since."""
         self.is_full_of_answers = False
         """Whether no answers may be taken in either."""
 
@@ -62,12 +65,14 @@ class BacklogLimits:
         """Count."""
         workers = await retry_store(lambda: self._store.workers(_KNOWN_WITHIN_SECONDS), "read which graphs are known")
         self._known = self._graphs.union(*(worker.graphs for worker in workers))
+        self._since_look.clear()  # before the count: what comes meanwhile may count twice, until the next look
         places = self._counted(await retry_store(self._store.backlog, "count what waits"))
         for _, deployment in places:
             self._seen.see(deployment)
         several = self._seen.are_several
-        factor = 2.0 if several else 1.0
+        factor = self._factor = 2.0 if several else 1.0
         graphs = _by_graph(places)
+        self._requests = {graph: one.requests for graph, one in graphs.items()}
         full_of_answers = {g: one for g, one in graphs.items() if self._is_over(one.answers, one.answer_bytes, factor)}
         full = full_of_answers | {g: one for g, one in graphs.items() if self._is_over(one.requests, one.bytes, factor)}
         self.is_full, self.is_full_of_answers = bool(full), bool(full_of_answers)
@@ -86,11 +91,20 @@ class BacklogLimits:
         place = self._graph(request.graph), event.attempt.deployment if event.attempt else ""
         found = self._overloaded.get(place)
         if found is None:
+            self._count(place[0])
             return None
         return (
             f"overloaded: {_shown(place, found)} are unfinished, which is half of {self._limits()} or more. Send the "
             "request again later, as a new one; or see what holds the graph up, or raise the limits"
         )
+
+    def _count(self, graph: str) -> None:
+        """A request is taken in. A quick flood must not pass the limit between two looks: at twice the limit, which it
+        would reach as the only deployment that was seen, it stops the intake for those who come behind it.
+        """
+        self._since_look[graph] += 1
+        if self._requests.get(graph, 0) + self._since_look[graph] >= self._max_requests * self._factor:
+            self.is_full = True
 
     def _counted(self, backlogs: Mapping[_Place, Backlog]) -> dict[_Place, Backlog]:
         """The backlogs, with those of the unknown graphs together."""

@@ -68,6 +68,38 @@ async def test_beside_others_a_deployment_has_half(found, caplog):
     assert limits.overload(request(answer(attempt(1, deployment="a"), {"i": 1}), "desk")) is None
 
 
+async def test_a_quick_flood_does_not_pass_the_limit_between_two_looks():
+    """At twice the limit it would hold up a deployment behind it, which nobody has seen yet."""
+    store, seen = Store(), SeenDeployments()
+    store.found = {("desk", ""): waiting(4)}
+    limits = await looked(store, seen)
+    for left in reversed(range(6)):
+        assert not limits.is_full
+        assert limits.overload(request(event(), "desk")) is None
+        assert limits.is_full == (left == 0)
+    seen.see("other")
+    store.found = {("desk", ""): waiting(10)}
+    await limits.look()
+    assert not limits.is_full
+    assert limits.overload(request(event(), "desk")) is not None
+    assert not limits.is_full
+
+
+async def test_answers_and_other_graphs_do_not_fill_a_graph_between_two_looks():
+    limits = await looked(Store())
+    for number in range(20):
+        limits.overload(request(answer(attempt(1), {"i": 1}), "desk"))
+        limits.overload(request(event(), "desk" if number % 3 == 0 else f"g{number % 3}"))
+    assert limits.is_full  # of the unknown ones
+    store = Store()
+    store.announced = ["g1", "g2"]
+    limits = await looked(store)
+    for number in range(20):
+        limits.overload(request(answer(attempt(1), {"i": 1}), "desk"))
+        limits.overload(request(event(), "desk" if number % 3 == 0 else f"g{number % 3}"))
+    assert not limits.is_full
+
+
 async def test_graphs_that_no_worker_knows_count_together():
     store = Store()
     store.found = {(f"g{number}", "a"): waiting(1) for number in range(10)}
