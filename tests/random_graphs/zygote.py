@@ -1,97 +1,41 @@
 """``python -m tests.random_graphs.zygote``: forks a worker for each job that it is named, and says how it ended.
 
-It imports everything once. A line of its input is a pickled job's file, a line of its output the exit status of that
-job's process, negative for the signal that ended it, or stopped it. The line ``thaw`` lets the process that was stopped
-go on; then comes its exit status.
+The status of a process that was stopped is the negative signal, too. The line ``thaw`` lets it go on; then comes its
+exit status.
 """
 
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import gc
 import os
-import pickle
 import signal
-import subprocess
 import sys
-import threading
-import traceback
 from pathlib import Path
-from types import TracebackType
 
 from tests.random_graphs.job import MOST_SECONDS, Job
+from tests.support.zygote import ZygoteProcess, fork
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
 _THAW = "thaw"
 FROZEN = -signal.SIGSTOP
 """The status of a process that stands still."""
 
 
-class Zygote:
-    """The process, as its user sees it."""
+class Zygote(ZygoteProcess):
+    """The process, as its user sees it. A life may end with :data:`FROZEN`, too."""
 
-    def __enter__(self) -> Zygote:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=_ROOT,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def live(self, job: Job) -> int:
-        """Run a life; its exit status, or :data:`FROZEN`."""
-        file = job.folder / f"life-{job.life}.job"
-        file.write_bytes(pickle.dumps(job))
-        return self._ask(str(file))
+    module = __name__
 
     def thaw(self) -> int:
         """Let the life that stands still go on; its exit status."""
-        return self._ask(_THAW)
-
-    def _ask(self, line: str) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-
-def _live(file: Path) -> int:
-    """The forked process's part; its exit code."""
-    from tests.random_graphs.life import Life
-
-    job: Job = pickle.loads(file.read_bytes())
-    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    faulthandler.dump_traceback_later(MOST_SECONDS, exit=True, file=log)
-
-    async def live() -> None:
-        await Life(job).run()
-
-    try:
-        asyncio.run(live())
-    except BaseException:  # noqa: BLE001 - the log has it, and the exit code
-        os.write(2, traceback.format_exc().encode())
-        return 1
-    return 0
+        return self.ask(_THAW)
 
 
 def _main() -> None:
-    import tests.random_graphs.life  # noqa: F401 - so that no fork imports it
+    from tests.random_graphs.life import Life  # so that no fork imports it
+
+    def live(job: Job) -> None:
+        asyncio.run(Life(job).run())
 
     gc.freeze()
     frozen: list[int] = []
@@ -100,7 +44,7 @@ def _main() -> None:
             child = frozen.pop()
             os.kill(child, signal.SIGCONT)
         else:
-            child = _fork(Path(line))
+            child = fork(Path(line), live, MOST_SECONDS)
         _, status = os.waitpid(child, os.WUNTRACED)
         if os.WIFSTOPPED(status):
             frozen.append(child)
@@ -108,15 +52,6 @@ def _main() -> None:
         sys.stdout.flush()
     for child in frozen:
         os.kill(child, signal.SIGKILL)
-
-
-def _fork(job: Path) -> int:
-    assert threading.active_count() == 1
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os._exit(_live(job))
-    return child
 
 
 if __name__ == "__main__":
