@@ -18,9 +18,8 @@ from tests.chaos.plan import CONCURRENCY, WORKERS, Fault, Kind, Plan
 from tests.chaos.sent_requests import SentRequest
 
 _FULL = "SELECT correlation_id FROM threads WHERE until > now() AND held = token"
-_FILL_SECONDS = 4.0
-"""Seconds for a burst to fill every slot."""
-_BURSTS = 3
+_FILL_SECONDS = 60.0
+"""Seconds in which every slot is full at the latest, while no run passes its first node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +171,10 @@ class Faults:
         return f"{len(cancelled)} cancels and {len(tasks[10:20])} newer attempts came"
 
     def _clear(self, fault: Fault) -> str:
-        found: list[SentRequest] = []
-        for _ in range(_BURSTS):
+        with self._workers.holding():
             running = self._fill()
             found = [one for one in running if one.relation == "first" and not one.newer and not one.cancelled_at][:15]
             self._load.order(functools.partial(self._load.clear, found))
-            if found:
-                break
         self.cleared_while_full += len(found)
         return f"{len(found)} clears met {len(running)} running requests"
 

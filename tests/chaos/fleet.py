@@ -22,7 +22,7 @@ from tests.chaos.plan import CONCURRENCY, LEASE_SECONDS, RENEW_SECONDS, WORKERS
 GRAPHS = Path(__file__).resolve().parent.parent / "graphs" / "chaos" / "langgraph.json"
 READY_SECONDS = 60.0
 QUICK = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
-_LEDGERS = "CHAOS_LEDGER"  # see the graph
+_LEDGERS, _HOLD = "CHAOS_LEDGER", "hold"  # see the graph
 
 
 @dataclass
@@ -147,6 +147,16 @@ class Workers:
             until = time.time()  # before the signal: the process may be at work before this one goes on
             os.kill(life.pid, signal.SIGCONT)
             life.suspended.append((since, until))
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """No run passes its first node, until this is left: so slots fill, however slow the machine is."""
+        held = self.ledgers / _HOLD
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
 
     def revive(self) -> None:
         """Start again what ended by itself, as a supervisor would, and remember that it did."""

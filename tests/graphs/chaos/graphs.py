@@ -20,6 +20,8 @@ from langgraph.types import interrupt
 
 FOLDER = "CHAOS_LEDGER"
 """Environment variable: where the ledgers are."""
+HOLD = "hold"
+"""A file beside the ledgers: as long as it is there, no run passes its first node."""
 
 
 class State(TypedDict, total=False):
@@ -67,6 +69,15 @@ def asynchronous(node: str, number: int) -> Any:
     return run
 
 
+async def fetch(state: State, config: RunnableConfig) -> State:
+    """The first node of each."""
+    with noted("fetch", config) as execution:
+        while (Path(os.environ[FOLDER]) / HOLD).exists():  # noqa: ASYNC110 - another process makes and removes it
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(state["delays"][0] / 1000)
+    return {"trail": [f"fetch:{execution}"]}
+
+
 def synchronous(node: str, number: int) -> Any:
     def run(state: State, config: RunnableConfig) -> State:
         with noted(node, config) as execution:
@@ -95,7 +106,7 @@ def _chain(**nodes: Any) -> Any:
     return builder.compile()
 
 
-fetch, think, report = asynchronous("fetch", 0), asynchronous("think", 1), asynchronous("report", 3)
+think, report = asynchronous("think", 1), asynchronous("report", 3)
 desk = _chain(fetch=fetch, think=think, trade=synchronous("trade", 2), report=report)
 adviser = _chain(fetch=fetch, think=think, trade=asking("trade", 2), report=report)
 _board = _chain(think=think, trade=asking("trade", 2))
