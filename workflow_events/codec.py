@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from workflow_events.control import (
     WorkflowSupersededEvent,
 )
 from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
+from workflow_events.fields import FieldError
 from workflow_events.identity import record_id
 from workflow_events.json_places import field_names
 from workflow_events.models import EARLIEST, LATEST, REQUESTS, EventType, WorkflowEvent
@@ -244,11 +246,19 @@ def _validate(model: type[_M], body: dict[str, Any], record: Record) -> _M:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(field_names(first["loc"]))
-        raise _error(record, first["msg"], _shown(field, _LONGEST_FIELD_CHARACTERS) or None) from None
+        place, reason = _first_wrong(error)
+        raise _error(record, reason, _shown(".".join(place), _LONGEST_FIELD_CHARACTERS) or None) from None
     except RecursionError:
         raise _error(record, "the body is nested too deeply") from None
+
+
+def _first_wrong(error: ValidationError) -> tuple[Sequence[str], str]:
+    """The path to the first wrong field, and the rule, without the words that pydantic puts before a rule of ours."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place, cause = field_names(first["loc"]), first.get("ctx", {}).get("error")
+    if isinstance(cause, FieldError):
+        return [*place, cause.field], cause.reason
+    return place, str(cause) if isinstance(cause, ValueError) else first["msg"]
 
 
 def _error(record: Record, reason: str, field: str | None = None) -> DecodeError:

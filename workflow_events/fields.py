@@ -8,6 +8,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 
+class FieldError(ValueError):
+    """A rule about several fields is broken, so that pydantic cannot know which of them to name.
+
+    :param field: of the model that raises it.
+    :param reason: the rule, and the remedy.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{field}: {reason}")
+
+
 def _naive_is_utc(value: Any) -> Any:
     # The events people write by hand carry `datetime.utcnow().isoformat()`, which has no zone.
     if isinstance(value, str):

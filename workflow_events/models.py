@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from workflow_events.fields import EARLIEST as EARLIEST
 from workflow_events.fields import LATEST as LATEST
 from workflow_events.fields import Count as Count
+from workflow_events.fields import FieldError
 from workflow_events.fields import Name as Name
 from workflow_events.fields import Reason as Reason
 from workflow_events.fields import UtcDatetime as UtcDatetime
@@ -197,18 +198,18 @@ class WorkflowEvent(WireModel):
     def _answers_belong_to_a_resume(self) -> WorkflowEvent:
         resumed = self.event_type is EventType.WORKFLOW_RESUMED
         if self.answers and not resumed:
-            raise ValueError(f"answers: only {EventType.WORKFLOW_RESUMED.value} carries answers")
+            raise FieldError("answers", f"only {EventType.WORKFLOW_RESUMED.value} carries answers")
         if self.answers_to is not None and not resumed:
-            raise ValueError(f"answers_to: only {EventType.WORKFLOW_RESUMED.value} has it; leave it out")
+            raise FieldError("answers_to", f"only {EventType.WORKFLOW_RESUMED.value} has it; leave it out")
         if resumed and (not self.answers or self.round < 1):
-            raise ValueError(f"answers: {EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
+            raise FieldError("answers", f"{EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
         return self
 
     @model_validator(mode="after")
     def _one_value_by_name(self) -> WorkflowEvent:
         twice = sorted(set(self.context or ()) & set(self.config.configurable))
         if twice:
-            raise ValueError(f"context and config.configurable: both set {', '.join(twice)}; set it in one of them")
+            raise FieldError("context", f"config.configurable sets {', '.join(twice)} as well; set it in one of them")
         if self.config.model is not None and "model" in (self.context or ()):
-            raise ValueError("context and config.model: both set model; set it in one of them")
+            raise FieldError("context", "config.model sets model as well; set it in one of them")
         return self

@@ -28,9 +28,7 @@ _INSTANT = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_TO_2200 = 7_258_118_400
-_NAMES_A_PLACE = re.compile(
-    r"field ['\"]|header schema-version|the headers |the body |the event is [\d,]+ bytes|answers: "
-)
+_NAMES_A_PLACE = re.compile(r"field ['\"]|header schema-version|the headers |the body |the event is [\d,]+ bytes")
 _RESERVED_NAMES = {name for name in RESERVED if name.startswith(("__", "checkpoint_"))}
 _LONGEST_REFUSAL = 70_000  # it may quote a model's name, which is as long as configurable may be
 

@@ -150,6 +150,15 @@ class TestRefused:
             (PLAIN.replace(b'"example_dag"', b"7"), "field 'workflow_id'"),
             (PLAIN.replace(b'{"task":"process_data"}', b"null"), "field 'payload.data'"),
             (PLAIN.replace(b'{"data":', b'{"command":{"goto":[1]},"data":'), "field 'payload.command.goto"),
+            (PLAIN.replace(b'{"data":', b'{"command":{},"data":'), "field 'payload.command': must have an update"),
+            (PLAIN.replace(b'{"task":"process_data"}', b'{"a":1},"command":{"goto":"a"}'), "field 'payload': data and"),
+            (PLAIN.replace(b"workflow.triggered", b"workflow.resumed"), "field 'answers': workflow.resumed needs"),
+            (PLAIN.replace(b"{", b'{"answers":[{"interrupt_id":"i"}],', 1), "field 'answers': only workflow.resumed"),
+            (PLAIN.replace(b"{", b'{"answers_to":"%b",' % str(uuid4()).encode(), 1), "field 'answers_to': only"),
+            (
+                PLAIN.replace(b"{", b'{"context":{"a":1},"config":{"configurable":{"a":1}},', 1),
+                "field 'context': config.configurable sets a as well",
+            ),
         ],
     )
     def test_it_says_which_field_of_which_record_and_why(self, value, says):
