@@ -173,7 +173,7 @@ class Faults:
     def _clear(self, fault: Fault) -> str:
         with self._workers.holding():
             running = self._fill()
-            found = [one for one in running if one.relation == "first" and not one.newer and not one.cancelled_at][:15]
+            found = [one for one in running if one.is_newest_attempt and not one.cancelled_at][:15]
             self._load.order(functools.partial(self._load.clear, found))
         self.cleared_while_full += len(found)
         return f"{len(found)} clears met {len(running)} running requests"

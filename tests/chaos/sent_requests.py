@@ -41,6 +41,11 @@ class SentRequest:
     def id(self) -> UUID:
         return self.event.event_id
 
+    @property
+    def is_newest_attempt(self) -> bool:
+        """Whether it is the last that its task has asked."""
+        return self.relation in ("first", "retry", "clear") and self.newer is None
+
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
