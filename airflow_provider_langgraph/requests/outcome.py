@@ -65,7 +65,11 @@ def return_value(result: WorkflowResultEvent, result_format: ResultFormat, conte
 
 
 def _show_traceback(error_type: str | None, traceback: str, log: Any) -> None:
-    log.error("The agent's graph raised %s. %s", one_line(str(error_type)), indented(textwrap.indent(traceback, "    ").lstrip()))
+    log.error(
+        "The agent's graph raised %s. %s",
+        one_line(str(error_type)),
+        indented(textwrap.indent(traceback, "    ").lstrip()),
+    )
 
 
 def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:

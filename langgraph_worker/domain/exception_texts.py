@@ -6,7 +6,6 @@ import traceback
 
 from langgraph_worker.domain.json_values import MAX_KEPT_CHARACTERS, describe
 
-
 _MAX_LEAVES = 5  # of a group, in one text
 _MAX_LEAF_CHARACTERS = 500
 

@@ -29,7 +29,8 @@ def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowR
     :param max_bytes: limit of key, value and headers together; one below :data:`MIN_LIMIT_BYTES` may be exceeded.
     :returns: the result that is really sent, and its bytes. ``error_type`` is ``result_too_large`` or
         ``result_not_json`` (text that is no Unicode, or nested deeper than JSON readers follow) where the result was
-        replaced. Where only the error's text was too long, its traceback is left out, then the text is cut, and says so.
+        replaced. Where only the error's text was too long, its traceback is left out, then the text is cut,
+        and says so.
     """
     result = _with_texts(result, clean)
     try:

@@ -40,8 +40,8 @@ FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
 """Faults of the program or its settings: another run would end in the same way.
 
 LangGraph's own ``RetryPolicy`` repeats a node after none of Python's among them either. ValueError is not here, nor
-what is one (pydantic's ValidationError, LangChain's OutputParserException, json's JSONDecodeError): it says that a value
-is wrong, which may be a model's, and a model may answer otherwise.
+what is one (pydantic's ValidationError, LangChain's OutputParserException, json's JSONDecodeError): it says that a
+value is wrong, which may be a model's, and a model may answer otherwise.
 """
 
 

@@ -76,7 +76,13 @@ class LeaseKeeper:
         self._on_hung = on_hung
         self._lease_seconds = timing.lease_seconds
         self._watch = LoopWatch(
-            self._held, timing.lease_seconds, timing.hang_seconds, self._beat_seconds, self._hang, now, self._task_on_loop
+            self._held,
+            timing.lease_seconds,
+            timing.hang_seconds,
+            self._beat_seconds,
+            self._hang,
+            now,
+            self._task_on_loop,
         )
         self._one_at_a_time = threading.Lock()
         self._at_once = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD}-at-once")

@@ -28,7 +28,7 @@ class SteadyLogger(logging.Logger):
     worker_handler: logging.Handler = logging.NullHandler()
 
     @property
-    def disabled(self) -> bool:  # type: ignore[override]  # an attribute of the base class
+    def disabled(self) -> bool:
         """Never."""
         return False
 

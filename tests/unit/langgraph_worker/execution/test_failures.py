@@ -62,7 +62,8 @@ async def test_the_line_of_its_end_has_them_too(tmp_path: Path, caplog: pytest.L
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     first, *others = LineFormatter().format(record).split("\n")
     assert first.endswith(": node 'count': KeyError: 'value'")
-    assert f'File "{HERE}"' in others[1] and others[1].endswith(", in count")
+    assert f'File "{HERE}"' in others[1]
+    assert others[1].endswith(", in count")
     assert all(line.startswith("    ") for line in others)
 
 
@@ -91,7 +92,8 @@ async def test_a_groups_members_are_described_and_judged(tmp_path: Path) -> None
     )
     assert (result.error_type, result.retriable) == ("ExceptionGroup", False)
     assert result.traceback is not None
-    assert ", in refused" in result.traceback and ", in unreachable" in result.traceback
+    assert ", in refused" in result.traceback
+    assert ", in unreachable" in result.traceback
 
 
 async def one_in_nested_groups(state: State) -> State:
@@ -101,9 +103,7 @@ async def one_in_nested_groups(state: State) -> State:
 async def test_a_groups_only_member_gives_the_type(tmp_path: Path) -> None:
     result = await ask(tmp_path, chain(tools=one_in_nested_groups))
     assert (result.error_type, result.retriable) == ("ConnectionError", True)
-    assert result.error == (
-        "node 'tools': ExceptionGroup: outer (1 sub-exception): ConnectionError: no route"
-    )
+    assert result.error == ("node 'tools': ExceptionGroup: outer (1 sub-exception): ConnectionError: no route")
 
 
 def raises_a_group() -> None:

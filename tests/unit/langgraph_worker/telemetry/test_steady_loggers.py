@@ -72,7 +72,11 @@ worker.debug("hidden")
 @pytest.mark.parametrize("how", SILENCERS)
 def test_the_worker_is_heard_once_and_so_is_the_graph(how: str) -> None:
     lines = log_of("-c", WORKER.format(set_up=textwrap.dedent(SILENCERS[how])))
-    assert [line.rpartition("] ")[2] for line in lines if "INFO    [langgraph_worker." in line] == ["one", "two", "three"]
+    assert [line.rpartition("] ")[2] for line in lines if "INFO    [langgraph_worker." in line] == [
+        "one",
+        "two",
+        "three",
+    ]
     assert lines.count("OWN step") == 1
     assert len(lines) == 4
 
