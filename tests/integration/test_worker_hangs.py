@@ -8,12 +8,14 @@ import pytest
 
 from devtools.broker import Broker
 from devtools.postgres import PostgresServer
-from tests.support.worker import SECONDS, desk_of
+from devtools.processes import wait_until
+from tests.support.worker import Gate, desk_of
 from workflow_events import ResultStatus
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 HUNG = 70  # the exit code
+START_SECONDS = 60.0  # for a worker to start, and to find that the leases of the one before are over
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])
@@ -29,11 +31,12 @@ def test_a_node_that_hangs_every_worker_condemns_its_own_run_alone(
         waiting = desk.ask("waits", innocent.data)
         blocking = desk.ask("stands_still", {**guilty.data, "size": 10_000})
         for number in range(1, 5):
-            guilty.wait_for("began", number)
+            began(guilty, number)
             child = desk.worker.child
             assert child is not None
-            assert child.wait(SECONDS * 2) == HUNG
+            assert child.wait(START_SECONDS) == HUNG
             desk.worker.launch()
+        desk.worker.wait_ready()
         lost = desk.answer(blocking)
         assert (lost.status, lost.error_type) == (ResultStatus.FAILURE, "worker_lost")
         assert "a node that blocks the event loop" in (lost.error or "")
@@ -41,3 +44,8 @@ def test_a_node_that_hangs_every_worker_condemns_its_own_run_alone(
         result = desk.answer(waiting)
         assert result.status is ResultStatus.SUCCESS
         assert result.attempts > 1  # it was on a worker that hung
+
+
+def began(gate: Gate, number: int) -> None:
+    """Wait until a graph has begun so often."""
+    wait_until("the node to begin", lambda: gate.ledger.count("began") >= number, timeout=START_SECONDS)
