@@ -41,6 +41,7 @@ from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
 from langgraph_worker.execution.run_values import run_values
 from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.stored_state import StoredState, reading_stored_state
 from langgraph_worker.execution.thread_position import ThreadPosition, ThreadState, find_position
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.settings.model import WorkerSettings
@@ -166,7 +167,12 @@ class Runner:
             config["callbacks"] = watchers
             is_answered = position.state is not ThreadState.NEW and bool(claim.answers or claim.answered)
             progress = self.progress.for_run(claim)
-            with caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)), limit.explaining():
+            stored, texts = StoredState.from_position(claim, position), self.limits.exception_texts
+            with (
+                caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)),
+                limit.explaining(),
+                stored.explaining(steps, exception_texts=texts),
+            ):
                 run_input = _input(claim, position)
                 end = await follow_stream(graph, run_input, config, steps, progress, control, context)
             return end.with_questions(saver.questions)
@@ -175,7 +181,8 @@ class Runner:
         self, claim: Claim, opened: Pregel[Any], graph: Pregel[Any], config: RunnableConfig
     ) -> ThreadPosition:
         nodes = self.graphs.node_names(claim.graph, opened)
-        position = await find_position(graph, nodes, config, claim)
+        with reading_stored_state(claim, exception_texts=self.limits.exception_texts):
+            position = await find_position(graph, nodes, config, claim)
         if position.state is ThreadState.NEW:
             await retry_store(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
         return position
