@@ -49,6 +49,8 @@ class WorkflowResultEvent(WireModel):
     :param correlation_id: the request's ``event_id``.
     :param result: the graph's final state as JSON; None unless status is ``success`` or ``interrupted``.
     :param error: one or a few lines for a person; None on success.
+    :param traceback: where the graph raised: the frames of its own code, of the exception and of its causes, one line
+        each, without control characters; None if nothing was raised, or an earlier version answers.
     :param thread_id: LangGraph's, a UUID; that of a thread which an earlier version began is another text.
     :param thread_name: the author's name of the thread (``thread_id`` in the request), if it has one.
     :param error_type: a stable word for programs: an exception's name, or one of the worker's own
@@ -65,6 +67,7 @@ class WorkflowResultEvent(WireModel):
     result: JsonValue = None
     status: ResultStatus
     error: str | None = None
+    traceback: str | None = None
     thread_id: str | None = None
     thread_name: str | None = None
     error_type: str | None = None

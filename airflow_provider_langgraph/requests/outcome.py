@@ -5,6 +5,7 @@ Where no reply can come to the task any more, its request is cancelled first: no
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from airflow_provider_langgraph.requests.result_value import ResultFormat, value
 from airflow_provider_langgraph.requests.task_identity import note_returned
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
-from workflow_events.plain_text import one_line
+from workflow_events.plain_text import indented, one_line
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def return_value(result: WorkflowResultEvent, result_format: ResultFormat, conte
     :raises RunError: (a subclass) the agent did not succeed, or its result cannot be returned.
     """
     if result.status is not ResultStatus.SUCCESS:
+        if result.traceback:
+            _show_traceback(result.error_type, result.traceback, log)
         raise error_for(result)
     value = value_of(result, result_format)
     note_returned(context)
@@ -59,6 +62,14 @@ def return_value(result: WorkflowResultEvent, result_format: ResultFormat, conte
         {model: usage.total_tokens for model, usage in result.usage.items()} or "none",
     )
     return value
+
+
+def _show_traceback(error_type: str | None, traceback: str, log: Any) -> None:
+    log.error(
+        "The agent's graph raised %s. %s",
+        one_line(str(error_type)),
+        indented(textwrap.indent(traceback, "    ").lstrip()),
+    )
 
 
 def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:

@@ -6,11 +6,39 @@ import traceback
 
 from langgraph_worker.domain.json_values import MAX_KEPT_CHARACTERS, describe
 
+_MAX_LEAVES = 5  # of a group, in one text
+_MAX_LEAF_CHARACTERS = 500
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions of a group, at every depth; of another exception, itself."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:  # no recursion: groups may be nested as deep as their code likes
+        one = waiting.pop()
+        if isinstance(one, BaseExceptionGroup):
+            waiting += reversed(one.exceptions)
+        else:
+            found.append(one)
+    return found
+
+
+def type_name(error: BaseException) -> str:
+    """The name of an exception's type; of a group whose members have all one type, the name of that."""
+    names = {type(leaf).__name__ for leaf in leaves(error)}
+    return names.pop() if len(names) == 1 else type(error).__name__
+
 
 def described(error: BaseException, *, with_text: bool) -> str:
-    """An exception for a result, a log or a step: ``Type: text``, or ``Type``."""
+    """An exception for a result, a log or a step: ``Type: text``, or ``Type``. Of a group, its members too."""
     kind = type(error).__name__
-    return f"{kind}: {describe(error)}" if with_text else kind
+    text = f"{kind}: {describe(error)}" if with_text else kind
+    if not isinstance(error, BaseExceptionGroup):
+        return text
+    members = leaves(error)
+    said = [described(member, with_text=with_text)[:_MAX_LEAF_CHARACTERS] for member in members[:_MAX_LEAVES]]
+    more = [f"and {len(members) - _MAX_LEAVES:,} more"] if len(members) > _MAX_LEAVES else []
+    return f"{text}: {'; '.join([*said, *more])}"
 
 
 def traceback_of(error: BaseException | None, *, with_text: bool) -> str:

@@ -97,6 +97,10 @@ INPUT_NOT_ALLOWED = _unusable(
     "has a command, and the entry of the graph in langgraph.json does not allow that",
 )
 BAD_INPUT = _unusable("bad_input", "the graph rejects payload.data before any node has run")
+STORED_STATE_INVALID = _unusable(
+    "stored_state_invalid",
+    "the graph does not take the state that its thread has stored: the state's schema has changed since",
+)
 RESULT_NOT_SERIALIZABLE = _unusable(
     "result_not_serializable", "the graph's state, or its final state, holds a value that cannot be stored or sent"
 )
@@ -158,6 +162,7 @@ FAULTS: tuple[Fault, ...] = (
     INPUT_NOT_ALLOWED,
     INVALID_CONTEXT,
     BAD_INPUT,
+    STORED_STATE_INVALID,
     RESULT_NOT_SERIALIZABLE,
     NOT_JSON,
     TOO_LARGE,

@@ -18,6 +18,15 @@ _MAX_DETAILS = 100  # of a validation error
 _MAX_LEVELS = 64  # searched for the value that cannot be serialised
 
 
+_FORM: dict[str, Any] = {
+    "bytes_mode": "base64",
+    "inf_nan_mode": "null",
+    # By the type that a value has, not by the one that its field is declared with, which may have fewer fields.
+    # serialize_as_any would do that too, but ignores the serializers that fields are annotated with.
+    "polymorphic_serialization": True,
+}
+
+
 class NotSerializableError(WorkerError):
     """A value has no JSON form, or no form that a checkpoint can hold.
 
@@ -35,7 +44,9 @@ def to_json(value: Any) -> JsonValue:
     """The JSON form of a state: messages, pydantic models, dataclasses, sets, dates and the like included.
 
     NaN and infinities become null, as in JavaScript and pandas: JSON has none, and one missing figure should not cost
-    a whole run. bytes become URL-safe base64. Nothing else is replaced.
+    a whole run. bytes become URL-safe base64. Nothing else is replaced, and nothing is left out, but for what a model
+    excludes itself, and for fields that a subclass of a plain dataclass adds where a model's field is declared as the
+    base class.
 
     :raises NotSerializableError: names the place and the type of the first value that has no JSON form.
     """
@@ -59,7 +70,7 @@ _REFUSALS = (Exception,)  # a graph's own objects may raise anything when they a
 
 def _jsonable(value: Any) -> JsonValue:
     return pydantic_core.to_jsonable_python(  # type: ignore[no-any-return]
-        value, serialize_unknown=False, bytes_mode="base64", inf_nan_mode="null"
+        value, serialize_unknown=False, **_FORM
     )
 
 
@@ -104,7 +115,7 @@ def capped(value: Any, max_bytes: int) -> JsonValue:
     Never raises, whatever the value is: the record is only there to be looked at.
     """
     try:
-        text = pydantic_core.to_json(value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="null")
+        text = pydantic_core.to_json(value, serialize_unknown=True, **_FORM)
         if len(text) <= max_bytes:
             return pydantic_core.from_json(text)  # type: ignore[no-any-return]
     except _REFUSALS:

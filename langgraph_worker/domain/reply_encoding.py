@@ -20,7 +20,7 @@ MAX_TEXT_CHARACTERS = 2_000
 """What is kept of an error's text that does not fit."""
 
 _MIN_TEXT_CHARACTERS = 200
-_TEXTS = ("error", "error_type", "thread_id", "thread_name", "release", "worker_id")
+_TEXTS = ("error", "traceback", "error_type", "thread_id", "thread_name", "release", "worker_id")
 
 
 def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowResultEvent, Encoded]:
@@ -29,12 +29,15 @@ def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowR
     :param max_bytes: limit of key, value and headers together; one below :data:`MIN_LIMIT_BYTES` may be exceeded.
     :returns: the result that is really sent, and its bytes. ``error_type`` is ``result_too_large`` or
         ``result_not_json`` (text that is no Unicode, or nested deeper than JSON readers follow) where the result was
-        replaced. Where only the error's text was too long, the text is cut, and says so.
+        replaced. Where only the error's text was too long, its traceback is left out, then the text is cut,
+        and says so.
     """
     result = _with_texts(result, clean)
     try:
         return _checked(result, max_bytes)
     except MessageTooLargeError as error:
+        if result.traceback is not None:
+            return encode_reply(result.model_copy(update={"traceback": None}), max_bytes)
         substitute = _fitting(result, error)
     except ValueError as error:
         substitute = _replaced(result, RESULT_NOT_JSON, f"the result cannot be sent as JSON: {error}")

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from langgraph_worker.domain.exception_texts import described, traceback_of
+from langgraph_worker.domain.exception_texts import described, traceback_of, type_name
 from langgraph_worker.domain.faults import DEADLINE, RESULT_NOT_SERIALIZABLE, Fault
+from langgraph_worker.domain.graph_traceback import graph_traceback
 from langgraph_worker.domain.models import Claim, Failure
 from langgraph_worker.domain.reply_encoding import clean
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
@@ -54,7 +55,13 @@ class Reporter:
     def fault(self, fault: Fault, text: str, finished_at: datetime, error: BaseException | None = None) -> Outcome:
         """The run failed with a fault that the worker names itself."""
         result = self._result(
-            fault.status, finished_at, error=_cut(text), error_type=fault.name, retriable=fault.retriable
+            fault.status,
+            finished_at,
+            error=_cut(text),
+            # What the project's own code raised; no other frame says more than the text does.
+            traceback=error and graph_traceback(error, with_text=self.exception_texts, fallback=False),
+            error_type=fault.name,
+            retriable=fault.retriable,
         )
         return Outcome(result, Failure(fault.name, text, self._traceback(error)))
 
@@ -74,12 +81,13 @@ class Reporter:
 
         :param retriable: whether running it again can help.
         """
-        kind = type(error).__name__
+        kind = type_name(error)
         text = f"{f'node {node!r}: ' if node else ''}{self.described(error)}"
         result = self._result(
             ResultStatus.FAILURE,
             finished_at,
             error=_cut(text),
+            traceback=graph_traceback(error, with_text=self.exception_texts),
             error_type=kind,
             retriable=retriable,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -253,13 +254,14 @@ class ActiveRun:
         seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         logger.log(
             logging.INFO if result.error is None else logging.ERROR,
-            "%s %s: graph %s, %s in %.3f s%s",
+            "%s %s: graph %s, %s in %.3f s%s%s",
             "finished" if kept else "over, but the store had an end of the run already, perhaps this one:",
             self.claim.correlation_id,
             self.claim.graph,
             result.status.value,
             seconds,
             f": {result.error}" if result.error else "",
+            f"\n{textwrap.indent(result.traceback, '    ')}" if result.traceback else "",
             extra=self._about("finished" if kept else "discarded")
             | {"status": result.status.value, "duration": seconds},
         )

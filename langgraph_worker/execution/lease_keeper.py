@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from langgraph_worker.domain.models import Lease
 from langgraph_worker.errors import LeaseLostError, StoreError
 from langgraph_worker.execution.held_leases import HeldLeases
 from langgraph_worker.execution.loop_watch import LoopWatch, end_process
+from langgraph_worker.execution.run_tasks import lease_of
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.port import RunStore
 
@@ -32,6 +34,7 @@ _MARGIN = 0.8  # of a lease: an owner that could not renew by then gives up befo
 _RETRY_SECONDS = 1.0  # after a renewal that failed
 _LATE_RENEWAL_SECONDS = 1.0  # for a renewal when it is too late already
 _BEATS_PER_LEASE = 30  # of the event loop
+_SPARE, _SPARE_IF_OVERDUE = 0.5, 0.05  # of a lease: how long the store may take to spare runs before the process ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,17 @@ class LeaseKeeper:
         self._standstill_seconds = timing.lease_seconds * (1 - _MARGIN)
         self._now = now
         self._held = HeldLeases(timing.lease_seconds * _MARGIN, now)
-        self._watch = LoopWatch(self._held, timing.lease_seconds, timing.hang_seconds, self._beat_seconds, on_hung, now)
+        self._on_hung = on_hung
+        self._lease_seconds = timing.lease_seconds
+        self._watch = LoopWatch(
+            self._held,
+            timing.lease_seconds,
+            timing.hang_seconds,
+            self._beat_seconds,
+            self._hang,
+            now,
+            self._task_on_loop,
+        )
         self._one_at_a_time = threading.Lock()
         self._at_once = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD}-at-once")
         self._stop = threading.Event()
@@ -175,6 +188,31 @@ class LeaseKeeper:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._lose, lost)
         return True
+
+    # ---- the watching thread ----
+
+    def _task_on_loop(self) -> asyncio.Task[Any] | None:
+        return asyncio.current_task(self._loop)
+
+    def _hang(self) -> None:
+        """Spare the runs that do not hang the loop, if it is known which one does; then end."""
+        guilty = lease_of(self._watch.blocking_task)
+        if guilty is None:
+            logger.critical("it is not known which run blocks the loop, so each counts it", extra={"action": "hung"})
+        else:
+            logger.critical("a node on thread %s blocks the loop", guilty.thread_id, extra={"action": "hung"})
+            others = self._held.all() - {guilty}
+            sparing = threading.Thread(target=self._spare, args=(others,), name=f"{THREAD}-spare", daemon=True)
+            sparing.start()
+            # While leases are renewed, nobody takes them over.
+            sparing.join(self._lease_seconds * (_SPARE_IF_OVERDUE if self._held.overdue() else _SPARE))
+        self._on_hung()
+
+    def _spare(self, leases: Collection[Lease]) -> None:
+        try:
+            self._store.spare(self._worker_id, leases)
+        except StoreError as error:
+            logger.error("cannot spare the other runs: %s", error, extra={"action": "store_trouble"})
 
     # ---- the keeping thread ----
 

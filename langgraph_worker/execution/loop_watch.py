@@ -5,6 +5,7 @@ A loop that hangs stops no run and learns of no lost lease, but the keeper's thr
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import logging
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from langgraph_worker.execution.held_leases import HeldLeases
 
@@ -35,6 +37,7 @@ class LoopWatch:
     :param on_hung: called in the watching thread when the loop was silent, while the process was running, for
         ``hang_seconds``, or for a tenth of a lease, if a lease is overdue.
     :param now: seconds of a monotonic clock.
+    :param task_on_loop: the task whose turn it is on the loop.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class LoopWatch:
         beat_seconds: float,
         on_hung: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
+        task_on_loop: Callable[[], asyncio.Task[Any] | None] = lambda: None,
     ) -> None:
         self._held = held
         self._overdue_silence_seconds = lease_seconds * _OVERDUE_SILENCE
@@ -56,6 +60,17 @@ class LoopWatch:
         self._seen_beats = 0
         self._silent_seconds = 0.0
         self._looked_at = now()
+        self._task_on_loop = task_on_loop
+        self._seen_on_loop: set[asyncio.Task[Any] | None] = set()
+
+    @property
+    def blocking_task(self) -> asyncio.Task[Any] | None:
+        """The task that has blocked the loop through all of its silence; None if each look found another one, or none.
+
+        A loop that is silent is in one turn of its tasks, or between two: a task that every look has found has taken
+        all of the time, but for less than one beat before the first look and after the last.
+        """
+        return next(iter(self._seen_on_loop)) if len(self._seen_on_loop) == 1 else None
 
     def beat(self) -> None:
         """The loop is alive."""
@@ -75,7 +90,10 @@ class LoopWatch:
         self._looked_at = now
         if self._beats != self._seen_beats:
             self._seen_beats, self._silent_seconds = self._beats, 0.0
-        elif self._silent_seconds >= self._hang_seconds or (
+            self._seen_on_loop.clear()
+            return
+        self._seen_on_loop.add(self._task_on_loop())
+        if self._silent_seconds >= self._hang_seconds or (
             self._silent_seconds >= self._overdue_silence_seconds and self._held.overdue()
         ):
             logger.critical(

@@ -8,6 +8,7 @@ from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
 from langgraph_worker.domain import faults
+from langgraph_worker.domain.exception_texts import leaves
 from langgraph_worker.domain.json_values import NotSerializableError, describe, locate, to_json
 from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import GraphLoadError
@@ -22,6 +23,10 @@ _NO_MAPPING = (
     "Send a mapping if that is the graph's state. A template of Airflow renders to text: pass another task's output as "
     "it is, or a mapping with templates inside"
 )
+
+
+_NAMED = (RunFaultError, GraphChangedError, GraphLoadError, NotStorableError)
+"""The worker's own; among the members of a group, they are why the others failed too."""
 
 
 def outcome_of_end(reporter: Reporter, end: StreamEnd) -> Outcome:
@@ -47,6 +52,7 @@ def outcome_of_error(reporter: Reporter, error: BaseException, steps: StepRecord
     now = datetime.now(UTC)
     if timed_out:
         return reporter.past_deadline(now)
+    error = next((leaf for leaf in leaves(error) if isinstance(leaf, _NAMED)), error)
     if isinstance(error, RunFaultError):
         return reporter.fault(error.fault, str(error), now)
     if isinstance(error, GraphChangedError):

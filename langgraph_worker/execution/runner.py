@@ -18,12 +18,14 @@ from langgraph.types import Command
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.breakpoints import values_for_graph
+from langgraph_worker.domain.exception_texts import leaves
 from langgraph_worker.domain.models import Claim, Failure, StepStatus
 from langgraph_worker.domain.reply_encoding import encode_reply
 from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.breakpoints import breakpoints
 from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.exception_rules import comes_from_cancellation
 from langgraph_worker.execution.graph_context import build_context
 from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_stream
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
@@ -39,6 +41,7 @@ from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
 from langgraph_worker.execution.run_values import run_values
 from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.stored_state import StoredState, reading_stored_state
 from langgraph_worker.execution.thread_position import ThreadPosition, ThreadState, find_position
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.settings.model import WorkerSettings
@@ -122,6 +125,8 @@ class Runner:
             except BaseException as error:
                 if isinstance(error, GraphDrained) and control.drain_requested:
                     raise
+                if not limit.expired():
+                    _raise_if_no_end(error)
                 steps.close_open(StepStatus.FAILED, "the run ended before the node did")
                 reporter = self._reporter(claim, started_at, usage)
                 return outcome_of_error(reporter, error, steps, timed_out=limit.expired())
@@ -162,7 +167,12 @@ class Runner:
             config["callbacks"] = watchers
             is_answered = position.state is not ThreadState.NEW and bool(claim.answers or claim.answered)
             progress = self.progress.for_run(claim)
-            with caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)), limit.explaining():
+            stored, texts = StoredState.from_position(claim, position), self.limits.exception_texts
+            with (
+                caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)),
+                limit.explaining(),
+                stored.explaining(steps, exception_texts=texts),
+            ):
                 run_input = _input(claim, position)
                 end = await follow_stream(graph, run_input, config, steps, progress, control, context)
             return end.with_questions(saver.questions)
@@ -171,10 +181,26 @@ class Runner:
         self, claim: Claim, opened: Pregel[Any], graph: Pregel[Any], config: RunnableConfig
     ) -> ThreadPosition:
         nodes = self.graphs.node_names(claim.graph, opened)
-        position = await find_position(graph, nodes, config, claim)
+        with reading_stored_state(claim, exception_texts=self.limits.exception_texts):
+            position = await find_position(graph, nodes, config, claim)
         if position.state is ThreadState.NEW:
             await retry_store(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
         return position
+
+
+def _raise_if_no_end(error: BaseException) -> None:
+    """Raise what is no end of a run, although other exceptions are around it: a group, or what a cleanup raised.
+
+    :raises StoreError: the database's trouble.
+    :raises StartOverError: see :meth:`Runner.run`.
+    :raises asyncio.CancelledError: the worker has cancelled the run.
+    """
+    for leaf in leaves(error):
+        if isinstance(leaf, (StoreError, StartOverError)):
+            raise leaf
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() and comes_from_cancellation(error):
+        raise asyncio.CancelledError from error
 
 
 def _input(claim: Claim, position: ThreadPosition) -> Any:

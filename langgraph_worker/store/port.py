@@ -100,6 +100,15 @@ class RunStore(Protocol):
         has run out is prolonged too, unless another worker has taken the thread.
         """
 
+    def spare(self, worker_id: str, leases: Collection[Lease]) -> None:
+        """Give the runs of these leases back, because the process that holds them ends for another run's fault:
+        PENDING, so that this end counts as no takeover of theirs.
+
+        Their leases are void at once, and their threads stay held until the leases end: nodes may be at work until the
+        process is gone. A lease that is void changes nothing. Blocks, and may be called from any thread, as
+        :meth:`renew`.
+        """
+
     async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
         """Keep the graph's node names with the claim's logical run, at its first start."""
 

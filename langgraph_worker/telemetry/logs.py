@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from langgraph_worker.broker.kafka.client_configs import LIBRDKAFKA_LOGGER
+from langgraph_worker.telemetry.steady_loggers import make_steady
 from workflow_events.kafka_errors import without_secrets
 from workflow_events.plain_text import indented
 
@@ -46,16 +47,21 @@ def set_up_logging(level: str) -> None:
     """Send everything of ``level`` and above to stderr.
 
     Libraries log from WARNING on, or from INFO on if the level is DEBUG: their DEBUG shows the data that they handle.
+    A project may set up its own logging; the worker's lines stay as they are.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
     debug = level == "DEBUG"
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("langgraph_worker").setLevel(level)
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[_to_stderr()], force=True)
+    make_steady(level, _to_stderr())
     librdkafka = logging.getLogger(LIBRDKAFKA_LOGGER)
     librdkafka.setLevel(logging.DEBUG if debug else logging.CRITICAL)
     librdkafka.addFilter(_hide_secrets)
     logging.captureWarnings(True)
+
+
+def _to_stderr() -> logging.StreamHandler[TextIO]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    return handler
 
 
 def _hide_secrets(record: logging.LogRecord) -> bool:

@@ -122,6 +122,13 @@ class LeasesMachine(StoreMachine):
             self.world.claim(self.client(client + number), self._name(self.client(client + number), 0), 3)
             self.world.clock.advance(LEASE)
 
+    @rule(run=index, waits=st.booleans())
+    @when(lambda self: self.world.runs)
+    def hang(self, run: int, waits: bool) -> None:
+        self.world.hang(*pick(self.world.runs, run))
+        if waits:
+            self.world.clock.advance(LEASE)
+
     @rule(client=index)
     def die(self, client: int) -> None:
         self.world.kill(self.client(client))

@@ -111,6 +111,18 @@ class World(History):
             else:
                 run.lost = True
 
+    def hang(self, client: int, guilty: GraphRun) -> None:
+        """A node blocks its worker, which spares the other runs of it and ends; what it still writes comes late."""
+        worker = guilty.claim.worker_id
+        others = [run for at, run in self.runs if at == client and run.claim.worker_id == worker and run is not guilty]
+        note(f"  {worker} hangs on {str(guilty.id)[:6]} and spares {len(others)}")
+        self.database.clients[client].spare(worker, [run.claim.lease for run in others])
+        for run in others:
+            if self.owns(run):
+                self.running.discard(run.id)
+                self.holds[run.claim.thread_id].void = True
+        self.wrote()
+
     def expire(self, client: int) -> None:
         """A worker ends what must not wait longer."""
         self.look()

@@ -69,6 +69,17 @@ def renew(connection: Connection, worker_id: str, leases: Collection[Lease], *, 
     return set(leases) - kept
 
 
+def spare(connection: Connection, worker_id: str, leases: Collection[Lease], now: datetime) -> None:
+    """See :meth:`~langgraph_worker.store.port.RunStore.spare`."""
+    locked = lock(connection, {lease.thread_id for lease in leases})
+    held = {lease: run_with_valid_lease(lease, locked) for lease in leases}
+    runs = {run for lease, run in held.items() if run is not None and locked[lease.thread_id].owner == worker_id}
+    if runs:
+        pending = {"status": RunStatus.PENDING.value, "waiting_since": now}
+        connection.execute(update(workflow_runs).where(workflow_runs.c.correlation_id.in_(runs)).values(pending))
+        void(connection, runs)
+
+
 _let_go = (
     update(threads)
     .where(

@@ -167,6 +167,14 @@ class SqlRunStore(RunStore):
                 return set(leases)
             return {lost for lease in leases for lost in self.renew(worker_id, [lease])}
 
+    def spare(self, worker_id: str, leases: Collection[Lease]) -> None:
+        try:
+            self.database.write(lambda connection, now: leasing.spare(connection, worker_id, leases, now))
+        except RowError:
+            if len(leases) > 1:
+                for lease in leases:
+                    self.spare(worker_id, [lease])
+
     async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
         await self._group.write(run_writes.RememberNodes(claim, nodes))
 

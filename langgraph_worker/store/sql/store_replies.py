@@ -76,7 +76,8 @@ def worker_lost(run: ClaimableRun, takeovers: int, now: datetime) -> WorkflowRes
     """The answer to a request whose workers keep vanishing."""
     text = (
         f"given up: workers vanished {takeovers} times while they ran it, so the run itself may be what ends "
-        f"them (memory, a crash in native code). The last was {run.worker_id!r}; see how it ended"
+        "them (memory, a crash in native code, a node that blocks the event loop). "
+        f"The last was {run.worker_id!r}; see how it ended"
     )
     return _answer(run, faults.WORKER_LOST, text, now)
 

@@ -36,6 +36,16 @@ def renew(tx: Transaction, worker_id: str, leases: Collection[Lease]) -> set[Lea
     return lost
 
 
+def spare(tx: Transaction, worker_id: str, leases: Collection[Lease]) -> None:
+    """See :meth:`~langgraph_worker.store.port.RunStore.spare`."""
+    for lease in leases:
+        hold = tx.state.threads.get(lease.thread_id, Thread()).owner_under(lease.token)
+        if hold is not None and hold.owner == worker_id:
+            run = tx.state.runs[hold.run]
+            tx.put(run, running=False, waiting_since=tx.now)
+            raise_token(tx, run)
+
+
 def owned(tx: Transaction, claim: Claim) -> Run | None:
     """The claim's run; None if its lease is void."""
     hold = tx.state.threads.get(claim.lease.thread_id, Thread()).owner_under(claim.lease.token)

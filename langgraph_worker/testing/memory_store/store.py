@@ -118,6 +118,10 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return run_writes.renew(tx, worker_id, leases)
 
+    def spare(self, worker_id: str, leases: Collection[Lease]) -> None:
+        with self._transaction() as tx:
+            run_writes.spare(tx, worker_id, leases)
+
     async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
         with self._transaction() as tx:
             run_writes.remember_nodes(tx, claim, nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -88,6 +89,67 @@ async def test_a_release_between_takeovers_neither_counts_nor_begins_anew(store:
     claims = await vanish(store, clock, 2)
     assert [claim.takeovers for claim in claims] == [2, 3]
     assert await is_given_up(store)
+
+
+async def hang(store: Store, clock: Clock, guilty: UUID) -> list[Claim]:
+    """A worker takes all runs; the node of one hangs, and ends the worker."""
+    claims = await store.claim("w1", 10, ["graph"])
+    store.spare("w1", [claim.lease for claim in claims if claim.correlation_id != guilty])
+    assert await store.claim("w2", 10, ["graph"]) == []  # its nodes may be at work until it is gone
+    clock.advance(LEASE)
+    return claims
+
+
+async def test_a_node_that_hangs_condemns_no_other_run(store: Store, clock: Clock) -> None:
+    guilty, innocent = request(), request(event(thread_id="talk"))
+    await store.accept([guilty, innocent])
+    for number in range(4):
+        claims = {claim.correlation_id: claim for claim in await hang(store, clock, guilty.event.event_id)}
+        assert claims[guilty.event.event_id].takeovers == number
+        assert claims[innocent.event.event_id].takeovers == 0
+    claim = await claim_one(store)  # the other one is ended instead
+    assert (claim.correlation_id, claim.attempts) == (innocent.event.event_id, 5)
+    assert [one.error_type for one in (await replies(store)).values()] == ["worker_lost"]
+    assert await store.finish(claim, result(claim))
+
+
+async def test_to_be_spared_forgives_nothing(store: Store, clock: Clock) -> None:
+    other = request()
+    await store.accept([request(), other])
+    await store.claim("w1", 10, ["graph"])
+    clock.advance(LEASE)
+    assert [claim.takeovers for claim in await hang(store, clock, other.event.event_id)] == [1, 1]
+    assert [claim.takeovers for claim in await store.claim("w2", 10, ["graph"])] == [1, 2]
+
+
+async def test_who_was_spared_writes_nothing_more(store: Store, clock: Clock) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    store.spare("w1", [claim.lease])
+    store.spare("w1", [claim.lease])
+    assert store.renew("w1", [claim.lease]) == {claim.lease}
+    assert not await store.put_checkpoint(PutCheckpoint(claim, [], progress=True))
+    assert not await store.finish(claim, result(claim))
+    assert (await claim_one(store, "w2")).takeovers == 0  # the owner has let the thread go
+
+
+@pytest.mark.parametrize("how", ["of another worker", "taken over", "finished"])
+async def test_nothing_is_spared_that_a_worker_does_not_own(store: Store, clock: Clock, how: str) -> None:
+    await store.accept([request()])
+    claim = await claim_one(store)
+    match how:
+        case "taken over":
+            clock.advance(LEASE)
+            new = await claim_one(store, "w2")
+            store.spare("w1", [claim.lease])
+            assert store.renew("w2", [new.lease]) == set()
+        case "of another worker":
+            store.spare("w2", [claim.lease])
+            assert store.renew("w1", [claim.lease]) == set()
+        case "finished":
+            await store.finish(claim, result(claim))
+            store.spare("w1", [claim.lease])
+            assert (await store.counts())[RunStatus.COMPLETED] == 1
 
 
 async def test_a_run_that_was_given_up_can_be_retried(store: Store, clock: Clock) -> None:

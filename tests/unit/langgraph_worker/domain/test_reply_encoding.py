@@ -47,6 +47,21 @@ def test_what_fits_is_sent_as_it_is() -> None:
     assert encode_reply(original, LIMIT) == (original, encode(original))
 
 
+def test_a_traceback_gives_way_to_the_errors_text() -> None:
+    failed = result(status=ResultStatus.FAILURE, error="y" * 12_000, error_type="KeyError", traceback="t" * 7_000)
+    assert sent(failed, 17_000) == failed.model_copy(update={"traceback": None})
+    assert sent(failed, 40_000) == failed
+
+
+def test_an_oversize_result_has_no_traceback() -> None:
+    event = sent(result(result="x" * LIMIT, traceback="t"))
+    assert (event.error_type, event.traceback) == ("result_too_large", None)
+
+
+def test_a_traceback_is_cleaned_of_what_no_database_takes() -> None:
+    assert sent(result(status=ResultStatus.FAILURE, error="e", traceback="a\0b")).traceback == "a\ufffdb"
+
+
 @pytest.mark.parametrize(
     "big",
     [

@@ -52,17 +52,26 @@ async def desk(with_texts: bool, tmp_path: Path) -> AsyncIterator[Desk]:
 async def test_a_failed_node_shows_its_exceptions_text_only_where_it_may(desk: Any, with_texts: bool) -> None:
     outcome = await desk.run(await desk.claim("g"), chain(a=raises))
     (step,) = desk.steps()
-    shown = [outcome.result.error, outcome.failure.message, outcome.failure.traceback, step["error"]]
+    shown = [
+        outcome.result.error,
+        outcome.result.traceback,
+        outcome.failure.message,
+        outcome.failure.traceback,
+        step["error"],
+    ]
     assert [SECRET in text for text in shown] == [with_texts] * len(shown)
     assert all("ValueError" in text for text in shown)
     assert outcome.result.error_type == "ValueError"
     assert outcome.failure.node == "a"
     assert "in raises" in outcome.failure.traceback
+    assert outcome.result.traceback.count(", in raises") == 2  # the error and its cause
+    assert "langgraph/" not in outcome.result.traceback
 
 
 async def test_a_refused_input_is_explained_only_where_it_may_be(desk: Any, with_texts: bool) -> None:
     outcome = await desk.run(await desk.claim("g", {"value": SECRET}), chain(Strict, a=lambda state: {}))
     shown = [outcome.result.error, outcome.failure.message, outcome.failure.traceback]
+    assert SECRET not in (outcome.result.traceback or "") or with_texts
     assert [SECRET in text for text in shown] == [with_texts] * len(shown)
     assert outcome.result.error_type == "bad_input"
     assert "ValidationError" in outcome.failure.traceback

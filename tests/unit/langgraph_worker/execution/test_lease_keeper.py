@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,8 @@ from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.held_leases import HeldLeases
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.loop_watch import LoopWatch
+from langgraph_worker.execution.node_threads import running
+from langgraph_worker.execution.run_tasks import note_run_tasks
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.ti_ids import new_ti_id
 from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent
@@ -191,6 +195,112 @@ async def test_a_loop_that_cannot_give_up_a_lost_lease_ends_the_process(store, w
     clock.step = LEASE / 30
     assert worker.hung.wait(LIMIT)  # blocks the loop
     clock.step = 0.0
+
+
+async def two_claimed(store: Store, worker: Worker) -> list[Claim]:
+    event = WorkflowEvent(
+        event_type=EventType.WORKFLOW_TRIGGERED, source=EventSource.AIRFLOW, workflow_id="dag", workflow_run_id="run"
+    )
+    await store.accept([Request(event, "g", "results", Origin("c", "events", 0, 9))])
+    await accept(store, 1)
+    claims = await store.claim("w1", 2, ["g"])
+    for claim in claims:
+        worker.hold(claim)
+    return claims
+
+
+async def takeovers(store: Store, worker: Worker, clock: Clock) -> dict[str, int]:
+    """How often each thread's owner vanished, as the next worker sees it when the process is gone."""
+    await worker.stop()
+    worker.keeper.renew()  # none is under way any more
+    clock.seconds += LEASE * 2
+    return {claim.thread_id: claim.takeovers for claim in await store.claim("w2", 2, ["g"])}
+
+
+def in_run(work: Coroutine[Any, Any, None], claim: Claim) -> asyncio.Task[None]:
+    """A task of a run; what it creates is of that run, too."""
+    context = contextvars.copy_context()
+    context.run(running.set, claim.lease)
+    return asyncio.create_task(work, context=context)
+
+
+async def test_only_the_run_whose_node_hangs_counts_it(store, worker, clock):
+    note_run_tasks(asyncio.get_running_loop())
+    guilty, innocent = await two_claimed(store, worker)
+
+    async def node() -> None:
+        clock.step = LEASE / 30
+        assert worker.hung.wait(LIMIT)  # blocks the loop
+        clock.step = 0.0
+
+    async def graph() -> None:
+        await asyncio.create_task(node())
+
+    await in_run(graph(), guilty)
+    assert await takeovers(store, worker, clock) == {guilty.thread_id: 1, innocent.thread_id: 0}
+
+
+async def test_each_run_counts_a_hang_that_is_of_no_run(store, worker, clock):
+    note_run_tasks(asyncio.get_running_loop())
+    claims = await two_claimed(store, worker)
+    clock.step = LEASE / 30
+    assert worker.hung.wait(LIMIT)  # blocks the loop
+    clock.step = 0.0
+    assert await takeovers(store, worker, clock) == {claim.thread_id: 1 for claim in claims}
+
+
+async def test_a_store_that_is_away_keeps_no_hanging_process_alive(store, worker, clock, monkeypatch):
+    def away(worker_id: str, leases: Collection[Lease]) -> None:
+        raise StoreError("away")
+
+    monkeypatch.setattr(store, "spare", away)
+    note_run_tasks(asyncio.get_running_loop())
+    claims = await two_claimed(store, worker)
+
+    async def node() -> None:
+        clock.step = LEASE / 30
+        assert worker.hung.wait(LIMIT)  # blocks the loop
+        clock.step = 0.0
+
+    await in_run(node(), claims[0])
+    assert await takeovers(store, worker, clock) == {claim.thread_id: 1 for claim in claims}
+
+
+async def test_a_tasks_own_factory_stays_in_use():
+    loop = asyncio.get_running_loop()
+    made = []
+
+    def own(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        made.append(work)
+        return asyncio.Task(work, loop=loop, **more)
+
+    before = loop.get_task_factory()
+    loop.set_task_factory(own)
+    try:
+        note_run_tasks(loop)
+        await asyncio.create_task(asyncio.sleep(0))
+    finally:
+        loop.set_task_factory(before)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("on_loop", "blamed"), [("aaaa", "a"), ("aaba", None), ("....", None), ("a...", None), ("..aa", None)]
+)
+def test_a_task_is_to_blame_only_if_every_look_finds_it(clock, on_loop, blamed):
+    looks = [None if name == "." else name for name in "b" + on_loop]  # the first look is at a loop that is alive
+    found = iter(looks[1:])
+    seen = []
+    held = HeldLeases(LEASE, clock.monotonic)
+    watch = LoopWatch(
+        held, LEASE, 0.4, 0.1, lambda: seen.append(watch.blocking_task), clock.monotonic, lambda: next(found)
+    )
+    for number in range(len(looks)):
+        clock.seconds += 0.1
+        if number == 0:
+            watch.beat()
+        watch.look()
+    assert seen == [blamed]
 
 
 def test_a_loop_that_beats_is_not_hanging(clock):

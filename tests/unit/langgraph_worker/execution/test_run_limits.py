@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import START, StateGraph
 from langgraph.pregel import Pregel
 
 from langgraph_worker.execution.runner import RunLimits
 from langgraph_worker.settings.load import load_settings
-from tests.support.runs import Desk, State, chain, opened
+from tests.support.runs import TESTS, Desk, State, chain, opened
 from workflow_events.models import RunConfig
 from workflow_events.results import ResultStatus
 
@@ -118,3 +121,42 @@ async def test_as_many_nodes_run_at_once_as_the_graph_or_the_event_says(desk, ow
         graph = graph.with_config(max_concurrency=own)
     await desk.run(await desk.claim("g", config=RunConfig(max_concurrency=asked)), graph)
     assert highest == most
+
+
+DEFAULT_LIMIT = """
+from langgraph.errors import GraphRecursionError
+from langgraph.graph import START, StateGraph
+from langgraph_worker.execution.recursion_limits import DEFAULT_RECURSION_LIMIT
+
+builder = StateGraph(dict).add_node("a", lambda state: state).add_edge(START, "a").add_edge("a", "a")
+try:
+    builder.compile().invoke({"n": 1})
+except GraphRecursionError as error:
+    print(DEFAULT_RECURSION_LIMIT, error)
+"""
+
+
+def test_langgraphs_default_limit_is_the_one_that_the_worker_compares_with():
+    """The worker imports it from LangGraph's private ``_internal``: no public name has it, and no config shows it. If
+    that is gone, look for a public one first.
+    """
+    env = {"PYTHONPATH": str(TESTS.parent), "LANGGRAPH_DEFAULT_RECURSION_LIMIT": "12"}
+    ended = subprocess.run([sys.executable, "-c", DEFAULT_LIMIT], env=env, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("12 Recursion limit of 12 reached")
+
+
+@pytest.mark.parametrize("setting", [None, 20_000])
+async def test_a_child_graphs_own_limit_holds_where_only_langgraphs_default_is_above_it(desk, setting):
+    child = loop(40).with_config(recursion_limit=4)
+    builder = StateGraph(Loop).add_node("child", child).add_edge(START, "child")
+    with pytest.raises(GraphRecursionError, match="Recursion limit of 4 reached"):
+        builder.compile().invoke({})
+    result = (await limited(desk, setting).run(await desk.claim("g"), builder)).result
+    assert "Recursion limit of 4 reached without" in result.error
+
+
+@pytest.mark.parametrize("setting", [None, 20_000])
+async def test_no_setting_raises_langgraphs_default(desk, setting, monkeypatch):
+    monkeypatch.setattr("langgraph_worker.execution.recursion_limits.DEFAULT_RECURSION_LIMIT", 30)
+    result = (await limited(desk, setting).run(await desk.claim("g"), loop())).result
+    assert "Recursion limit of 30 reached. It is set by LangGraph's default" in result.error
