@@ -66,7 +66,7 @@ def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | No
         )
     return (
         f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
-        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, or "
-        "its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, or "
-        "run more workers"
+        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, "
+        "or its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, "
+        "or run more workers"
     )

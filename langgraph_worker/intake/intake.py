@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain import faults
@@ -14,6 +15,7 @@ from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request
 from langgraph_worker.errors import RowError
 from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.clock_skew import ClockSkewWatch
+from langgraph_worker.intake.event_notes import EventNotes
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.screening import Rejected, ScreeningRules, refused_later, screen
 from langgraph_worker.store.port import RunStore
@@ -75,6 +77,7 @@ class Intake:
         self._wake = outputs.wake
         self._progress = progress
         self._clocks = ClockSkewWatch()
+        self._notes = EventNotes(outputs.store, rules.graphs, rules.graph_grace_seconds)
 
     def stop(self) -> None:
         """Let :meth:`run` return after what was offered before."""
@@ -101,8 +104,8 @@ class Intake:
         taken = [(record, entry) for record, judged in screened if (entry := _entry(judged)) is not None]
         entries, accepted = [entry for _, entry in taken], await self._accepted(taken)
         self._commit(batch)
-        self._report(entries, accepted)
         will_run = [entry.correlation_id for entry in accepted if entry.decision in _WILL_RUN]
+        await self._report(entries, accepted, will_run)
         self._free_room.took(0 if batch.is_ahead else len(batch.records), will_run)
         self._wake()
 
@@ -160,15 +163,18 @@ class Intake:
             extra={"action": "refused", "error_type": faults.UNDECODABLE.name},
         )
 
-    def _report(self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted]) -> None:
+    async def _report(
+        self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted], will_run: Sequence[UUID]
+    ) -> None:
         requests = {entry.event.event_id: entry for entry in entries if isinstance(entry, Request)}
+        unserved = await self._notes.of([requests[one] for one in will_run if one in requests])
         for entry in accepted:
             request = requests.get(entry.correlation_id)
             if request is None:
                 continue
             self._clocks.look(request.event)
             if entry.decision in _WILL_RUN:
-                self._progress.accepted(request.event, entry)
+                self._progress.accepted(request.event, entry, self._notes.about(request, unserved))
             logger.info(
                 "accepted %s: graph %s, %s%s, from %s of %s",
                 entry.correlation_id,

@@ -19,7 +19,7 @@ from langgraph_worker.domain.attempts import drawn_too_late
 from langgraph_worker.domain.faults import Fault
 from langgraph_worker.domain.models import Origin, Refusal, Request
 from langgraph_worker.settings.model import WorkerSettings
-from workflow_events.codec import Record, decode_event
+from workflow_events.codec import Record, read_event
 from workflow_events.errors import DecodeError, UnsupportedSchemaError
 from workflow_events.headers import correlation_id_of
 from workflow_events.models import EventType, Name, WorkflowEvent
@@ -73,6 +73,7 @@ class ScreeningRules:
 
     :param graphs: the names that it knows; an event may name others, which another worker may know.
     :param default_graph: for events that name none.
+    :param graph_grace_seconds: how long a request waits for a graph that no worker serves.
     """
 
     graphs: Collection[str]
@@ -83,6 +84,7 @@ class ScreeningRules:
     max_bytes: int
     worker_id: str
     max_deadline: timedelta = timedelta(days=30)
+    graph_grace_seconds: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: WorkerSettings, graphs: Collection[str]) -> ScreeningRules:
@@ -97,6 +99,7 @@ class ScreeningRules:
             max_bytes=settings.max_message_bytes,
             worker_id=settings.worker_id,
             max_deadline=timedelta(days=settings.max_deadline_days),
+            graph_grace_seconds=settings.unknown_graph_grace_seconds,
         )
 
 
@@ -132,11 +135,12 @@ def _judge(record: Record, rules: ScreeningRules) -> Request | Rejected:
         )
         return _unread(record, faults.EVENT_TOO_LARGE, text, rules, _UNKNOWN_RUN)
     try:
-        event = decode_event(record)
+        read = read_event(record)
     except UnsupportedSchemaError as error:
         return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, _run_named_in(record.value))
     except DecodeError as error:
         return _unread(record, faults.INVALID_EVENT, str(error), rules, _run_named_in(record.value))
+    event = read.event
     graph = event.graph or rules.default_graph
     if event.answers:
         graph = graph or ""  # the run that asked the question knows its graph
@@ -150,7 +154,7 @@ def _judge(record: Record, rules: ScreeningRules) -> Request | Rejected:
     now = datetime.now(UTC)
     deadline = min(event.deadline or now + DEFAULT_DEADLINE, now + rules.max_deadline)
     event = event.model_copy(update={"deadline": deadline})
-    return Request(event, graph, event.reply_topic or rules.results_topic, _origin(record))
+    return Request(event, graph, event.reply_topic or rules.results_topic, _origin(record), read.unknown)
 
 
 def _problem(event: WorkflowEvent, graph: str | None, rules: ScreeningRules) -> tuple[Fault, str] | None:

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langgraph_worker import __version__
-from langgraph_worker.broker.kafka.admin import Cluster, preflight
+from langgraph_worker.broker.kafka.admin import Cluster, preflight, topic_limit
 from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortProducer
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
 from langgraph_worker.broker.kafka.producer import AckProducer
@@ -83,7 +84,7 @@ class Worker:
         risk = runs.store.database.risk
         if risk:
             logger.warning("%s", risk, extra={"action": "store_risk"})
-        producer = AckProducer(producer_config(settings))
+        producer = AckProducer(producer_config(settings), partial(topic_limit, settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
         return Foundation(cluster, runs, producer, self._open_progress(stack, cluster))
 

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs h
 
 from langgraph_worker.broker.kafka.client_configs import CLIENT_ID, admin_config
 from langgraph_worker.broker.kafka.error_hints import explain, refused_settings
-from langgraph_worker.errors import BrokerError
+from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.settings.model import WorkerSettings, env_name
 from workflow_events.kafka_errors import CREDENTIALS
 from workflow_events.topics import COMPRESSION, DAY_MS, UNCOMPRESSED, Fleet, TopicSpec
@@ -230,6 +230,14 @@ def used_specs(fleet: Fleet) -> list[TopicSpec]:
     """The topics of a fleet that this version reads or writes."""
     used = {fleet.events, fleet.results, fleet.progress, fleet.control, fleet.dead_letters}
     return [spec for spec in fleet.specs() if spec.name in used]
+
+
+def topic_limit(settings: WorkerSettings, topic: str) -> int | None:
+    """A topic's ``max.message.bytes``; None if it cannot be read. Blocks for some seconds at most."""
+    try:
+        return ClusterAdmin(settings).size_limits([topic]).get(topic)
+    except (SettingsError, KafkaException):
+        return None
 
 
 def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> str:
