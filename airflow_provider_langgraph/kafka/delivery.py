@@ -86,8 +86,8 @@ def _limit_set_by(settings: dict[str, Any], connection: KafkaConnection, topic: 
         f"that {_LIMIT} in {extra} sets" if _LIMIT in settings else f"of a connection without {_LIMIT} in its extra"
     )
     return (
-        f"{source}; to raise it, raise max.message.bytes of topic {topic} and LANGGRAPH_WORKER_MAX_MESSAGE_BYTES of the "
-        f"workers first, then {_LIMIT} in {extra}"
+        f"{source}; to raise it, raise max.message.bytes of topic {topic} and LANGGRAPH_WORKER_MAX_MESSAGE_BYTES of "
+        f"the workers first, then {_LIMIT} in {extra}"
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import traceback
 
 from langgraph_worker.domain.json_values import MAX_KEPT_CHARACTERS, describe
+from langgraph_worker.domain.unreachable_hosts import unreachable_host
 
 
 def described(error: BaseException, *, with_text: bool) -> str:
-    """An exception for a result, a log or a step: ``Type: text``, or ``Type``."""
+    """An exception for a result, a log or a step: ``Type: text``, with the server that it is about, or ``Type``."""
     kind = type(error).__name__
-    return f"{kind}: {describe(error)}" if with_text else kind
+    return f"{kind}: {describe(error)}{unreachable_host(error)}" if with_text else kind
 
 
 def traceback_of(error: BaseException | None, *, with_text: bool) -> str:
