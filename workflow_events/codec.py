@@ -71,6 +71,7 @@ class Record:
 
     :param timestamp_ms: the record's timestamp in milliseconds since 1970; None if the broker kept none.
     :param cluster: the id of the Kafka cluster; without it an offset means nothing.
+    :param topic_id: which topic of that name it is, see :func:`workflow_events.identity.record_id`.
     :param headers_readable: False if it has headers that this side cannot read. They may name a newer schema.
     """
 
@@ -83,6 +84,7 @@ class Record:
     timestamp_ms: int | None = None
     cluster: str = ""
     headers_readable: bool = True
+    topic_id: str = ""
 
     @property
     def where(self) -> str:
@@ -160,7 +162,7 @@ def read_event(record: Record) -> ReadEvent:
     body = _body(record)
     correlation = h.correlation_id_of(record.headers)
     if body.get("event_id") is None:
-        body["event_id"] = correlation or record_id(record.cluster, record.topic, record.partition, record.offset)
+        body["event_id"] = correlation or _id_of_place(record)
     if body.get("timestamp") is None and (written := _written_at(record)) is not None:
         body["timestamp"] = written
     data = _taken_data(body)
@@ -174,6 +176,10 @@ def read_event(record: Record) -> ReadEvent:
         raise _error(record, f"{event.event_type.value} does not ask for a run; this topic takes {known}", "event_type")
     _same_as_header(record, event.event_id, "event_id")
     return ReadEvent(event, unknown_fields(WorkflowEvent, body))
+
+
+def _id_of_place(record: Record) -> UUID:
+    return record_id(record.cluster, record.topic, record.partition, record.offset, record.topic_id)
 
 
 def _taken_data(body: dict[str, Any]) -> dict[str, Any] | list[Any] | None:

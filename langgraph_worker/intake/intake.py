@@ -16,6 +16,7 @@ from langgraph_worker.errors import RowError
 from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.clock_skew import ClockSkewWatch
 from langgraph_worker.intake.event_notes import EventNotes
+from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.screening import Rejected, ScreeningRules, refused_later, screen
 from langgraph_worker.store.port import RunStore
@@ -67,8 +68,16 @@ class IntakeOutputs:
 class Intake:
     """Takes batches one after the other, so that offsets are committed in order."""
 
-    def __init__(self, batches: BatchQueue, rules: ScreeningRules, outputs: IntakeOutputs, progress: Progress) -> None:
+    def __init__(
+        self,
+        batches: BatchQueue,
+        rules: ScreeningRules,
+        outputs: IntakeOutputs,
+        progress: Progress,
+        topic: EventsTopic | None = None,
+    ) -> None:
         self._batches = batches
+        self._topic = topic
         self._rules = rules
         self._store = outputs.store
         self._dead_letters = outputs.dead_letters
@@ -87,6 +96,7 @@ class Intake:
         """Take batches until :meth:`stop`.
 
         :raises DeadLetterError: a dead letter cannot be written; the batch is not committed.
+        :raises BrokerError: the events topic was created anew; the batch is not committed.
         """
         while (batch := await self._batches.next()) is not None:
             await self._take(batch)
@@ -110,7 +120,7 @@ class Intake:
         self._wake()
 
     async def _screened(self, batch: Batch) -> AsyncIterator[tuple[Record, Request | Rejected]]:
-        for record in batch.records:
+        for record in batch.records if self._topic is None else await self._topic.named(batch.records):
             yield record, self._judged(record)
             # A large event takes a good part of a second: a batch of them in one go would look like a loop that hangs.
             await asyncio.sleep(0)

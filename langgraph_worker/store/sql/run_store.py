@@ -38,6 +38,7 @@ from langgraph_worker.store.sql import (
     claims,
     control_writes,
     expiry,
+    first_topics,
     retention,
     run_writes,
     trimming,
@@ -200,6 +201,9 @@ class SqlRunStore(RunStore):
 
     async def announce(self, worker: WorkerInfo) -> None:
         await self._write(lambda connection, now: workers.announce(connection, worker, now))
+
+    async def first_topic_id(self, cluster: str, topic: str, topic_id: str) -> str:
+        return await self._write(lambda tx, now: first_topics.first_topic_id(tx, cluster, topic, topic_id))
 
     async def workers(self, within: float) -> list[WorkerInfo]:
         def work(connection: Connection) -> list[WorkerInfo]:
