@@ -24,6 +24,7 @@ from workflow_events.identity import record_id
 from workflow_events.json_places import field_names
 from workflow_events.models import EARLIEST, LATEST, REQUESTS, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
+from workflow_events.unknown_fields import UnknownField, probably_meant, unknown_fields
 
 DEFAULT_MAX_BYTES = 1_000_000
 """Kafka's default message.max.bytes is 1,048,588 for a whole record batch; this leaves room for its framing."""
@@ -46,6 +47,8 @@ _CONTROL: dict[str, type[ControlMessage]] = {
 
 _LONGEST_FIELD_CHARACTERS = 200
 _LONGEST_REASON_CHARACTERS = 1_000
+
+_NAME_ERRORS = {"extra_forbidden": ": did you mean {!r}?", "missing": ": the message has {!r} instead"}
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -70,6 +73,7 @@ class Record:
 
     :param timestamp_ms: the record's timestamp in milliseconds since 1970; None if the broker kept none.
     :param cluster: the id of the Kafka cluster; without it an offset means nothing.
+    :param topic_id: which topic of that name it is, see :func:`workflow_events.identity.record_id`.
     :param headers_readable: False if it has headers that this side cannot read. They may name a newer schema.
     """
 
@@ -82,6 +86,7 @@ class Record:
     timestamp_ms: int | None = None
     cluster: str = ""
     headers_readable: bool = True
+    topic_id: str = ""
 
     @property
     def where(self) -> str:
@@ -89,10 +94,13 @@ class Record:
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
-def encode(message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent: str | None = None) -> Encoded:
+def encode(
+    message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent: str | None = None, limit_set_by: str = ""
+) -> Encoded:
     """Encode a message; the same message gives the same bytes.
 
     :param max_bytes: limit for key, value and headers together.
+    :param limit_set_by: what sets it, for the error, see :class:`MessageTooLargeError`.
     :raises MessageTooLargeError: it is over the limit; the error names size and limit.
     :raises EncodeError: a text in it is not Unicode (half of a surrogate pair).
     """
@@ -107,7 +115,9 @@ def encode(message: Message, *, max_bytes: int = DEFAULT_MAX_BYTES, traceparent:
         headers=h.build(correlation, event_type, traceparent),
     )
     if encoded.size > max_bytes:
-        raise MessageTooLargeError(f"the {event_type} message of {correlation or key}", encoded.size, max_bytes)
+        raise MessageTooLargeError(
+            f"the {event_type} message of {correlation or key}", encoded.size, max_bytes, limit_set_by
+        )
     return encoded
 
 
@@ -127,7 +137,23 @@ def _address(message: Message) -> tuple[str, UUID | None, str]:
             return str(message.query_id), None, message.event_type.value
 
 
+@dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """A request as it was read.
+
+    :param unknown: fields of it that have no effect.
+    """
+
+    event: WorkflowEvent
+    unknown: tuple[UnknownField, ...] = ()
+
+
 def decode_event(record: Record) -> WorkflowEvent:
+    """Read a request from the events topic, see :func:`read_event`."""
+    return read_event(record).event
+
+
+def read_event(record: Record) -> ReadEvent:
     """Read a request from the events topic.
 
     What a plain event leaves out comes from the record: ``event_id`` from its header, else from its place in Kafka;
@@ -138,7 +164,7 @@ def decode_event(record: Record) -> WorkflowEvent:
     body = _body(record)
     correlation = h.correlation_id_of(record.headers)
     if body.get("event_id") is None:
-        body["event_id"] = correlation or record_id(record.cluster, record.topic, record.partition, record.offset)
+        body["event_id"] = correlation or _id_of_place(record)
     if body.get("timestamp") is None and (written := _written_at(record)) is not None:
         body["timestamp"] = written
     data = _taken_data(body)
@@ -151,7 +177,11 @@ def decode_event(record: Record) -> WorkflowEvent:
         known = ", ".join(sorted(kind.value for kind in REQUESTS))
         raise _error(record, f"{event.event_type.value} does not ask for a run; this topic takes {known}", "event_type")
     _same_as_header(record, event.event_id, "event_id")
-    return event
+    return ReadEvent(event, unknown_fields(WorkflowEvent, body))
+
+
+def _id_of_place(record: Record) -> UUID:
+    return record_id(record.cluster, record.topic, record.partition, record.offset, record.topic_id)
 
 
 def _taken_data(body: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
@@ -246,19 +276,22 @@ def _validate(model: type[_M], body: dict[str, Any], record: Record) -> _M:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        place, reason = _first_wrong(error)
+        place, reason = _first_wrong(error, model, body)
         raise _error(record, reason, _shown(".".join(place), _LONGEST_FIELD_CHARACTERS) or None) from None
     except RecursionError:
         raise _error(record, "the body is nested too deeply") from None
 
 
-def _first_wrong(error: ValidationError) -> tuple[Sequence[str], str]:
+def _first_wrong(error: ValidationError, model: type[BaseModel], body: dict[str, Any]) -> tuple[Sequence[str], str]:
     """The path to the first wrong field, and the rule, without the words that pydantic puts before a rule of ours."""
     first = error.errors(include_url=False, include_input=False)[0]
     place, cause = field_names(first["loc"]), first.get("ctx", {}).get("error")
     if isinstance(cause, FieldError):
         return [*place, cause.field], cause.reason
-    return place, str(cause) if isinstance(cause, ValueError) else first["msg"]
+    reason = str(cause) if isinstance(cause, ValueError) else first["msg"]
+    if first["type"] in _NAME_ERRORS and (meant := probably_meant(model, first["loc"], body)):
+        reason += _NAME_ERRORS[first["type"]].format(meant)
+    return place, reason
 
 
 def _error(record: Record, reason: str, field: str | None = None) -> DecodeError:

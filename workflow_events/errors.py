@@ -55,18 +55,20 @@ class EncodeError(WorkflowEventsError, ValueError):
 
 
 class MessageTooLargeError(WorkflowEventsError):
-    """The encoded message is over the limit. Nothing was sent, nothing was cut off.
+    """The encoded message is over the limit of its sender. Nothing was sent, nothing was cut off.
 
     :param what: the message, for the reader.
     :param size: encoded size in bytes: key, value and headers.
     :param limit: the limit in bytes.
+    :param set_by: what sets the limit, and how it is raised: the end of the sentence that names it, and more sentences.
     """
 
-    def __init__(self, what: str, size: int, limit: int) -> None:
+    def __init__(self, what: str, size: int, limit: int, set_by: str = "") -> None:
         self.what = what
         self.size = size
         self.limit = limit
+        self.set_by = set_by
         super().__init__(
-            f"{what} is {size:,} bytes, over the limit of {limit:,}. Pass a reference to large data (an object "
-            f"store's URL), or raise the topic's max.message.bytes and both sides' message.max.bytes together"
+            f"{what} is {size:,} bytes, over the limit of {limit:,}{f' {set_by}' if set_by else ''}. Pass a reference "
+            "to large data (an object store's URL) instead"
         )

@@ -27,9 +27,14 @@ def correlation_id(ti_id: UUID | str, agent: str = "default", round: int = 0) ->
     return uuid5(NAMESPACE, _joined("request", UUID(str(ti_id)), agent, round))
 
 
-def record_id(cluster: str, topic: str, partition: int, offset: int) -> UUID:
-    """The id of a plain event without ``event_id``: its place in Kafka."""
-    return uuid5(NAMESPACE, _joined("record", cluster, topic, partition, offset))
+def record_id(cluster: str, topic: str, partition: int, offset: int, topic_id: str = "") -> UUID:
+    """The id of a plain event without ``event_id``: its place in Kafka.
+
+    :param topic_id: which topic of that name it is: one that is created anew has the same places. Empty for the first
+        that a run store has met, whose events have the ids of versions that did not look at it.
+    """
+    place = ("record", cluster, topic, partition, offset)
+    return uuid5(NAMESPACE, _joined(*place, topic_id) if topic_id else _joined(*place))
 
 
 def task_key(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:

@@ -82,7 +82,15 @@ _HINTS: Mapping[str, Hint] = {
     "TOPIC_AUTHORIZATION_FAILED": Hint("this user may not use the topic", "grant it {topic_rights}"),
     "GROUP_AUTHORIZATION_FAILED": Hint("this user may not use the consumer group", "{group_remedy}"),
     "CLUSTER_AUTHORIZATION_FAILED": Hint("this user lacks a right on the cluster", "grant it {cluster_rights}"),
-    "MSG_SIZE_TOO_LARGE": Hint("the message is larger than the topic or the client allows", "{size_remedy}"),
+    "MSG_SIZE_TOO_LARGE": Hint(
+        "the broker refuses a record of this size: the topic's max.message.bytes, or without one the broker's "
+        "message.max.bytes, is smaller",
+        "{size_remedy}",
+    ),
+    "RECORD_LIST_TOO_LARGE": Hint(
+        "the broker refuses a batch of this size: the topic's segment.bytes is smaller",
+        "raise segment.bytes of the topic",
+    ),
 }
 
 CREDENTIALS = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})

@@ -13,12 +13,16 @@ from airflow_provider_langgraph.kafka.client_settings import producer_settings
 from airflow_provider_langgraph.kafka.connection import KafkaConnection
 from airflow_provider_langgraph.kafka.error_hints import BrokerErrors, explain, with_errors
 from workflow_events import codec
+from workflow_events.errors import MessageTooLargeError
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError as ClientError
     from confluent_kafka import Message
 
 log = logging.getLogger(__name__)
+
+_LIMIT = "message.max.bytes"
+_TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 
 _Report = tuple["ClientError | None", "Delivered | None"]
 
@@ -46,8 +50,8 @@ def deliver(
     from confluent_kafka import KafkaException, Producer
 
     settings, errors = with_errors(producer_settings(connection.settings))
-    limit = int(settings.get("message.max.bytes", codec.DEFAULT_MAX_BYTES))
-    encoded = codec.encode(message, max_bytes=limit)
+    limit = int(settings.get(_LIMIT, codec.DEFAULT_MAX_BYTES))
+    encoded = codec.encode(message, max_bytes=limit, limit_set_by=_limit_set_by(settings, connection, topic))
     seconds = connection.timeout_seconds
     reports: list[_Report] = []
     try:
@@ -62,14 +66,29 @@ def deliver(
         )
         _await_report(producer, reports, errors, seconds, is_abandoned)
     except KafkaException as error:  # fatal ones, too, come from any call that serves the client
+        if error.args[0].name() == _TOO_LARGE:  # the client's own limit, with its framing; the broker was not asked
+            set_by = _limit_set_by(settings, connection, topic)
+            raise MessageTooLargeError(f"{what}, with the client's framing,", encoded.size, limit, set_by) from None
         why = errors.explain(error.args[0])
         raise PublishError(connection.cannot(f"publish {what} to {topic}", why)) from None
     failed, delivered = reports[0] if reports else (None, None)
-    if failed is not None and failed.name() == "MSG_SIZE_TOO_LARGE":
-        raise MessageRefusedError(connection.cannot(f"publish {what} to {topic}", explain(failed)))
+    if failed is not None and failed.name() == _TOO_LARGE:
+        sized = f"publish {what} of {encoded.size:,} bytes to {topic}"
+        raise MessageRefusedError(connection.cannot(sized, explain(failed)))
     if delivered is None:
         raise PublishError(connection.cannot(f"publish {what} to {topic}", errors.explain(failed)))
     return delivered
+
+
+def _limit_set_by(settings: dict[str, Any], connection: KafkaConnection, topic: str) -> str:
+    extra = f"the extra of Kafka connection {connection.name!r}"
+    source = (
+        f"that {_LIMIT} in {extra} sets" if _LIMIT in settings else f"of a connection without {_LIMIT} in its extra"
+    )
+    return (
+        f"{source}; to raise it, raise max.message.bytes of topic {topic} and LANGGRAPH_WORKER_MAX_MESSAGE_BYTES of "
+        f"the workers first, then {_LIMIT} in {extra}"
+    )
 
 
 def _await_report(

@@ -26,8 +26,7 @@ WORDS = Words(
     topic_rights="the ACLs that the documentation lists",
     group_remedy="grant it the ACLs that the documentation lists",
     cluster_rights="the ACLs that the documentation lists",
-    size_remedy="pass a reference to large data, or raise message.max.bytes in the connection's extra and "
-    "max.message.bytes of the topic",
+    size_remedy="pass a reference to large data, or raise max.message.bytes of the topic",
 )
 _REFUSED = CREDENTIALS | {"_SSL"}
 

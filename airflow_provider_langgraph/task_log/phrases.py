@@ -10,6 +10,8 @@ from workflow_events.control import ProgressKind, WorkflowProgressEvent
 from workflow_events.plain_text import one_line
 
 LONGEST_PART_CHARACTERS = 300
+LONGEST_NOTE_CHARACTERS = 600
+MOST_NOTES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +20,25 @@ class ProgressLine:
 
     :param words: one line of printable characters; empty if there is nothing to say.
     :param worker_id: the worker that sent it.
+    :param notes: warnings about the request itself, a line of printable characters each.
     """
 
     words: str
     worker_id: str
     timestamp: datetime
+    notes: tuple[str, ...] = ()
 
 
 def progress_line(message: WorkflowProgressEvent) -> ProgressLine:
     """A message in words. Takes long for a large one: not for an event loop."""
-    return ProgressLine(_words(message), _plain(message.worker_id or "?"), message.timestamp)
+    return ProgressLine(_words(message), _plain(message.worker_id or "?"), message.timestamp, _notes(message))
+
+
+def _notes(message: WorkflowProgressEvent) -> tuple[str, ...]:
+    notes = message.data.get("notes") if isinstance(message.data, dict) else None
+    if message.kind is not ProgressKind.ACCEPTED or not isinstance(notes, list):
+        return ()
+    return tuple(_plain(note, LONGEST_NOTE_CHARACTERS) for note in notes[:MOST_NOTES] if isinstance(note, str))
 
 
 def _words(message: WorkflowProgressEvent) -> str:
@@ -52,7 +63,7 @@ def _words(message: WorkflowProgressEvent) -> str:
             return ""
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, longest: int = LONGEST_PART_CHARACTERS) -> str:
     """One line of printable characters: no text of a graph can pass for another line of the log."""
-    shown = text if len(text) <= LONGEST_PART_CHARACTERS else f"{text[:LONGEST_PART_CHARACTERS]}…"
+    shown = text if len(text) <= longest else f"{text[:longest]}…"
     return one_line(shown)

@@ -40,6 +40,11 @@ class ProgressListener:
         return asked_at is not None and since is not None and since <= asked_at and self.trouble is None
 
     @property
+    def heard_at(self) -> datetime | None:
+        """When the latest message of any worker, about any request, was written; None if none was read."""
+        return self._thread.heard_at
+
+    @property
     def line_seconds(self) -> float:
         """How often a follower may write a line: each passes through Airflow's supervisor, one after the other."""
         return max(1.0, len(self._followers) / 50)

@@ -46,6 +46,7 @@ class ProgressThread(OwnedThread):
     :param deliver: called from this thread, a few times a second at most; must not block.
     :ivar covered_since: all that was written since then was read, and the latest of each request is remembered; None
         before it reads.
+    :ivar heard_at: when the latest message that was read was written, of whatever request.
     """
 
     def __init__(self, settings: dict[str, Any], topic: str, since: datetime, deliver: Callable[[Lines], None]) -> None:
@@ -61,6 +62,7 @@ class ProgressThread(OwnedThread):
         self._latest_bytes = 0
         self.trouble: str | None = None
         self.covered_since: datetime | None = None
+        self.heard_at: datetime | None = None
 
     def follow(self, key: bytes) -> None:
         """Deliver the progress of this request."""
@@ -147,11 +149,16 @@ class ProgressThread(OwnedThread):
                 continue
             key = pair[0]
             record = record_of(message, pair[1], "")
+            self._note_heard(message.timestamp()[1])
             if len(record.value or b"") <= LARGEST_REMEMBERED_BYTES:
                 self._remember(key, record, now)
             if key in self._followed:
                 found += _decoded(key, record)
         return found
+
+    def _note_heard(self, timestamp_ms: int) -> None:
+        written = datetime.fromtimestamp(min(max(timestamp_ms, 0) / 1000, time.time()), UTC)
+        self.heard_at = written if self.heard_at is None else max(self.heard_at, written)
 
     def _remember(self, key: bytes, record: Record, now: datetime) -> None:
         before = self._latest.pop(key, None)

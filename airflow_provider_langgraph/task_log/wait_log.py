@@ -22,6 +22,18 @@ STILL_SECONDS = (60.0, 300.0, 900.0, 1800.0)
 MOST_AHEAD = timedelta(seconds=5)
 """A worker's message that seems to come from further in the future shows that one of both clocks is wrong."""
 
+NOT_TAKEN = "No worker has reported in %(waited)s that it took request %(request)s from %(events)s. "
+NOBODY_HEARD = (
+    "None has reported of any other request either: start a langgraph-worker for this topic, if none runs. One that "
+    "runs may be full, or may not report (LANGGRAPH_WORKER_PROGRESS_PER_SECOND is 0, or it may not write to "
+    "%(progress)s): its log says so. The request is taken as soon as a worker has room"
+)
+OTHERS_TAKEN = (
+    "Workers report of other requests, so the fleet runs: it is full, or the worker that took this one does not report "
+    "(LANGGRAPH_WORKER_PROGRESS_PER_SECOND is 0, or it may not write to %(progress)s). The workers' logs say which. "
+    "The request is taken as soon as a worker has room"
+)
+
 MOST_PARTS = 5
 
 
@@ -104,6 +116,8 @@ class WaitLog:
         more = dropped + max(0, len(parts) - MOST_PARTS)
         shown = "; ".join(parts[-MOST_PARTS:])
         self._log.info("Agent: %s%s", f"({more} more before) " if more else "", shown)
+        for note in (note for message in messages for note in message.notes):
+            self._log.warning("The worker says of this request: %s", note)
 
     def _compare_clocks(self, message: ProgressLine) -> None:
         ahead = message.timestamp - datetime.now(UTC)
@@ -124,13 +138,20 @@ class WaitLog:
             self._log.info("What the agent does cannot be shown: %s", one_line(self._progress.trouble))
         elif self._progress.covers(self._handle.asked_at):
             self._log.warning(
-                "No worker seems to consume %s: none has said in %s that it took request %s. Is a langgraph-worker "
-                "running for this topic? It is taken as soon as one is",
-                self._handle.events_topic,
-                self._waited(),
-                self._handle.correlation_id,
+                NOT_TAKEN + (OTHERS_TAKEN if self._is_fleet_heard() else NOBODY_HEARD),
+                {
+                    "request": self._handle.correlation_id,
+                    "waited": self._waited(),
+                    "events": self._handle.events_topic,
+                    "progress": self._handle.progress_topic,
+                },
             )
             self._no_worker_at = now + STILL_SECONDS[-1]
+
+    def _is_fleet_heard(self) -> bool:
+        """Whether workers have reported of other requests since this one was published."""
+        heard_at = self._progress.heard_at
+        return heard_at is not None and heard_at >= self._asked_at
 
     def _write_still(self, now: float) -> None:
         waited = now - self._began

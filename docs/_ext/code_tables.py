@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from exception_rows import exception_rows
+from log_texts import AIRFLOW_SIDE, log_texts, remedy_of
 from sphinx.application import Sphinx
 
 
@@ -46,7 +48,7 @@ class WorkerSettingsTable(CodeTable):
 class FaultsTable(CodeTable):
     """Which fault gives which answer."""
 
-    header = ("``error_type``", "Status", "Airflow's retry can help", "Dead letter", "When")
+    header = ("``error_type``", "Status", "Airflow's retry can help", "Dead letter", "When", "What to do")
 
     def rows(self) -> Iterable[Sequence[str]]:
         from langgraph_worker.domain.faults import FAULTS
@@ -58,7 +60,35 @@ class FaultsTable(CodeTable):
                 "yes" if fault.retriable else "no",
                 "yes" if fault.dead_letter else "no",
                 fault.when,
+                fault.remedy,
             )
+
+
+class LogTextsTable(CodeTable):
+    """The warnings and errors of Airflow's side, as they are in its logs."""
+
+    header = ("The log has", "What to do")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        for found in log_texts(AIRFLOW_SIDE):
+            yield found.text.replace("*", r"\*").replace("`", "``"), _as_rst(remedy_of(found.text) or "")
+
+
+class ExceptionsTable(CodeTable):
+    """The exceptions that a task can fail with."""
+
+    header = ("Exception", "Airflow retries", "Meaning", "What to do")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        for row in exception_rows():
+            links = {"faults": ":doc:`/reference/faults`", "answer": ":doc:`/how-to/answer-a-question`"}
+            remedy = _as_rst(row.remedy).format(**links)
+            yield f"``{row.name}``", row.retried, row.meaning, remedy
+
+
+def _as_rst(text: str) -> str:
+    """Markdown's code spans as those of reStructuredText."""
+    return text.replace("`", "``")
 
 
 class MutantsTable(CodeTable):
@@ -92,6 +122,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("worker-settings", WorkerSettingsTable)
     app.add_directive("faults", FaultsTable)
+    app.add_directive("log-texts", LogTextsTable)
+    app.add_directive("task-exceptions", ExceptionsTable)
     app.add_directive("fleet-topics", TopicsTable)
     app.add_directive("mutants", MutantsTable)
     return {"parallel_read_safe": True}

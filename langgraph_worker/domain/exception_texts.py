@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 from langgraph_worker.domain.json_values import MAX_KEPT_CHARACTERS, describe
+from langgraph_worker.domain.unreachable_hosts import unreachable_host
 
 _MAX_LEAVES = 5  # of a group, in one text
 _MAX_LEAF_CHARACTERS = 500
@@ -30,11 +31,14 @@ def type_name(error: BaseException) -> str:
 
 
 def described(error: BaseException, *, with_text: bool) -> str:
-    """An exception for a result, a log or a step: ``Type: text``, or ``Type``. Of a group, its members too."""
+    """An exception for a result, a log or a step: ``Type: text``, with the server that it is about, or ``Type``.
+
+    Of a group, its members too.
+    """
     kind = type(error).__name__
     text = f"{kind}: {describe(error)}" if with_text else kind
     if not isinstance(error, BaseExceptionGroup):
-        return text
+        return f"{text}{unreachable_host(error)}" if with_text else text
     members = leaves(error)
     said = [described(member, with_text=with_text)[:_MAX_LEAF_CHARACTERS] for member in members[:_MAX_LEAVES]]
     more = [f"and {len(members) - _MAX_LEAVES:,} more"] if len(members) > _MAX_LEAVES else []

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
+from workflow_events.unknown_fields import UnknownField
 
 NODE_SEPARATOR = "|"
 """Between the names on the way to a node, as in LangGraph's namespaces. LangGraph refuses it in a name."""
@@ -65,12 +66,14 @@ class Request:
 
     :param graph: the name of the graph that it runs (the event may name none). This worker need not know it yet.
     :param reply_topic: the topic for its result.
+    :param unknown: fields of the message that have no effect.
     """
 
     event: WorkflowEvent
     graph: str
     reply_topic: str
     origin: Origin
+    unknown: tuple[UnknownField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ MAX_TEXT_CHARACTERS = 2_000
 """What is kept of an error's text that does not fit."""
 
 _MIN_TEXT_CHARACTERS = 200
+_LIMIT_SET_BY = (
+    "that LANGGRAPH_WORKER_MAX_MESSAGE_BYTES sets for this worker; to raise it, raise max.message.bytes of the results "
+    "topic first"
+)
 _TEXTS = ("error", "traceback", "error_type", "thread_id", "thread_name", "release", "worker_id")
 
 
@@ -55,7 +59,7 @@ def clean(text: str) -> str:
 
 
 def _checked(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowResultEvent, Encoded]:
-    encoded = encode(result, max_bytes=max_bytes)
+    encoded = encode(result, max_bytes=max_bytes, limit_set_by=_LIMIT_SET_BY)
     # JSON can be written with deeper nesting than it can be read with, and a reply that cannot be read never arrives.
     pydantic_core.from_json(encoded.value)
     return result, encoded

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain import faults
@@ -14,6 +15,8 @@ from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request
 from langgraph_worker.errors import RowError
 from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.clock_skew import ClockSkewWatch
+from langgraph_worker.intake.event_notes import EventNotes
+from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.screening import Rejected, ScreeningRules, refused_later, screen
 from langgraph_worker.store.port import RunStore
@@ -65,8 +68,16 @@ class IntakeOutputs:
 class Intake:
     """Takes batches one after the other, so that offsets are committed in order."""
 
-    def __init__(self, batches: BatchQueue, rules: ScreeningRules, outputs: IntakeOutputs, progress: Progress) -> None:
+    def __init__(
+        self,
+        batches: BatchQueue,
+        rules: ScreeningRules,
+        outputs: IntakeOutputs,
+        progress: Progress,
+        topic: EventsTopic | None = None,
+    ) -> None:
         self._batches = batches
+        self._topic = topic
         self._rules = rules
         self._store = outputs.store
         self._dead_letters = outputs.dead_letters
@@ -75,6 +86,7 @@ class Intake:
         self._wake = outputs.wake
         self._progress = progress
         self._clocks = ClockSkewWatch()
+        self._notes = EventNotes(outputs.store, rules.graphs, rules.graph_grace_seconds)
 
     def stop(self) -> None:
         """Let :meth:`run` return after what was offered before."""
@@ -84,6 +96,7 @@ class Intake:
         """Take batches until :meth:`stop`.
 
         :raises DeadLetterError: a dead letter cannot be written; the batch is not committed.
+        :raises BrokerError: the events topic was created anew; the batch is not committed.
         """
         while (batch := await self._batches.next()) is not None:
             await self._take(batch)
@@ -101,13 +114,13 @@ class Intake:
         taken = [(record, entry) for record, judged in screened if (entry := _entry(judged)) is not None]
         entries, accepted = [entry for _, entry in taken], await self._accepted(taken)
         self._commit(batch)
-        self._report(entries, accepted)
         will_run = [entry.correlation_id for entry in accepted if entry.decision in _WILL_RUN]
+        await self._report(entries, accepted, will_run)
         self._free_room.took(0 if batch.is_ahead else len(batch.records), will_run)
         self._wake()
 
     async def _screened(self, batch: Batch) -> AsyncIterator[tuple[Record, Request | Rejected]]:
-        for record in batch.records:
+        for record in batch.records if self._topic is None else await self._topic.named(batch.records):
             yield record, self._judged(record)
             # A large event takes a good part of a second: a batch of them in one go would look like a loop that hangs.
             await asyncio.sleep(0)
@@ -160,15 +173,18 @@ class Intake:
             extra={"action": "refused", "error_type": faults.UNDECODABLE.name},
         )
 
-    def _report(self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted]) -> None:
+    async def _report(
+        self, entries: Sequence[Request | Refusal], accepted: Sequence[Accepted], will_run: Sequence[UUID]
+    ) -> None:
         requests = {entry.event.event_id: entry for entry in entries if isinstance(entry, Request)}
+        unserved = await self._notes.of([requests[one] for one in will_run if one in requests])
         for entry in accepted:
             request = requests.get(entry.correlation_id)
             if request is None:
                 continue
             self._clocks.look(request.event)
             if entry.decision in _WILL_RUN:
-                self._progress.accepted(request.event, entry)
+                self._progress.accepted(request.event, entry, self._notes.about(request, unserved))
             logger.info(
                 "accepted %s: graph %s, %s%s, from %s of %s",
                 entry.correlation_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from langgraph_worker.domain.attempts import drawn_too_late
 from langgraph_worker.domain.faults import Fault
 from langgraph_worker.domain.models import Origin, Refusal, Request
 from langgraph_worker.settings.model import WorkerSettings
-from workflow_events.codec import Record, decode_event
+from workflow_events.codec import Record, read_event
 from workflow_events.errors import DecodeError, UnsupportedSchemaError
 from workflow_events.headers import correlation_id_of
 from workflow_events.models import EventType, Name, WorkflowEvent
@@ -32,6 +32,7 @@ DEFAULT_DEADLINE = timedelta(hours=24)
 
 _RESUMED = EventType.WORKFLOW_RESUMED.value.encode()
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_LOOK_INTO_BYTES = 65_536  # of a record that is too large to be read: senders write the id first
 _UNKNOWN = "unknown"  # a result must name a workflow, even if the body cannot be read
 
 
@@ -47,6 +48,19 @@ _UNKNOWN_RUN = _NamedRun(_UNKNOWN, _UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
+class _Named:
+    """What a body that cannot run names all the same.
+
+    :param correlation_id: its ``event_id``; None if it has none that is a UUID.
+    :param reply_topic: as it stands there: it may be one that is not allowed.
+    """
+
+    run: _NamedRun = _UNKNOWN_RUN
+    correlation_id: UUID | None = None
+    reply_topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiter:
     """The request that a refusal answers, and where its waiter reads."""
 
@@ -59,7 +73,7 @@ class _Waiter:
 class Rejected:
     """A record that cannot run.
 
-    :param refusal: the answer to its waiter; None if the record names no correlation id.
+    :param refusal: the answer to its waiter; None if neither header nor body names a correlation id.
     """
 
     fault: Fault
@@ -73,6 +87,7 @@ class ScreeningRules:
 
     :param graphs: the names that it knows; an event may name others, which another worker may know.
     :param default_graph: for events that name none.
+    :param graph_grace_seconds: how long a request waits for a graph that no worker serves.
     """
 
     graphs: Collection[str]
@@ -83,6 +98,7 @@ class ScreeningRules:
     max_bytes: int
     worker_id: str
     max_deadline: timedelta = timedelta(days=30)
+    graph_grace_seconds: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: WorkerSettings, graphs: Collection[str]) -> ScreeningRules:
@@ -97,6 +113,7 @@ class ScreeningRules:
             max_bytes=settings.max_message_bytes,
             worker_id=settings.worker_id,
             max_deadline=timedelta(days=settings.max_deadline_days),
+            graph_grace_seconds=settings.unknown_graph_grace_seconds,
         )
 
 
@@ -113,7 +130,7 @@ def screen(record: Record, rules: ScreeningRules) -> Request | Rejected:
         # An unforeseen error must not stop every worker of the fleet at this record, again and again.
         logger.exception("%s: reading the event failed", record.where, extra={"action": "refused"})
         reason = f"{record.where}: reading the event failed: {type(error).__name__}"
-        return _unread(record, faults.INVALID_EVENT, reason, rules, _UNKNOWN_RUN)
+        return _unread(record, faults.INVALID_EVENT, reason, rules, _Named())
 
 
 def refused_later(record: Record, request: Request, fault: Fault, why: str, rules: ScreeningRules) -> Rejected:
@@ -130,13 +147,16 @@ def _judge(record: Record, rules: ScreeningRules) -> Request | Rejected:
             f"{record.where}: the event is {size:,} bytes, over this worker's limit of {rules.max_bytes:,}. Pass a "
             "reference to large data, or raise LANGGRAPH_WORKER_MAX_MESSAGE_BYTES"
         )
-        return _unread(record, faults.EVENT_TOO_LARGE, text, rules, _UNKNOWN_RUN)
+        return _unread(record, faults.EVENT_TOO_LARGE, text, rules, _named_in(record, most_bytes=_LOOK_INTO_BYTES))
     try:
-        event = decode_event(record)
+        read = read_event(record)
     except UnsupportedSchemaError as error:
-        return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, _run_named_in(record.value))
+        # Which request its body names, this side cannot know.
+        named = replace(_named_in(record), correlation_id=None, reply_topic=None)
+        return _unread(record, faults.UNSUPPORTED_SCHEMA, str(error), rules, named)
     except DecodeError as error:
-        return _unread(record, faults.INVALID_EVENT, str(error), rules, _run_named_in(record.value))
+        return _unread(record, faults.INVALID_EVENT, str(error), rules, _named_in(record))
+    event = read.event
     graph = event.graph or rules.default_graph
     if event.answers:
         graph = graph or ""  # the run that asked the question knows its graph
@@ -150,7 +170,7 @@ def _judge(record: Record, rules: ScreeningRules) -> Request | Rejected:
     now = datetime.now(UTC)
     deadline = min(event.deadline or now + DEFAULT_DEADLINE, now + rules.max_deadline)
     event = event.model_copy(update={"deadline": deadline})
-    return Request(event, graph, event.reply_topic or rules.results_topic, _origin(record))
+    return Request(event, graph, event.reply_topic or rules.results_topic, _origin(record), read.unknown)
 
 
 def _problem(event: WorkflowEvent, graph: str | None, rules: ScreeningRules) -> tuple[Fault, str] | None:
@@ -193,23 +213,41 @@ def _size(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def _unread(record: Record, fault: Fault, reason: str, rules: ScreeningRules, run: _NamedRun) -> Rejected:
-    correlation_id = correlation_id_of(record.headers)
+def _unread(record: Record, fault: Fault, reason: str, rules: ScreeningRules, named: _Named) -> Rejected:
+    """The refusal of a record that is no request. Its header names the waiter, else its body does: the store answers
+    an id that it knows already with what it has.
+    """
+    correlation_id = correlation_id_of(record.headers) or named.correlation_id
     if correlation_id is None:
         return Rejected(fault, reason, None)
-    waiter = _Waiter(correlation_id, run, rules.results_topic)
+    topic = named.reply_topic if named.reply_topic in rules.reply_topics else None
+    waiter = _Waiter(correlation_id, named.run, topic or rules.results_topic)
     return Rejected(fault, reason, _refusal(record, waiter, fault, reason, rules.worker_id))
 
 
-def _run_named_in(value: bytes | None) -> _NamedRun:
-    """The names that the body has, though it is wrong."""
+def _named_in(record: Record, most_bytes: int | None = None) -> _Named:
+    """The names that the body has, though it is wrong. Of a body whose headers cannot be read nothing is believed.
+
+    :param most_bytes: look no further than that.
+    """
+    value = record.value or b"{}"
+    text = value if most_bytes is None else value[:most_bytes].decode("utf-8", "ignore")
     try:
-        body = pydantic_core.from_json(value or b"{}")
+        body = pydantic_core.from_json(text, allow_partial=most_bytes is not None)
     except ValueError:
-        body = {}
-    values = [body.get(name) if isinstance(body, dict) else None for name in ("workflow_id", "workflow_run_id")]
-    workflow_id, run_id = (_name_or_unknown(value) for value in values)
-    return _NamedRun(workflow_id, run_id)
+        body = None
+    if not isinstance(body, dict) or not record.headers_readable:
+        return _Named()
+    topic = body.get("reply_topic")
+    run = _NamedRun(_name_or_unknown(body.get("workflow_id")), _name_or_unknown(body.get("workflow_run_id")))
+    return _Named(run, _uuid_or_none(body.get("event_id")), topic if isinstance(topic, str) else None)
+
+
+def _uuid_or_none(value: object) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _name_or_unknown(value: object) -> str:

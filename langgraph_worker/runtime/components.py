@@ -18,6 +18,7 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.batch_queue import BatchQueue
+from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.intake import Intake, IntakeOutputs
 from langgraph_worker.intake.screening import ScreeningRules, may_be_answer
@@ -37,12 +38,14 @@ class Foundation:
     """What a worker has opened, and closes at its end.
 
     :param runs: what runs need.
+    :param events_topic: tells the events topic from another one of its name.
     """
 
     cluster: Cluster
     runs: RunParts
     producer: AckProducer
     progress: Progress
+    events_topic: EventsTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
         consumer,
         _control(settings, foundation, outbox),
         free_room,
-        Intake(batches, rules, outputs, foundation.progress),
+        Intake(batches, rules, outputs, foundation.progress, foundation.events_topic),
         executor,
         outbox,
         Housekeeping(store, foundation.runs.memories, outbox, free_room, info, settings.unknown_graph_grace_seconds),

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langgraph_worker import __version__
-from langgraph_worker.broker.kafka.admin import Cluster, preflight
+from langgraph_worker.broker.kafka.admin import Cluster, ClusterAdmin, preflight, topic_limit
 from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortProducer
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
 from langgraph_worker.broker.kafka.producer import AckProducer
@@ -18,10 +19,13 @@ from langgraph_worker.broker.port import Control, Events
 from langgraph_worker.errors import SettingsError, unexpected
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.runtime.components import Components, Foundation, assemble
 from langgraph_worker.runtime.run_parts import open_run_parts
 from langgraph_worker.runtime.supervisor import Part, Supervisor, wait_and_complain, wait_within
 from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -83,9 +87,19 @@ class Worker:
         risk = runs.store.database.risk
         if risk:
             logger.warning("%s", risk, extra={"action": "store_risk"})
-        producer = AckProducer(producer_config(settings))
+        producer = AckProducer(producer_config(settings), partial(topic_limit, settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
-        return Foundation(cluster, runs, producer, self._open_progress(stack, cluster))
+        topic = await self._events_topic(runs.store, cluster)
+        return Foundation(cluster, runs, producer, self._open_progress(stack, cluster), topic)
+
+    async def _events_topic(self, store: RunStore, cluster: Cluster) -> EventsTopic:
+        name, topic_id = self._settings.kafka_workflow_events_topic, cluster.events_topic_id
+        admin = ClusterAdmin(self._settings)
+        first = ""
+        if topic_id:
+            place = cluster.cluster_id, name, topic_id
+            first = await retry_store(lambda: store.first_topic_id(*place), "note which events topic it is")
+        return EventsTopic(name, lambda: asyncio.to_thread(admin.topic_id, name), topic_id, first)
 
     def _open_progress(self, stack: AsyncExitStack, cluster: Cluster) -> Progress:
         settings = self._settings

@@ -170,6 +170,13 @@ class RunStore(Protocol):
     async def announce(self, worker: WorkerInfo) -> None:
         """Store that a worker lives, and what it can run. Repeat it as a sign of life: after a day it is forgotten."""
 
+    async def first_topic_id(self, cluster: str, topic: str, topic_id: str) -> str:
+        """The id of the topic of this name that the store met first: this one, if it has met none.
+
+        The events of that one have the ids of versions that did not look at it, see
+        :func:`workflow_events.identity.record_id`.
+        """
+
     async def workers(self, within: float) -> list[WorkerInfo]:
         """The workers that announced themselves in the last ``within`` seconds, by id."""
 

@@ -64,9 +64,15 @@ class Progress:
     per_second: float = 0.0
     now: Callable[[], float] = time.monotonic
 
-    def accepted(self, event: WorkflowEvent, accepted: Accepted) -> None:
-        """A request is in the store, and will run."""
-        self.publish(self.topic, event, ProgressKind.ACCEPTED, data={"decision": accepted.decision.value})
+    def accepted(self, event: WorkflowEvent, accepted: Accepted, notes: Sequence[str] = ()) -> None:
+        """A request is in the store, and will run.
+
+        :param notes: what its sender should know, a sentence each.
+        """
+        data: dict[str, JsonValue] = {"decision": accepted.decision.value}
+        if notes:
+            data["notes"] = list(notes)
+        self.publish(self.topic, event, ProgressKind.ACCEPTED, data=data)
 
     def for_run(self, claim: Claim) -> RunProgress:
         """The progress of one run."""

@@ -5,12 +5,12 @@ import json
 import pytest
 from confluent_kafka import Producer
 
-from airflow_provider_langgraph.exceptions import KafkaError, PublishError
+from airflow_provider_langgraph.exceptions import KafkaError, MessageRefusedError, PublishError
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from tests.support.kafka import QUIET
 from tests.support.ti_ids import new_ti_id
-from workflow_events import EventSource, EventType, Fleet, MessageTooLargeError, WorkflowEvent
-from workflow_events.codec import Record, decode_control, decode_event
+from workflow_events import EventSource, EventType, Fleet, MessageTooLargeError, WorkflowEvent, WorkflowEventPayload
+from workflow_events.codec import Record, decode_control, decode_event, encode
 from workflow_events.models import Attempt
 
 pytestmark = pytest.mark.integration
@@ -121,9 +121,37 @@ class TestRefused:
     def test_an_oversize_event_names_size_and_limit(self, kafka, connect):
         hook = connect(kafka.client)
         before = hook.end_offsets(kafka.fleet.events)
-        with pytest.raises(MessageTooLargeError, match=r"1,5\d\d,\d\d\d bytes, over the limit of 1,000,000"):
+        with pytest.raises(MessageTooLargeError, match=r"1,5\d\d,\d\d\d bytes, over the limit of 1,000,000") as caught:
             hook.publish(event(payload={"data": {"text": "x" * 1_500_000}}), kafka.fleet.events)
+        assert "of a connection without message.max.bytes in its extra; to raise it, raise" in str(caught.value)
         assert hook.end_offsets(kafka.fleet.events) == before
+
+    def test_the_connections_own_limit_is_named_where_it_refuses(self, kafka, connect):
+        hook = connect(kafka.client | {"message.max.bytes": 20_000})
+        with pytest.raises(
+            MessageTooLargeError, match=r"over the limit of 20,000 that message\.max\.bytes in the extra"
+        ):
+            hook.publish(event(payload={"data": {"text": "x" * 30_000}}), kafka.fleet.events)
+
+    def test_the_clients_framing_is_no_reason_to_try_again(self, kafka, connect):
+        hook = connect(kafka.client | {"message.max.bytes": 20_000})
+        asked = event(payload={"data": {"text": ""}})
+        asked = asked.model_copy(
+            update={"payload": WorkflowEventPayload(data={"text": "x" * (20_000 - encode(asked).size)})}
+        )
+        with pytest.raises(MessageTooLargeError, match=r"with the client's framing, is 20,000 bytes, over the limit"):
+            hook.publish(asked, kafka.fleet.events)
+
+    def test_the_topics_limit_is_named_where_the_broker_refuses(self, kafka, connect):
+        if kafka.broker.kind == "embedded":
+            pytest.skip("the embedded broker has no settings of topics")
+        small = f"{kafka.prefix}-small"
+        kafka.create(small, config={"max.message.bytes": "20000"})
+        with pytest.raises(
+            MessageRefusedError, match=r"of 30,\d\d\d bytes to .*-small: .*max\.message\.bytes"
+        ) as caught:
+            connect(kafka.client).publish(event(payload={"data": {"text": "x" * 30_000}}), small)
+        assert "the connection" not in str(caught.value)
 
     @pytest.mark.parametrize("call", ["publish", "end_offsets", "test_connection"])
     def test_a_broker_that_is_not_there(self, connect, call):

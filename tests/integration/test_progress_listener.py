@@ -149,3 +149,12 @@ async def test_the_consumer_ends_with_the_last_follower(exchange, report):
         thread = listener._thread
     await asyncio.to_thread(thread.join, 10)
     assert not thread.is_alive()
+
+
+async def test_messages_of_other_requests_show_that_the_fleet_runs(exchange, report):
+    mine, other = exchange.ask(), exchange.ask()
+    async with follow(exchange, mine) as (listener, _), follow(exchange, other) as (_, arrivals):
+        report(other)
+        await words(arrivals, 1)
+        assert listener.heard_at is not None
+        assert listener.heard_at >= mine.asked_at - timedelta(seconds=1)

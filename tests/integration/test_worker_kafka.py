@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
+from langgraph_worker.broker.kafka.admin import topic_limit
 from langgraph_worker.broker.kafka.client_configs import consumer_config, producer_config
 from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.broker.kafka.producer import AckProducer
@@ -192,9 +194,26 @@ async def test_a_send_is_done_when_the_broker_has_it(kafka, producer):
 
 
 async def test_a_message_that_is_too_large_will_not_pass_later(kafka, producer):
-    with pytest.raises(SendError, match=r"max\.message\.bytes") as caught:
+    with pytest.raises(
+        SendError, match=r"1,200,001 bytes is over the Kafka client's message\.max\.bytes of 1,"
+    ) as caught:
         await producer.send(kafka.fleet.results, b"k", b"x" * 1_200_000, [])
+    assert "follows from LANGGRAPH_WORKER_MAX_MESSAGE_BYTES; the broker was not asked" in str(caught.value)
     assert (caught.value.retriable, caught.value.too_large) == (False, True)
+
+
+async def test_a_topics_limit_is_named_with_its_value(kafka):
+    if kafka.broker.kind == "embedded":
+        pytest.skip("the embedded broker does not report a topic's settings")
+    small = f"{kafka.prefix}-small"
+    kafka.create(small, config={"max.message.bytes": "50000"})
+    made = AckProducer(producer_config(settings(kafka)), partial(topic_limit, settings(kafka)))
+    try:
+        with pytest.raises(SendError, match=r"the record has 60,001 bytes, max\.message\.bytes is 50,000") as caught:
+            await made.send(small, b"k", b"x" * 60_000, [])
+    finally:
+        made.close(5)
+    assert "raise the topic's max.message.bytes, or lower LANGGRAPH" in str(caught.value).replace("Raise", "raise")
 
 
 async def test_a_topic_that_is_missing_is_named_with_the_remedy(kafka, producer):

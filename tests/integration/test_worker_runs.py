@@ -204,6 +204,24 @@ def test_garbage_that_names_its_waiter_is_answered_too(desk):
     assert value_of(dead_letter(desk, partition, offset).headers(), "correlation-id") == str(correlation_id)
 
 
+def test_a_body_that_cannot_run_is_answered_by_its_own_id(desk):
+    request = desk.ask("echo", deadline="tomorrow")  # and no header
+    result = desk.answer(request)
+    assert (result.status, result.error_type, result.retriable) == (ResultStatus.ERROR, "invalid_event", False)
+    assert "field 'deadline'" in result.error
+
+
+def test_a_bad_copy_of_a_request_at_work_neither_ends_nor_answers_it(desk):
+    gate = desk.gate()
+    request = desk.ask("gated", gate.data)
+    gate.wait_for("waiting")
+    desk.ask("echo", event_id=str(request), deadline="tomorrow")
+    desk.logged("field 'deadline'")
+    gate.open()
+    assert desk.answer(request).status is ResultStatus.SUCCESS
+    assert len(desk.messages(request)) == 1
+
+
 def test_a_good_copy_of_a_refused_event_changes_nothing(desk):
     correlation_id = uuid4()
     desk.send(b"garbage", headers=(("correlation-id", str(correlation_id).encode()),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ import pytest
 
 from devtools.broker import Broker, ChildBroker
 from devtools.processes import wait_until
-from tests.support.worker import SECONDS, Desk, desk_of
-from workflow_events import ResultStatus
+from tests.support.worker import PLAIN, SECONDS, Desk, desk_of
+from workflow_events import ResultStatus, WorkflowResultEvent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -221,3 +222,39 @@ def test_an_event_that_kills_its_workers_is_given_up(desk):
     result = desk.answer(event)
     assert (result.status, result.error_type, result.retriable) == (ResultStatus.FAILURE, "worker_lost", False)
     wait_until("the offset", lambda: desk.committed() == 1, timeout=SECONDS)
+
+
+@pytest.mark.timeout(120)
+def test_the_events_of_a_topic_that_was_created_anew_all_run(broker, tmp_path):
+    """Their places are those of the topic before, and they name no ids."""
+    if broker.kind == "embedded":
+        pytest.skip("the embedded broker has no ids of topics")
+    with desk_of(broker, tmp_path) as desk, desk.worker:
+        events = desk.kafka.fleet.events
+        for number in range(12):
+            desk.send(json.dumps(PLAIN | {"workflow_run_id": f"old-{number}"}))
+        old = answered(desk, "old", 12)
+        desk.worker.stop()
+        for future in desk.kafka.admin.delete_topics([events]).values():
+            future.result(15)
+        desk.kafka.create(events)
+        desk.worker.launch()
+        for number in range(12):
+            desk.send(json.dumps(PLAIN | {"workflow_run_id": f"new-{number}"}))
+        new = answered(desk, "new", 12)
+    assert not old & new
+
+
+def answered(desk, name, count):
+    """The correlation ids of the successful results of these runs, once each has one."""
+
+    def found():
+        results = [
+            WorkflowResultEvent.model_validate_json(message.value())
+            for message in desk.kafka.read_all(desk.kafka.fleet.results)
+        ]
+        mine = [one for one in results if one.workflow_run_id.startswith(f"{name}-")]
+        ids = {one.correlation_id for one in mine if one.status is ResultStatus.SUCCESS}
+        return ids if len({one.workflow_run_id for one in mine}) == count else None
+
+    return wait_until(f"{count} answers of {name}", found, timeout=30)

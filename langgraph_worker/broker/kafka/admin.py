@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs hide them
     AdminClient,
     ConfigResource,
@@ -18,9 +18,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs h
 
 from langgraph_worker.broker.kafka.client_configs import CLIENT_ID, admin_config
 from langgraph_worker.broker.kafka.error_hints import explain, refused_settings
-from langgraph_worker.errors import BrokerError
+from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.settings.model import WorkerSettings, env_name
-from workflow_events.kafka_errors import CREDENTIALS
+from workflow_events.kafka_errors import CREDENTIALS, HOPELESS
 from workflow_events.topics import COMPRESSION, DAY_MS, UNCOMPRESSED, Fleet, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _TRY_SECONDS = 0.5  # for one try to reach the cluster
 _ADMIN_SECONDS = 15.0  # for one request
 _MOST_REPLICAS = 3
+_TOPIC_ID_SECONDS = 60.0  # a topic that is being created, or a broker that starts
+_TOPIC_ID_PAUSE_SECONDS = 1.0
 _LONGEST_RETENTION_MS = 36_500 * DAY_MS  # a hundred years: longer is for ever, and no clock can add it
 _DEFAULT_RETENTION = timedelta(days=7)  # of the fleet's topics, as --create-topics makes them
 
@@ -38,12 +40,14 @@ class Cluster:
 
     :param topics: the names of the topics that this user may see.
     :param retention: how long the events topic keeps records.
+    :param events_topic_id: which topic of that name it is; empty where the broker has no ids of topics.
     """
 
     cluster_id: str
     brokers: int
     topics: frozenset[str]
     retention: timedelta = _DEFAULT_RETENTION
+    events_topic_id: str = ""
 
 
 class ClusterAdmin:
@@ -131,6 +135,24 @@ class ClusterAdmin:
         values = {name: str(found[name].value) for name in ("retention.ms", "cleanup.policy") if name in found}
         return _retention(values)
 
+    def topic_id(self, topic: str) -> str:
+        """Which topic of this name it is: one that is created anew has another id. Empty where the broker has none.
+
+        :raises BrokerError: the broker does not say.
+        """
+        end = time.monotonic() + _TOPIC_ID_SECONDS
+        while True:
+            try:
+                found = self._client.describe_topics(TopicCollection([topic]))[topic].result(_ADMIN_SECONDS)
+            except (KafkaException, TimeoutError) as error:
+                is_hopeless = isinstance(error, KafkaException) and error.args[0].name() in HOPELESS
+                if time.monotonic() < end and not is_hopeless:
+                    time.sleep(_TOPIC_ID_PAUSE_SECONDS)
+                    continue
+                why = explain(error.args[0], self._servers) if isinstance(error, KafkaException) else "no answer"
+                raise BrokerError(f"topic {topic} cannot be described: {why}") from None
+            return str(found.topic_id or "")
+
     def size_limits(self, topics: Collection[str]) -> dict[str, int]:
         """``max.message.bytes`` by topic. Left out where the broker does not report it, or the user lacks the right."""
         found = self._values("max.message.bytes", topics)
@@ -168,6 +190,7 @@ def preflight(settings: WorkerSettings, timeout: float) -> Cluster:
     check_topics(admin, cluster, settings)
     for problem in compressed(admin, cluster, settings):
         logger.warning("%s", problem, extra={"action": "compressed"})
+    cluster = replace(cluster, events_topic_id=admin.topic_id(settings.kafka_workflow_events_topic))
     retention = admin.retention(settings.kafka_workflow_events_topic)
     if retention is None:
         return cluster
@@ -230,6 +253,14 @@ def used_specs(fleet: Fleet) -> list[TopicSpec]:
     """The topics of a fleet that this version reads or writes."""
     used = {fleet.events, fleet.results, fleet.progress, fleet.control, fleet.dead_letters}
     return [spec for spec in fleet.specs() if spec.name in used]
+
+
+def topic_limit(settings: WorkerSettings, topic: str) -> int | None:
+    """A topic's ``max.message.bytes``; None if it cannot be read. Blocks for some seconds at most."""
+    try:
+        return ClusterAdmin(settings).size_limits([topic]).get(topic)
+    except (SettingsError, KafkaException):
+        return None
 
 
 def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> str:

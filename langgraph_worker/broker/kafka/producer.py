@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -42,8 +42,15 @@ _Waiter = asyncio.Future[None]
 class AckProducer(Producer):
     """The port on Kafka: sends and waits for the delivery report."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        """:raises SettingsError: librdkafka does not take KAFKA_CONFIG."""
+    def __init__(self, config: Mapping[str, Any], limit_of: Callable[[str], int | None] = lambda topic: None) -> None:
+        """Start the client, and the thread that polls it.
+
+        :param limit_of: a topic's ``max.message.bytes``; None if it is not known. Called from another thread, and only
+            if the broker has refused a record for its size.
+        :raises SettingsError: librdkafka does not take KAFKA_CONFIG.
+        """
+        self._client_limit = config.get("message.max.bytes")
+        self._limit_of = limit_of
         self._servers = str(config["bootstrap.servers"])
         self._log_trouble = TroubleLog("producer", self._servers)
         self._loop = asyncio.get_running_loop()
@@ -71,18 +78,34 @@ class AckProducer(Producer):
         except BufferError:
             raise SendError("the client's queue is full", retriable=True) from None
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise self._over_the_clients_limit(topic, _size(key, value, headers)) from None
             raise self._refused(error.args[0], topic) from None
         try:
             await waiter
         except KafkaException as error:
-            raise self._refused(error.args[0], topic) from None
+            refused = error.args[0]
+            if refused.code() not in _TOO_LARGE:
+                raise self._refused(refused, topic) from None
+            limit = await asyncio.to_thread(self._limit_of, topic)
+            raise self._refused(refused, topic, _sizes(_size(key, value, headers), limit)) from None
 
-    def _refused(self, error: KafkaError, topic: str) -> SendError:
+    def _refused(self, error: KafkaError, topic: str, sizes: str = "") -> SendError:
         return SendError(
-            f"topic {topic}: {explain(error, self._servers)}",
+            f"topic {topic}{sizes}: {explain(error, self._servers)}",
             retriable=error.code() not in _PERMANENT,
             too_large=error.code() in _TOO_LARGE,
         )
+
+    def _over_the_clients_limit(self, topic: str, size: int) -> SendError:
+        limit = (
+            f"{self._client_limit:,}" if isinstance(self._client_limit, int) else str(self._client_limit or "1000000")
+        )
+        text = (
+            f"topic {topic}: the record of {size:,} bytes is over the Kafka client's message.max.bytes of {limit}, "
+            "which follows from LANGGRAPH_WORKER_MAX_MESSAGE_BYTES; the broker was not asked"
+        )
+        return SendError(text, retriable=False, too_large=True)
 
     def close(self, timeout: float) -> None:
         with suppress(KafkaException, SystemError):  # a fatal error, while it calls back
@@ -115,6 +138,15 @@ class AckProducer(Producer):
         reports = [self._reports.popleft() for _ in range(len(self._reports))]
         if reports:
             self._loop.call_soon_threadsafe(_hand_over, reports)
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | str | None]]) -> int:
+    return len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") for name, text in headers)
+
+
+def _sizes(size: int, limit: int | None) -> str:
+    known = f"max.message.bytes is {limit:,}" if limit is not None else "its max.message.bytes cannot be read"
+    return f" (the record has {size:,} bytes, {known})"
 
 
 def _hand_over(reports: list[tuple[_Waiter, KafkaError | None]]) -> None:

@@ -304,6 +304,14 @@ worker_graphs = Table(
     Column("description", Text),
 )
 
+first_topics = Table(
+    "first_topics",
+    metadata,
+    Column("cluster", String(255), primary_key=True),
+    Column("topic", String(255), primary_key=True),
+    Column("topic_id", String(64), nullable=False),  # of those of this name, the one that the store met first
+)
+
 memories = Table(
     "memories",
     metadata,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
+from langgraph_worker.domain.known_graphs import KnownGraphs
 from langgraph_worker.store.migrations.schema import threads, workflow_runs
 from langgraph_worker.store.sql import leases
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
@@ -21,7 +22,7 @@ _AT_ONCE = 500  # threads that are locked, or runs that are looked for
 
 def expire(
     connection: Connection,
-    known_graphs: Collection[str],
+    graphs: KnownGraphs,
     grace_seconds: float,
     context: EndingContext,
     among: Among[UUID] = EVERY,
@@ -31,7 +32,7 @@ def expire(
     :param among: runs.
     """
     runs, now = workflow_runs, context.now
-    too_long = and_(_waits_too_long(known_graphs, grace_seconds, now), among.those(runs.c.correlation_id))
+    too_long = and_(_waits_too_long(graphs.names, grace_seconds, now), among.those(runs.c.correlation_id))
     names = _lock_threads(connection, too_long)
     if not names:
         return 0
@@ -43,12 +44,12 @@ def expire(
         .order_by(runs.c.seq)
         .with_for_update(of=runs)
     )
-    endings = {}
+    endings, holders = {}, _holders(connection, names, now)
     for run in WaitingRun.read(found):
         if run.deadline is not None and run.deadline <= now:
-            result = past_deadline(run, run.deadline, now)
+            result = past_deadline(run, run.deadline, graphs, holders.get(run.thread_id or ""), now)
         else:
-            result = unknown_graph(run, known_graphs, grace_seconds, now)
+            result = unknown_graph(run, graphs.names, grace_seconds, now)
         endings[run.correlation_id] = ending(result, context)
     end_runs(connection, endings)
     leases.free(connection, endings)
@@ -74,6 +75,13 @@ def _waits_too_long(known_graphs: Collection[str], grace_seconds: float, now: da
     lost_it_before = or_(threads.c.correlation_id.is_distinct_from(runs.c.correlation_id), threads.c.until <= since)
     unknown = and_(runs.c.graph.not_in(known_graphs), runs.c.waiting_since <= since, lost_it_before)
     return and_(leases.waits(now), or_(late, unknown))
+
+
+def _holders(connection: Connection, names: Collection[str], now: datetime) -> dict[str, UUID]:
+    """The requests that hold these threads now."""
+    held = and_(threads.c.thread_id.in_(names), threads.c.until > now)
+    found = connection.execute(select(threads.c.thread_id, threads.c.correlation_id).where(held))
+    return {row.thread_id: row.correlation_id for row in found if row.correlation_id is not None}
 
 
 def _lock_threads(connection: Connection, condition: ColumnElement[bool]) -> list[str]:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from langgraph_worker.domain.known_graphs import KnownGraphs
 from langgraph_worker.domain.models import (
     Accepted,
     Backlog,
@@ -37,6 +38,7 @@ from langgraph_worker.store.sql import (
     claims,
     control_writes,
     expiry,
+    first_topics,
     retention,
     run_writes,
     trimming,
@@ -194,19 +196,22 @@ class SqlRunStore(RunStore):
         await self._group.write(run_writes.StartOver(claim, timedelta(0)))
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
-        def known(connection: Connection, now: datetime) -> set[str]:
-            return {*known_graphs, *workers.known_graphs(connection, now)}
+        def known(connection: Connection, now: datetime) -> KnownGraphs:
+            return workers.known_graphs(connection, now, known_graphs)
 
         work = RowWork(
             "end the waiting run",
             self._write,
             lambda tx, now, among: expiry.expire(tx, known(tx, now), graph_grace, self._context(now), among),
-            lambda tx, now, among: expiry.find_overdue(tx, known(tx, now), graph_grace, now, among),
+            lambda tx, now, among: expiry.find_overdue(tx, known(tx, now).names, graph_grace, now, among),
         )
         return sum(await work.do(self._unexpirable))
 
     async def announce(self, worker: WorkerInfo) -> None:
         await self._write(lambda connection, now: workers.announce(connection, worker, now))
+
+    async def first_topic_id(self, cluster: str, topic: str, topic_id: str) -> str:
+        return await self._write(lambda tx, now: first_topics.first_topic_id(tx, cluster, topic, topic_id))
 
     async def workers(self, within: float) -> list[WorkerInfo]:
         def work(connection: Connection) -> list[WorkerInfo]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from uuid import UUID
 
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.faults import Fault
+from langgraph_worker.domain.known_graphs import KnownGraphs, unknown_graph_in_words, why_it_waited
 from langgraph_worker.store.sql.run_rows import ClaimableRun, ControlledRun, RunBrief, RunRow, WaitingRun
 from workflow_events.results import WorkflowResultEvent
 
@@ -44,23 +46,23 @@ def left_behind(result: WorkflowResultEvent) -> WorkflowResultEvent:
     return result.model_copy(update=changes | {"result": None, "interrupts": []})
 
 
-def past_deadline(run: WaitingRun, deadline: datetime, now: datetime) -> WorkflowResultEvent:
-    """The answer to a request whose deadline passed while it waited."""
+def past_deadline(
+    run: WaitingRun, deadline: datetime, graphs: KnownGraphs, holder: UUID | None, now: datetime
+) -> WorkflowResultEvent:
+    """The answer to a request whose deadline passed while it waited.
+
+    :param holder: the request that holds its thread; None if none does.
+    """
     state = "could be taken up again" if run.attempts else "could start"
-    text = (
-        f"the deadline {deadline.isoformat(timespec='seconds')} passed before the run {state}: every worker was "
-        f"busy or away, or its thread was. Allow the task a longer timeout, or run more workers"
-    )
+    thread = run.thread_name or run.thread_id or ""
+    why = why_it_waited(run.graph or "", graphs, thread, holder if holder != run.correlation_id else None)
+    text = f"the deadline {deadline.isoformat(timespec='seconds')} passed before the run {state}: {why}"
     return _answer(run, faults.DEADLINE, text, now)
 
 
 def unknown_graph(run: WaitingRun, known: Collection[str], grace_seconds: float, now: datetime) -> WorkflowResultEvent:
     """The answer to a request for a graph that no worker announced in time."""
-    text = (
-        f"graph {run.graph!r} is not known, and did not become so within {grace_seconds:g} s. "
-        f"Known: {', '.join(sorted(known)) or 'none'}. Correct the name, or add the graph to langgraph.json"
-    )
-    return _answer(run, faults.UNKNOWN_GRAPH, text, now)
+    return _answer(run, faults.UNKNOWN_GRAPH, unknown_graph_in_words(run.graph or "", known, grace_seconds), now)
 
 
 def not_startable(run: RunBrief, now: datetime) -> WorkflowResultEvent:

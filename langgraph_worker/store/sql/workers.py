@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert, select
 
+from langgraph_worker.domain.known_graphs import SEEN_WITHIN_SECONDS, KnownGraphs
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.store.migrations.schema import worker_graphs, workers
 from langgraph_worker.store.sql.statements import insert_missing
@@ -47,7 +49,15 @@ def seen_within(connection: Connection, within: timedelta, now: datetime) -> lis
     ]
 
 
-def known_graphs(connection: Connection, now: datetime) -> set[str]:
-    """Every graph that a worker has announced in the last day."""
-    recent = select(workers.c.worker_id).where(workers.c.seen_at >= now - _KEEP)
+def known_graphs(connection: Connection, now: datetime, own: Collection[str]) -> KnownGraphs:
+    """Every graph that a worker has announced in the last day, and those of the workers that run now.
+
+    :param own: those of the worker that asks.
+    """
+    served = _announced_since(connection, now - timedelta(seconds=SEEN_WITHIN_SECONDS))
+    return KnownGraphs({*own, *_announced_since(connection, now - _KEEP)}, {*own, *served})
+
+
+def _announced_since(connection: Connection, since: datetime) -> set[str]:
+    recent = select(workers.c.worker_id).where(workers.c.seen_at >= since)
     return set(connection.execute(select(worker_graphs.c.graph).where(worker_graphs.c.worker_id.in_(recent))).scalars())

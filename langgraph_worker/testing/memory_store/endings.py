@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.faults import Fault
+from langgraph_worker.domain.known_graphs import (
+    SEEN_WITHIN_SECONDS,
+    KnownGraphs,
+    unknown_graph_in_words,
+    why_it_waited,
+)
 from langgraph_worker.domain.models import Cancel, RunStatus, StepStatus
 from langgraph_worker.domain.reply_encoding import encode_reply
 from langgraph_worker.testing.memory_store.state import STATUS, End, Publication, Run, Thread, Transaction
@@ -88,25 +95,43 @@ def free_thread(tx: Transaction, run: Run) -> None:
 
 def expire(tx: Transaction, known_graphs: Collection[str], grace: timedelta) -> int:
     """See :meth:`~langgraph_worker.store.port.RunStore.expire`."""
-    known = set(known_graphs)
-    for worker, seen_at in tx.state.workers.values():
-        if seen_at >= tx.now - KEEP_WORKERS:
-            known |= set(worker.graphs)
+    graphs = _known_graphs(tx, known_graphs)
     ended = 0
     for run in list(tx.unfinished()):
         since = _waits_since(tx, run)
         if since is None:
             continue
         if run.deadline is not None and run.deadline <= tx.now:
-            end_with(tx, run, faults.DEADLINE, f"the deadline {run.deadline.isoformat()} passed")
-        elif run.graph not in known and since <= tx.now - grace:
-            text = f"graph {run.graph!r} is not known. Known: {', '.join(sorted(known)) or 'none'}."
+            why = why_it_waited(run.graph or "", graphs, _thread_of(run), _other_holder(tx, run))
+            end_with(tx, run, faults.DEADLINE, f"the deadline {run.deadline.isoformat()} passed: {why}")
+        elif run.graph not in graphs.names and since <= tx.now - grace:
+            text = unknown_graph_in_words(run.graph or "", graphs.names, grace.total_seconds())
             end_with(tx, run, faults.UNKNOWN_GRAPH, text)
         else:
             continue
         free_thread(tx, run)
         ended += 1
     return ended
+
+
+def _known_graphs(tx: Transaction, own: Collection[str]) -> KnownGraphs:
+    names, served = set(own), set(own)
+    for worker, seen_at in tx.state.workers.values():
+        if seen_at >= tx.now - KEEP_WORKERS:
+            names |= set(worker.graphs)
+        if seen_at >= tx.now - timedelta(seconds=SEEN_WITHIN_SECONDS):
+            served |= set(worker.graphs)
+    return KnownGraphs(names, served)
+
+
+def _other_holder(tx: Transaction, run: Run) -> UUID | None:
+    thread = tx.state.threads.get(_thread_of(run))
+    hold = thread.hold if thread is not None else None
+    return hold.run if hold is not None and hold.until > tx.now else None
+
+
+def _thread_of(run: Run) -> str:
+    return run.place.thread_id if run.place is not None else ""
 
 
 def _waits_since(tx: Transaction, run: Run) -> datetime | None:

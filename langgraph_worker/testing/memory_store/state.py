@@ -237,6 +237,7 @@ class State:
     tombstones: dict[UUID, datetime] = field(default_factory=dict)  # when each may be removed
     cancels: dict[UUID, NotedCancel] = field(default_factory=dict)
     workers: dict[str, tuple[WorkerInfo, datetime]] = field(default_factory=dict)
+    first_topics: dict[tuple[str, str], str] = field(default_factory=dict)
     accepted: int = 0
 
     def copy(self) -> State:
@@ -251,6 +252,7 @@ class State:
             dict(self.tombstones),
             dict(self.cancels),
             dict(self.workers),
+            dict(self.first_topics),
             self.accepted,
         )
 

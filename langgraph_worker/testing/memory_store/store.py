@@ -185,6 +185,10 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             tx.state.workers[worker.worker_id] = (worker, tx.now)
 
+    async def first_topic_id(self, cluster: str, topic: str, topic_id: str) -> str:
+        with self._transaction() as tx:
+            return tx.state.first_topics.setdefault((cluster, topic), topic_id)
+
     async def workers(self, within: float) -> list[WorkerInfo]:
         with self._transaction() as tx:
             since = tx.now - min(timedelta(seconds=within), endings.KEEP_WORKERS)

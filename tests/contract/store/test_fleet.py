@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from langgraph_worker.domain.models import WorkerInfo
-from tests.support.run_store import LEASE, Backend, Clock, Store, claim_one, replies, request
+from datetime import timedelta
+from typing import Any
+
+from langgraph_worker.domain.models import Request, WorkerInfo
+from tests.support.run_store import LEASE, Backend, Clock, Store, claim_one, event, replies, request
 from workflow_events.results import ResultStatus
 
 DAY = 86_400.0
@@ -107,3 +110,47 @@ async def test_who_lost_its_owner_waits_for_its_graph_from_then_on(store: Store,
     assert await store.expire(["graph"], 60) == 0
     clock.advance(1)
     assert await store.expire(["graph"], 60) == 1
+
+
+async def late_reason(store: Store, clock: Clock) -> str:
+    """The text of the one request that the store ends after its deadline."""
+    clock.advance(10)
+    assert await store.expire(["mine"], 60) == 1
+    [reply] = (await replies(store)).values()
+    assert (reply.status, reply.error_type, reply.retriable) == (ResultStatus.TIMEOUT, "deadline", True)
+    return reply.error or ""
+
+
+def short(clock: Clock, graph: str, **fields: Any) -> Request:
+    return request(event(deadline=clock.now + timedelta(seconds=10), **fields), graph=graph)
+
+
+async def test_a_short_deadline_of_an_unknown_graph_names_the_graph(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a", "count", "other"))
+    await store.accept([short(clock, "cuont")])
+    reason = await late_reason(store, clock)
+    assert "no worker of the fleet serves a graph named 'cuont'" in reason
+    assert "Known: count, mine, other. Did you mean 'count'? Correct the name" in reason
+
+
+async def test_a_short_deadline_without_a_worker_of_the_graph_says_so(store: Store, clock: Clock) -> None:
+    await store.announce(worker("a", "count"))
+    clock.advance(60)
+    await store.accept([short(clock, "count")])
+    assert "no worker that serves graph 'count' runs now" in await late_reason(store, clock)
+
+
+async def test_a_short_deadline_on_a_busy_thread_names_the_request_that_holds_it(store: Store, clock: Clock) -> None:
+    await store.accept([request(event(thread_id="talk"), graph="mine")])
+    first = await claim_one(store, graph="mine")
+    await store.accept([short(clock, "mine", thread_id="talk")])
+    reason = await late_reason(store, clock)
+    assert f"request {first.correlation_id} holds its thread" in reason
+
+
+async def test_a_short_deadline_beside_workers_claims_no_cause_that_is_not_known(store: Store, clock: Clock) -> None:
+    await store.accept([short(clock, "mine")])
+    reason = await late_reason(store, clock)
+    assert "workers that serve graph 'mine' run, and none took it up" in reason
+    assert "which one it was is not recorded" in reason
+    assert "LANGGRAPH_WORKER_CONCURRENCY" in reason

@@ -43,7 +43,7 @@ def lines(caplog):
 
 @pytest.fixture
 async def wait(clock):
-    progress = SimpleNamespace(line_seconds=1.0, trouble=None, covers=lambda asked_at: True)
+    progress = SimpleNamespace(line_seconds=1.0, trouble=None, heard_at=None, covers=lambda asked_at: True)
     inbox = ProgressInbox(lambda: None)
     log = WaitLog(handle(), logging.getLogger("task"), progress, inbox, lambda: clock.now)
     return SimpleNamespace(progress=progress, inbox=inbox, log=log)
@@ -102,9 +102,45 @@ async def test_no_worker_has_taken_the_request(wait, clock, lines):
     clock.now += wait_log.NO_WORKER_SECONDS
     wait.log.write_due(None)
     first = lines()[0]
-    assert first.startswith("No worker seems to consume asks: none has said in 0:0")
+    assert first.startswith("No worker has reported in 0:0")
+    assert "from asks. None has reported of any other request either: start a langgraph-worker" in first
     wait.log.write_due(None)
     assert sum(line.startswith("No worker") for line in lines()) == 1
+
+
+async def test_where_workers_report_of_others_the_log_blames_no_missing_worker(wait, clock, lines):
+    wait.progress.heard_at = datetime.now(UTC) + timedelta(seconds=1)
+    clock.now += wait_log.NO_WORKER_SECONDS
+    wait.log.write_due(None)
+    [line] = [line for line in lines() if line.startswith("No worker")]
+    assert "Workers report of other requests, so the fleet runs: it is full, or" in line
+    assert "start a langgraph-worker" not in line
+
+
+async def test_what_workers_reported_before_the_request_shows_no_running_fleet(wait, clock, lines):
+    wait.progress.heard_at = datetime.now(UTC) - timedelta(minutes=5)
+    clock.now += wait_log.NO_WORKER_SECONDS
+    wait.log.write_due(None)
+    assert any("start a langgraph-worker" in line for line in lines())
+
+
+async def test_notes_about_the_request_are_warnings_of_their_own(wait, caplog):
+    caplog.set_level(logging.INFO)
+    wait.inbox.add(
+        message("accepted", worker_id="w1", data={"notes": ["field 'dead_line'\n is not known", 3, "x" * 9_000]})
+    )
+    wait.log.write_due(None)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings[0] == "The worker says of this request: field 'dead_line'\\n is not known"
+    assert len(warnings) == 2
+    assert len(warnings[1]) < 700
+
+
+@pytest.mark.parametrize("data", [{"notes": "text"}, {"notes": {"a": 1}}, ["notes"], None])
+async def test_notes_of_another_form_are_ignored(wait, data, caplog):
+    wait.inbox.add(message("accepted", worker_id="w1", data=data))
+    wait.log.write_due(None)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("how", ["has heard", "not covered", "trouble"])

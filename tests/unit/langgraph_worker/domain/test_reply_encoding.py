@@ -76,6 +76,7 @@ def test_an_oversize_result_becomes_an_error_that_names_size_limit_and_remedy(bi
     assert (event.status, event.error_type, event.retriable) == (ResultStatus.ERROR, "result_too_large", False)
     assert (event.result, event.interrupts) == (None, [])
     assert f"{encode(big, max_bytes=10**9).size:,} bytes, over the limit of {LIMIT:,}" in (event.error or "")
+    assert "that LANGGRAPH_WORKER_MAX_MESSAGE_BYTES sets for this worker" in (event.error or "")
     assert "reference to large data" in (event.error or "")
     assert (event.attempts, event.usage, event.thread_id) == (2, big.usage, "thread")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel, field_validator
 
@@ -81,3 +82,17 @@ def test_the_setting_reaches_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RunLimits.from_settings(load_settings({})).exception_texts
     monkeypatch.setenv("LANGGRAPH_WORKER_EXCEPTION_TEXTS", "false")
     assert not RunLimits.from_settings(load_settings({})).exception_texts
+
+
+def calls_a_model_that_is_away(state: State) -> State:
+    httpx.get("http://user:geheim@127.0.0.1:9/v1/chat?key=geheim", trust_env=False)
+    return state
+
+
+async def test_a_model_server_that_is_away_is_named_in_result_and_step(desk: Any, with_texts: bool) -> None:
+    outcome = await desk.run(await desk.claim("g"), chain(a=calls_a_model_that_is_away))
+    (step,) = desk.steps()
+    for text in (outcome.result.error, step["error"]):
+        assert ("no connection to 127.0.0.1:9: check that the server runs" in text) == with_texts
+        assert "geheim" not in text
+    assert (outcome.result.error_type, outcome.result.retriable) == ("ConnectError", True)

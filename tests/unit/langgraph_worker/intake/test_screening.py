@@ -198,6 +198,65 @@ def test_a_name_that_cannot_be_kept_is_unknown(name):
     assert (judged.refusal.result.workflow_id, judged.refusal.result.workflow_run_id) == ("example_dag", "unknown")
 
 
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (record(event_id=str(CORRELATION), deadline="tomorrow"), faults.INVALID_EVENT),
+        (record(event_id=str(CORRELATION), workflow_id="x" * 513), faults.INVALID_EVENT),
+        (record(event_id=str(CORRELATION), payload=[]), faults.INVALID_EVENT),
+        (record(event_id=str(CORRELATION), round="many", header="no-uuid"), faults.INVALID_EVENT),
+        (
+            record(b'{"event_id": "%s", "payload": {"data": {"x": NaN}}}' % str(CORRELATION).encode()),
+            faults.INVALID_EVENT,
+        ),
+        (
+            record(b'{"event_id": "%s", "text": "%s"}' % (str(CORRELATION).encode(), b"\xc3\xa4" * 90_000)),
+            faults.EVENT_TOO_LARGE,
+        ),
+    ],
+)
+def test_a_body_that_cannot_run_is_answered_by_its_own_id(bad, fault):
+    judged = refused(screen(bad, RULES), fault)
+    assert judged.refusal is not None
+    assert judged.refusal.result.correlation_id == CORRELATION
+    assert judged.refusal.result.status.value == "error"
+
+
+def test_the_answer_goes_where_its_waiter_reads_if_that_is_allowed():
+    topics = [
+        screen(record(event_id=str(CORRELATION), deadline="tomorrow", reply_topic=topic), RULES).refusal.reply_topic
+        for topic in ("mine", "foreign", 7)
+    ]
+    assert topics == ["mine", "results", "results"]
+
+
+@pytest.mark.parametrize("event_id", ["no uuid", 7, ["5b0c7a0e-6f0e-4b43-9d2c-6a5d4b7a1f00"], None, "x" * 5_000])
+def test_an_id_that_is_none_is_not_answered(event_id):
+    assert refused(screen(record(event_id=event_id, deadline="tomorrow"), RULES), faults.INVALID_EVENT).refusal is None
+
+
+def test_an_id_deep_in_an_input_is_not_this_events_id():
+    bad = record(payload={"data": {"event_id": str(CORRELATION)}}, deadline="tomorrow")
+    assert refused(screen(bad, RULES), faults.INVALID_EVENT).refusal is None
+    large = b'{"payload": {"data": {"event_id": "%s", "text": "%s"}}}' % (str(CORRELATION).encode(), b"x" * 90_000)
+    assert refused(screen(record(large), RULES), faults.EVENT_TOO_LARGE).refusal is None
+
+
+def test_a_header_goes_before_the_body():
+    other = UUID("5b0c7a0e-6f0e-4b43-9d2c-6a5d4b7a1f01")
+    judged = refused(
+        screen(record(event_id=str(other), deadline="tomorrow", header=CORRELATION), RULES), faults.INVALID_EVENT
+    )
+    assert judged.refusal.result.correlation_id == CORRELATION
+
+
+def test_a_body_behind_unreadable_headers_or_of_a_newer_schema_is_not_believed():
+    unreadable = replace(record(event_id=str(CORRELATION)), headers=None, headers_readable=False)
+    assert screen(unreadable, RULES).refusal is None
+    newer = record(event_id=str(CORRELATION), more=(("schema-version", b"9.0"),))
+    assert refused(screen(newer, RULES), faults.UNSUPPORTED_SCHEMA).refusal is None
+
+
 def test_an_unreadable_record_without_a_correlation_id_is_only_dead_lettered():
     assert refused(screen(record(b"garbage"), RULES), faults.INVALID_EVENT).refusal is None
     assert refused(screen(record(b"garbage", header="no-uuid"), RULES), faults.INVALID_EVENT).refusal is None

@@ -1,0 +1,72 @@
+"""Which graphs the workers of a fleet can run, and what is said of one that none can."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from workflow_events.nearest_name import nearest_name
+
+SEEN_WITHIN_SECONDS = 35.0
+"""A worker that has not announced itself for so long, of every ten seconds, does not run, or cannot reach the store."""
+
+_MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGraphs:
+    """The graphs of a fleet.
+
+    :param names: those that a worker has announced in the last day.
+    :param served: those of the workers that run now.
+    """
+
+    names: Collection[str]
+    served: Collection[str]
+
+
+def known_in_words(name: str, known: Collection[str]) -> str:
+    """The names that are known, and the one of them that was probably meant: two sentences at most."""
+    nearest = nearest_name(name, known)
+    shown = sorted(known)[:_MOST_SHOWN]
+    more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
+    meant = f" Did you mean {nearest!r}?" if nearest else ""
+    return f"Known: {', '.join(shown) or 'none'}{more}.{meant}"
+
+
+def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: float) -> str:
+    """Why a request for a graph that no worker announced in time ended."""
+    return (
+        f"graph {name!r} is not known, and did not become so within {grace_seconds:g} s. "
+        f"{known_in_words(name, known)} Correct the name, or add the graph to langgraph.json"
+    )
+
+
+def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None) -> str:
+    """Why a request did not start by its deadline, as far as the store knows, and the remedy.
+
+    :param thread: of the request, for the reader.
+    :param holder: another request that holds it; None if none does.
+    """
+    if name not in graphs.names:
+        return (
+            f"no worker of the fleet serves a graph named {name!r}. {known_in_words(name, graphs.names)} Correct the "
+            "name, or add the graph to langgraph.json of a worker"
+        )
+    if name not in graphs.served:
+        return (
+            f"no worker that serves graph {name!r} runs now, or none reaches the run store. Start one; its log says "
+            "what stops it"
+        )
+    if holder is not None:
+        return (
+            f"request {holder} holds its thread {thread}, where one request runs after the other. Allow the task a "
+            "longer timeout, or give it a thread_id of its own"
+        )
+    return (
+        f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
+        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, "
+        "or its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, "
+        "or run more workers"
+    )

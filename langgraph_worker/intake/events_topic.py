@@ -1,0 +1,42 @@
+"""Which topic the events topic is: one that was deleted and created anew has the same name and the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from langgraph_worker.errors import BrokerError
+from workflow_events.codec import Record
+from workflow_events.headers import correlation_id_of
+
+
+class EventsTopic:
+    """Gives the records without an id of their own the topic's id.
+
+    It asks the broker for each batch that has such a record, after it was read: an id that is the same as at the
+    worker's start was the topic's all the time between.
+
+    :param read: asks the broker for the topic's id; empty where it has none. Raises :exc:`BrokerError`.
+    :param at_start: the topic's id when the worker started.
+    :param first: the id of the topic of this name that the run store met first.
+    """
+
+    def __init__(self, name: str, read: Callable[[], Awaitable[str]], at_start: str, first: str) -> None:
+        self._name = name
+        self._read = read
+        self._at_start = at_start
+        self._shown = "" if at_start == first else at_start
+
+    async def named(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The records, those without a correlation header with the topic's id.
+
+        :raises BrokerError: the topic is another one than at the worker's start, or the broker does not say.
+        """
+        if all(correlation_id_of(record.headers) is not None for record in records):
+            return records
+        if await self._read() != self._at_start:
+            raise BrokerError(
+                f"topic {self._name} was deleted and created anew while this worker read it, which may have passed "
+                "records of the new one. Start the worker again: it reads the new topic from its beginning"
+            )
+        return [replace(record, topic_id=self._shown) for record in records]
