@@ -87,9 +87,9 @@ NOT_STARTABLE = _unusable("not_startable", "the run store cannot read the stored
 GRAPH_NOT_USABLE = _unusable("graph_not_usable", "the graph's factory gave something that is no graph")
 CONFIG_NOT_ALLOWED = _unusable(
     "config_not_allowed",
-    "context or config.configurable has a name that moves power (an endpoint, a key, a provider, a model), or one that "
-    "the entry of the graph in langgraph.json does not let events set; or config.interrupt_before or .interrupt_after "
-    "names a node that the graph does not have",
+    "context or config.configurable has a name that moves power (an endpoint, a key, a provider, a model, a command, "
+    "another graph), or one that the entry of the graph in langgraph.json does not let events set; or "
+    "config.interrupt_before or .interrupt_after names a node that the graph does not have",
 )
 INPUT_NOT_ALLOWED = _unusable(
     "input_not_allowed",
