@@ -13,6 +13,9 @@ from pydantic import (
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
@@ -122,18 +125,33 @@ class GraphSend(WireModel):
     input: JsonValue = None
 
 
+def _said_at_once(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    # The forms are three: pydantic would name the one that it tried first, whichever was meant.
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of these') from None
+
+
+Target = Name | GraphSend
+"""A node to go to."""
+
+
 class GraphCommand(WireModel):
     """An input that changes a thread's state and chooses where it goes on, as LangGraph's ``Command``. It can skip
     nodes, so the graph's entry in ``langgraph.json`` must allow it to events.
 
-    :param update: what is written to the state.
+    :param update: what is written to the state: values by key, or a list of pairs of a key and a value. All of it for
+        a state that has no keys.
     :param goto: one or more nodes to go to.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     update: JsonValue = None
-    goto: Name | GraphSend | Annotated[list[Name | GraphSend], Field(max_length=1_024)] = Field(default_factory=list)
+    goto: Annotated[Target | Annotated[list[Target], Field(max_length=1_024)], WrapValidator(_said_at_once)] = Field(
+        default_factory=list
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -144,6 +162,6 @@ class GraphCommand(WireModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> GraphCommand:
-        if self.update is None and not self.goto:
+        if not self.update and not self.goto:
             raise ValueError("must have an update, or a goto")
         return self

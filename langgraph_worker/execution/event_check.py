@@ -12,14 +12,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
-from langgraph.constants import START
 from langgraph.pregel import Pregel
 
 from langgraph_worker.domain import faults
+from langgraph_worker.execution.command_check import require_known_places
 from langgraph_worker.execution.graph_context import context_names
 from langgraph_worker.execution.power_names import moves_power, words_of
 from langgraph_worker.execution.run_fault import RunFaultError
-from langgraph_worker.execution.run_input import goto_nodes
 from langgraph_worker.graphs.event_rights import EventRights
 from workflow_events.json_places import Place, names_of, parts_of
 from workflow_events.models import WorkflowEvent
@@ -66,11 +65,7 @@ def _require_command(event: WorkflowEvent, name: str, graph: Pregel[Any], rights
             f"or, if events of this graph may do that, write {_entry(name, command=True)}"
         )
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
-    for node in goto_nodes(command):
-        if node not in graph.nodes:  # LangGraph would leave it out, with a line in its log
-            known = ", ".join(sorted(one for one in graph.nodes if one != START))
-            text = f"field 'payload.command.goto': graph {name!r} has no node {node!r}. It has: {known}"
-            raise RunFaultError(faults.BAD_INPUT, text)
+    require_known_places(command, name, graph)
 
 
 def _require_names(
