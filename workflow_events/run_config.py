@@ -53,7 +53,23 @@ def _named_values(value: dict[str, Any]) -> dict[str, Any]:
 RunValues = Annotated[dict[Name, JsonValue], AfterValidator(_named_values)]
 """Values by name for a graph: none of LangGraph's own names, up to :data:`MAX_CONFIGURABLE_BYTES`."""
 
-Nodes = Literal["*"] | Annotated[list[Name], Field(max_length=1_024)]
+
+def _or_say(text: str) -> WrapValidator:
+    """For a value of several forms: pydantic would name the form that it tried first, whichever was meant."""
+
+    def read(value: Any, forms: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return forms(value)
+        except ValidationError:
+            raise ValueError(text) from None
+
+    return WrapValidator(read)
+
+
+Nodes = Annotated[
+    Literal["*"] | Annotated[list[Name], Field(max_length=1_024)],
+    _or_say("must be a list of up to 1,024 nodes' names, or * for all nodes"),
+]
 """Names of nodes, or ``*`` for all of them."""
 
 _NEW = frozenset(("max_concurrency", "interrupt_before", "interrupt_after", "keep_checkpoints"))
@@ -125,16 +141,12 @@ class GraphSend(WireModel):
     input: JsonValue = None
 
 
-def _said_at_once(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    # The forms are three: pydantic would name the one that it tried first, whichever was meant.
-    try:
-        return read(value)
-    except ValidationError:
-        raise ValueError('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of these') from None
-
-
-Target = Name | GraphSend
-"""A node to go to."""
+_Target = Name | GraphSend
+Targets = Annotated[
+    _Target | Annotated[list[_Target], Field(max_length=1_024)],
+    _or_say('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of up to 1,024 of these'),
+]
+"""One or more nodes to go to."""
 
 
 class GraphCommand(WireModel):
@@ -149,9 +161,7 @@ class GraphCommand(WireModel):
     model_config = ConfigDict(extra="forbid")
 
     update: JsonValue = None
-    goto: Annotated[Target | Annotated[list[Target], Field(max_length=1_024)], WrapValidator(_said_at_once)] = Field(
-        default_factory=list
-    )
+    goto: Targets = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod

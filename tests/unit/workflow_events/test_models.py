@@ -142,6 +142,8 @@ def test_other_names_and_tags_are_the_authors():
         ({"payload": {"command": {"update": [], "goto": []}}}, r"(?s)payload.command.*an update, or a goto"),
         ({"payload": {"command": {"goto": ""}}}, r"(?s)payload.command.goto\n.*must be a node's name"),
         ({"payload": {"command": {"goto": ["a", {"nod": "b"}]}}}, r"(?s)payload.command.goto\n.*must be a node's name"),
+        ({"config": {"interrupt_before": "a"}}, r"(?s)config.interrupt_before\n.*must be a list of up to 1,024"),
+        ({"config": {"interrupt_after": ["a", ""]}}, r"(?s)config.interrupt_after\n.*must be a list of up to 1,024"),
         ({"payload": {"command": {"goto": "a", "resume": 1}}}, r"(?s)payload.command.*workflow\.resumed"),
         ({"payload": {"command": {"goto": "a", "graph": "__parent__"}}}, r"payload\.command\.graph"),
         ({"context": {"thread_id": "t"}}, r"(?s)context.*thread_id: LangGraph's own"),
