@@ -13,6 +13,9 @@ from pydantic import (
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
@@ -50,7 +53,23 @@ def _named_values(value: dict[str, Any]) -> dict[str, Any]:
 RunValues = Annotated[dict[Name, JsonValue], AfterValidator(_named_values)]
 """Values by name for a graph: none of LangGraph's own names, up to :data:`MAX_CONFIGURABLE_BYTES`."""
 
-Nodes = Literal["*"] | Annotated[list[Name], Field(max_length=1_024)]
+
+def _or_say(text: str) -> WrapValidator:
+    """For a value of several forms: pydantic would name the form that it tried first, whichever was meant."""
+
+    def read(value: Any, forms: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return forms(value)
+        except ValidationError:
+            raise ValueError(text) from None
+
+    return WrapValidator(read)
+
+
+Nodes = Annotated[
+    Literal["*"] | Annotated[list[Name], Field(max_length=1_024)],
+    _or_say("must be a list of up to 1,024 nodes' names, or * for all nodes"),
+]
 """Names of nodes, or ``*`` for all of them."""
 
 _NEW = frozenset(("max_concurrency", "interrupt_before", "interrupt_after", "keep_checkpoints"))
@@ -122,18 +141,27 @@ class GraphSend(WireModel):
     input: JsonValue = None
 
 
+_Target = Name | GraphSend
+Targets = Annotated[
+    _Target | Annotated[list[_Target], Field(max_length=1_024)],
+    _or_say('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of up to 1,024 of these'),
+]
+"""One or more nodes to go to."""
+
+
 class GraphCommand(WireModel):
     """An input that changes a thread's state and chooses where it goes on, as LangGraph's ``Command``. It can skip
     nodes, so the graph's entry in ``langgraph.json`` must allow it to events.
 
-    :param update: what is written to the state.
+    :param update: what is written to the state: values by key, or a list of pairs of a key and a value. All of it for
+        a state that has no keys.
     :param goto: one or more nodes to go to.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     update: JsonValue = None
-    goto: Name | GraphSend | Annotated[list[Name | GraphSend], Field(max_length=1_024)] = Field(default_factory=list)
+    goto: Targets = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -144,6 +172,6 @@ class GraphCommand(WireModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> GraphCommand:
-        if self.update is None and not self.goto:
+        if not self.update and not self.goto:
             raise ValueError("must have an update, or a goto")
         return self

@@ -136,9 +136,9 @@ GRAPH_NOT_USABLE = _unusable(
 )
 CONFIG_NOT_ALLOWED = _unusable(
     "config_not_allowed",
-    "context or config.configurable has a name that moves power (an endpoint, a key, a provider, a model), or one that "
-    "the entry of the graph in langgraph.json does not let events set; or config.interrupt_before or .interrupt_after "
-    "names a node that the graph does not have",
+    "context or config.configurable has a name that moves power (an endpoint, a key, a provider, a model, a command, "
+    "another graph), or one that the entry of the graph in langgraph.json does not let events set; or "
+    "config.interrupt_before or .interrupt_after names a node that the graph does not have",
     "leave the name out, or let the entry of the graph allow it as the text says",
 )
 INPUT_NOT_ALLOWED = _unusable(

@@ -96,7 +96,7 @@ def _has_some_inside(graph: Pregel[Any], outer: frozenset[int]) -> bool:
 
 async def _stops(top: Pregel[Any], graph: Pregel[Any], snapshot: StateSnapshot, prefix: str) -> AsyncIterator[_Stop]:
     """The stops of a graph, and of those inside of its nodes: a node whose graph has begun is behind its own stop."""
-    begun = {task.name: task.state for task in snapshot.tasks if isinstance(task.state, StateSnapshot)}
+    begun = {task.name: state for task in snapshot.tasks if (state := _begun(task.state)) is not None}
     children = dict(graph.get_subgraphs())
     for name, inner in begun.items():
         child = children.get(name)
@@ -111,6 +111,11 @@ async def _stops(top: Pregel[Any], graph: Pregel[Any], snapshot: StateSnapshot, 
         behind = _stopped(graph, graph.interrupt_after_nodes, await _ran_last(top, graph, snapshot))
         if behind:
             yield _Stop(checkpoint, "after", tuple(prefix + name for name in behind))
+
+
+def _begun(state: Any) -> StateSnapshot | None:
+    """The state of a graph inside of a node; None if it has no checkpoint yet, or is not shown."""
+    return state if isinstance(state, StateSnapshot) and state.metadata is not None else None
 
 
 async def _ran_last(top: Pregel[Any], graph: Pregel[Any], snapshot: StateSnapshot) -> set[str]:

@@ -12,29 +12,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
-from langgraph.constants import START
 from langgraph.pregel import Pregel
 
 from langgraph_worker.domain import faults
+from langgraph_worker.execution.command_check import require_known_places
 from langgraph_worker.execution.graph_context import context_names
+from langgraph_worker.execution.power_names import moves_power, words_of
 from langgraph_worker.execution.run_fault import RunFaultError
-from langgraph_worker.execution.run_input import goto_nodes
 from langgraph_worker.graphs.event_rights import EventRights
 from workflow_events.json_places import Place, names_of, parts_of
 from workflow_events.models import WorkflowEvent
 
 _OVERWRITE = "__overwrite__"
 
-# LangChain's models take these as options of a call, with or without a prefix: init_chat_model(config_prefix="first")
-# makes it first_base_url. Compared in lower case, with _ for each other sign and between the words of baseUrl.
-_SEPARATORS = re.compile(r"\W|(?<=[a-z0-9])(?=[A-Z])")
-_POWERS = re.compile(
-    r"^(url|mcp)$|(^|_)((base|api|endpoint|server|target|database)_?ur[il]s?|api_?bases?|endpoints?|prox(y|ies)|host"
-    r"|mcp_(servers?|config|connections?)|connection_string|dsn"
-    r"|(api|access|secret|private)_?keys?|secrets?|passwords?|credentials?(_profile_name)?|authorization|token|providers?"
-    r"|headers|[a-z]*_?kwargs|client_(options|args)|extra_body|default_query|(http|async)_(async_)?client)$"
-)
-_MODELS = re.compile(r"(^|_)(model(_name|_id)?(?P<several>s)?|azure_deployment|deployment_name)$")
+# LangChain's models take one also with a prefix: init_chat_model(config_prefix="first") makes it first_model.
+_MODELS = re.compile(r"(^|_)((model|llm)(_name|_id)?(?P<several>s)?|azure_deployment|deployment_name)$")
 
 
 def require_allowed(
@@ -73,11 +65,7 @@ def _require_command(event: WorkflowEvent, name: str, graph: Pregel[Any], rights
             f"or, if events of this graph may do that, write {_entry(name, command=True)}"
         )
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
-    for node in goto_nodes(command):
-        if node not in graph.nodes:  # LangGraph would leave it out, with a line in its log
-            known = ", ".join(sorted(one for one in graph.nodes if one != START))
-            text = f"field 'payload.command.goto': graph {name!r} has no node {node!r}. It has: {known}"
-            raise RunFaultError(faults.BAD_INPUT, text)
+    require_known_places(command, name, graph)
 
 
 def _require_names(
@@ -114,11 +102,10 @@ def _inner_names(place: str, key: str, value: Any) -> Iterator[tuple[str, str, A
 
 def _require_no_power(place: str, key: str, value: Any, models: Collection[str], entry: str) -> None:
     """:param entry: what allows it."""
-    plain = _SEPARATORS.sub("_", key).lower()
-    if _POWERS.search(plain):
-        why = "it may name an endpoint, a key or a provider, which an event does not choose"
+    if moves_power(key, value):
+        why = "it may name an endpoint, a key, a provider, a command or another graph, which an event does not choose"
         _refuse_name(place, why, f"if events of this graph may choose it, write {entry}")
-    model = _MODELS.search(plain)
+    model = _MODELS.search("_".join(words_of(key)))
     several = value if model and model["several"] and isinstance(value, list) else [value]
     if model and not all(isinstance(one, str) and one in models for one in several):
         why = f"model {value!r} is not allowed here (allowed: {', '.join(sorted(models)) or 'none'})"

@@ -64,7 +64,9 @@ def outcome_of_error(reporter: Reporter, error: BaseException, steps: StepRecord
     if steps.started == 0 and rejects_input(error):
         problem = describe(error) if reporter.exception_texts else type(error).__name__
         text = f"the graph rejects its input: {problem}"
-        if not isinstance(reporter.claim.event.payload.data, dict):
+        if reporter.claim.event.payload.command is not None:
+            text = f"field 'payload.command': {text}"
+        elif not isinstance(reporter.claim.event.payload.data, dict):
             text = f"field 'payload.data': {text}. {_NO_MAPPING}"
         return reporter.fault(faults.BAD_INPUT, text, now, error)
     return reporter.raised(error, steps.failed_node, now, retriable=can_retry_help(error))

@@ -23,6 +23,8 @@ OF_POWER = (
     *("base_url", "first_base_url", "openai_api_base", "azure_endpoint", "AZURE-ENDPOINT", "openai_proxy"),
     *("api_key", "x-api-key", "OPENAI_API_KEY", "access_token", "aws_secret_access_key", "password"),
     *("model_provider", "default_headers", "model_kwargs", "extra_body", "http_async_client"),
+    *("mcp_url", "mcpServers", "connections", "servers", "webhook_url", "callbackUrl", "auth", "host", "proxies"),
+    *("command", "args", "graphId", "other_assistant_id", "base_url_2", "MCPServers", "token_file", "provider_name"),
 )
 """Names in ``configurable`` that need the leave of the graph's entry."""
 

@@ -166,3 +166,22 @@ async def test_a_node_that_asks_and_a_breakpoint_elsewhere(case):
     stop, value = stop_of(await case.answer(built, {question: "yes"}))
     assert value == {"before": ["b"]}
     assert (await case.answer(built, {stop: None}, round=2)).result == {"log": ["yes", "b"]}
+
+
+@pytest.mark.parametrize("where", STOPS[2:], ids=str)
+@pytest.mark.parametrize(
+    "inner", [{"interrupt_before": "*"}, {"interrupt_after": "*"}, {"interrupt_before": ["y"]}], ids=str
+)
+async def test_a_stop_before_a_child_that_has_stops_of_its_own(case, where, inner):
+    """Of a child that has not begun, LangGraph shows a state without a checkpoint."""
+    child = graph(case, x=case.ran.passes("x"), y=case.ran.passes("y")).compile(**inner)
+    built = graph(case, a=case.ran.passes("a"), child=child, z=case.ran.passes("z"))
+    result, stops = await begin(case, built, **where), []
+    while result.status is ResultStatus.INTERRUPTED:
+        name, value = stop_of(result)
+        stops.append(value)
+        result = await case.answer(built, {name: None}, round=len(stops))
+    assert (result.status, case.ran.log) == (ResultStatus.SUCCESS, ["a", "x", "y", "z"])
+    outer = [{"before": ["a"]}, {"before": ["child"]}] if "interrupt_before" in where else [{"after": ["a"]}]
+    assert stops[: len(outer)] == outer
+    assert any("child|" in node for stop in stops for nodes in stop.values() for node in nodes)

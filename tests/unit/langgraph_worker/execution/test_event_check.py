@@ -121,6 +121,9 @@ def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
         "connection_string",
         "database_url",
         "dsn",
+        "connections",
+        "webhook_url",
+        "command",
     ],
 )
 def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
@@ -149,7 +152,8 @@ def test_what_moves_power_is_refused_and_the_text_says_how_to_allow_it(name):
         "keyword",
         "keywords",
         "mcp_prompt",
-        "connections",
+        "server_name",
+        "author",
         "top_k",
         "client_name",
         "LANGUAGE",
@@ -159,7 +163,7 @@ def test_what_a_plain_project_needs_passes(name):
     assert refusal(event(**{name: 1})) == ""
 
 
-@pytest.mark.parametrize("name", ["models", "fallback_models", "model_names", "modelIds"])
+@pytest.mark.parametrize("name", ["models", "fallback_models", "model_names", "modelIds", "llms"])
 def test_several_models_are_all_of_the_list(name):
     assert refusal(event(**{name: ["qwen"]})) == ""
     assert refusal(event(**{name: "qwen"})) == ""
@@ -170,7 +174,10 @@ def test_several_models_are_all_of_the_list(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["first_model", "model_name", "judge-model", "model_id", "azure_deployment", "deployment_name", "judgeModel"],
+    [
+        *("first_model", "model_name", "judge-model", "model_id", "azure_deployment", "deployment_name", "judgeModel"),
+        *("model_2", "fallbackModel2", "llm", "judge_llm", "llmName", "LLM"),
+    ],
 )
 def test_models_are_chosen_from_the_list_also_under_the_names_that_langchain_makes(name):
     assert refusal(event(**{name: "qwen"})) == ""
@@ -198,7 +205,7 @@ def test_an_entry_narrows_the_names_to_the_graphs_own_schema():
         "config_not_allowed: field 'config.configurable.tenant': the context schema of graph 'desk' does not have it. "
         "Leave it out, or add it to the schema, which has: language, user_id"
     )
-    assert "a key or a provider" in refusal(event(api_key="k"), rights)
+    assert "a key, a provider" in refusal(event(api_key="k"), rights)
 
 
 # LangGraph writes the others at each checkpoint, whatever the config has.
@@ -332,7 +339,7 @@ def with_context(**context: Any) -> WorkflowEvent:
 @pytest.mark.parametrize("name", ["base_url", "api_key", "model_provider", "default_headers", "openai_proxy"])
 def test_a_context_moves_no_power_either(name):
     said = refusal(with_context(**{name: "https://evil.example"}))
-    assert said.startswith(f"config_not_allowed: field 'context.{name}': it may name an endpoint, a key or a provider")
+    assert said.startswith(f"config_not_allowed: field 'context.{name}': it may name an endpoint, a key, a provider")
     assert refusal(with_context(**{name: "x"}), EventRights(frozenset({name}))) == ""
 
 
@@ -348,6 +355,8 @@ def test_a_context_names_a_model_of_the_list(name):
         ({"base_url": "x"}, "context.user_id.base_url"),
         ([{"deep": {"model": "gpt-9"}}], "context.user_id.0.deep.model"),
         ({"api_key": None}, "context.user_id.api_key"),
+        ([{"transport": "stdio", "command": "sh"}], "context.user_id.0.command"),
+        ({"env": {"LD_PRELOAD": "x"}}, "context.user_id.env"),
     ],
 )
 def test_no_part_of_a_context_moves_power(inner, place):

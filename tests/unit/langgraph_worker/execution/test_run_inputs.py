@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -122,3 +124,78 @@ async def test_a_command_does_what_it_does_in_langgraph_alone(desk, turns):
     payload = WorkflowEventPayload(command=GraphCommand(update={"value": 2}, goto="c"))
     result = (await desk.run(await desk.claim("g", thread_id="chat", payload=payload), steps())).result
     assert result.result == await alone.ainvoke(Command(update={"value": 2}, goto="c"), config)
+
+
+async def refused(desk: Desk, command: dict[str, Any], graph: Any = None) -> str:
+    """The error of a command that is allowed, and not done."""
+    desk.entry = {"events": {"command": True}}
+    payload = WorkflowEventPayload(command=GraphCommand.model_validate(command))
+    result = (await desk.run(await desk.claim("g", payload=payload), graph or steps())).result
+    assert (result.status, result.error_type) == (ResultStatus.ERROR, "bad_input"), result
+    assert desk.steps() == []
+    return result.error
+
+
+@pytest.mark.parametrize("goto", ["__start__", {"node": "__start__", "input": {}}, "__end__", ["a", "a|b"]])
+async def test_no_command_goes_to_what_langgraph_would_ignore(desk, goto):
+    said = await refused(desk, {"goto": goto})
+    assert re.fullmatch(r"field 'payload.command.goto': graph 'g' has no node '.+'. It has: a, b, c", said)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nope", "__interrupt__", "__resume__", "__error__", "__start__", "__pregel_tasks", "branch:to:c", "__root__", ""],
+)
+@pytest.mark.parametrize("in_pairs", [False, True], ids=["object", "pairs"])
+async def test_no_command_updates_what_is_no_key_of_the_state(desk, name, in_pairs):
+    """LangGraph drops most of it, fails with an error of its own on some, and obeys the rest."""
+    update = [["value", 1], [name, 2]] if in_pairs else {"value": 1, name: 2}
+    said = await refused(desk, {"update": update})
+    assert said == f"field 'payload.command.update': the state of graph 'g' has no key {name!r}. It has: log, value"
+
+
+@pytest.mark.parametrize("update", ["text", 7, ["text"], [1, 2], [["a", 1, 2]], [[1, 2]]])
+async def test_an_update_of_a_state_with_keys_names_them(desk, update):
+    said = await refused(desk, {"update": update})
+    assert said.startswith("field 'payload.command.update': must be an object, or a list of pairs of key and value")
+    assert said.endswith("The state of graph 'g' has: log, value")
+
+
+async def test_an_update_may_be_pairs_as_for_langgraphs_server(desk):
+    desk.entry = {"events": {"command": True}}
+    result = await commanded(desk, {"update": [["log", ["x"]], ["log", ["y"]]], "goto": "c"})
+    assert result.result["log"] == ["a", "b", "c", "x", "y", "c"]
+
+
+async def test_what_langgraph_obeys_in_a_pair_needs_leave_too(desk):
+    desk.entry = {"events": {"command": True}}
+    result = await commanded(desk, {"update": [["log", {"__overwrite__": []}]]})
+    assert (result.status, result.error_type) == (ResultStatus.ERROR, "input_not_allowed")
+
+
+async def test_a_state_without_keys_is_updated_whole(desk):
+    def listed() -> Any:
+        return chain(Annotated[list, operator.add], a=lambda state: ["a"])
+
+    assert "must be no object" in await refused(desk, {"update": {"a": 1}}, listed())
+    await desk.run(await desk.claim("g", ["in"], thread_id="chat"), listed())
+    payload = WorkflowEventPayload(command=GraphCommand(update=["x"], goto="a"))
+    result = (await desk.run(await desk.claim("g", thread_id="chat", payload=payload), listed())).result
+    assert result.result == ["in", "a", "x", "a"]
+
+
+async def test_a_function_takes_no_command(desk):
+    """LangGraph would give it the command itself, as its input."""
+
+    @entrypoint()
+    def workflow(given: Any) -> Any:
+        raise AssertionError
+
+    assert "graph 'g' has no node 'workflow'" in await refused(desk, {"goto": "workflow"}, workflow)
+    assert "has no node 'workflow'" in await refused(desk, {"goto": {"node": "workflow"}}, workflow)
+    assert "has no state that a command could update" in await refused(desk, {"update": {"x": 1}}, workflow)
+
+
+async def test_an_update_that_the_graph_rejects_is_the_commands(desk):
+    said = await refused(desk, {"update": [["value", 1], ["value", 2]]})
+    assert said.startswith("field 'payload.command': the graph rejects its input: ")
