@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
@@ -19,9 +20,10 @@ from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from airflow_provider_langgraph.requests.outcome import ended_deferral, result_in, return_value
 from airflow_provider_langgraph.requests.publish import publish_request, require_wanted
 from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
+from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
 from airflow_provider_langgraph.requests.topics import check_fleet
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
-from airflow_provider_langgraph.waiting.blocking_wait import wait_for_result
+from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,12 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LangGraphTriggerOperator"]
 
+_DAGS_TEST = (
+    "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
+    "read by synchronous calls, and no reply is held back for a scheduler"
+)
+
 
 class LangGraphTriggerOperator(BaseOperator):
     """Runs a LangGraph graph on a fleet of workers and returns its result.
 
-    The task publishes a request to Kafka and defers: while the agent works, no worker slot is held. The same try never
-    runs the agent twice. Airflow's retry resumes it from its last checkpoint; clearing the task starts it afresh.
+    The task publishes a request to Kafka, waits a few seconds for an agent that answers soon, and defers: while the
+    agent works on, no worker slot is held. The same try never runs the agent twice. Airflow's retry resumes it from its
+    last checkpoint; clearing the task starts it afresh.
 
     :param graph: (templated) the graph's name in the workers' ``langgraph.json``; None: the fleet's default graph.
     :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes.
@@ -53,6 +61,8 @@ class LangGraphTriggerOperator(BaseOperator):
         task's ``execution_timeout`` ends it as well, whichever comes first.
     :param wait_for_completion: False: return as soon as the request is durable in Kafka. The return value is then the
         handle of the request, a mapping with its ``correlation_id``.
+    :param defer_after: (templated) how long the task waits in its slot before it defers: a timedelta or seconds. None:
+        ``[langgraph] defer_after`` of Airflow's configuration, 5 seconds by default. 0: it defers at once.
     :param deferrable: False: wait in the worker slot instead. The default is True on purpose, and ``[operators]
         default_deferrable`` does not change it: this operator is there so that no slot is held.
     :param kafka_config_id: the Airflow connection, of type ``kafka``.
@@ -79,6 +89,7 @@ class LangGraphTriggerOperator(BaseOperator):
         "thread_id",
         "workflow_id",
         "fleet",
+        "defer_after",
     )
     template_fields_renderers = {"input": "json", "context": "json", "config": "json"}  # noqa: RUF012 - as Airflow declares it
     ui_color = "#d6e9d2"
@@ -95,6 +106,7 @@ class LangGraphTriggerOperator(BaseOperator):
         workflow_id: str | None = None,
         timeout: timedelta | float | None = None,
         wait_for_completion: bool = True,
+        defer_after: timedelta | float | str | None = None,
         deferrable: bool = True,
         kafka_config_id: str = "kafka_default",
         fleet: str | dict[str, str] | None = None,
@@ -113,6 +125,8 @@ class LangGraphTriggerOperator(BaseOperator):
         self.workflow_id = workflow_id
         self.timeout = as_timedelta(timeout)
         self.wait_for_completion = wait_for_completion
+        check_defer_after(defer_after)
+        self.defer_after = defer_after
         self.deferrable = deferrable
         self.kafka_config_id = kafka_config_id
         check_fleet(fleet)
@@ -122,15 +136,23 @@ class LangGraphTriggerOperator(BaseOperator):
         self.result_format: ResultFormat = one_of("result_format", result_format, FORMATS)
 
     def execute(self, context: Context) -> Any:
-        """Publish the request; then return, defer, or wait."""
+        """Publish the request; then return, or wait in the slot, and defer if the agent is still at work."""
+        defer_after = defer_after_seconds(self.defer_after)
         handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
-        if self.deferrable or not self.wait_for_completion:
-            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
         if not self.wait_for_completion:
+            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
             return handle.to_dict()
-        if self.deferrable:
+        if is_dags_test():
+            self.log.info(_DAGS_TEST, self.kafka_config_id)
+        if not self.deferrable:
+            return self._return(wait_for_result(handle, self._kill, self._canceller, self.log), context)
+        seconds = slot_seconds(defer_after, handle.deadline)
+        result = result_within(handle, seconds, self._kill, self._canceller, self.log)
+        if result is None:
+            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
+            self.log.info("The agent is still at work after %.1f s: the task defers, which frees its slot", seconds)
             self._defer(handle)
-        return self._return(wait_for_result(handle, self._kill, self._canceller, self.log), context)
+        return self._return(result, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""

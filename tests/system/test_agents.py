@@ -67,6 +67,18 @@ def test_a_task_defers_while_the_agent_works_and_returns_its_result(airflow, run
     assert "done for deferred" not in log  # a result may be large or secret
 
 
+def test_a_task_whose_agent_answers_soon_is_never_deferred(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("by_default")
+
+    assert airflow.wait_for_run("by_default", run_id) == "success"
+    assert airflow.api.xcom("by_default", run_id, "agent")["answer"] == "done for by_default"
+    log = airflow.api.logs("by_default", run_id, "agent")
+    assert "succeeded: thread" in log
+    assert "DEFERRED" not in log
+    assert "Waiting for the reply" not in log  # no trigger was there
+
+
 def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):
     folder.open_gate()
     folder.break_with("ConnectionError")

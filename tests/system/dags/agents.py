@@ -19,6 +19,9 @@ def ask(**arguments):
 
 
 with DAG("deferred"):
+    ask(defer_after=0)
+
+with DAG("by_default"):
     ask()
 
 with DAG("retried"):
