@@ -1,7 +1,7 @@
 """``airflow dags test``: a task and its trigger run in one process, one after the other.
 
-There is no scheduler, no triggerer, and for a supervisor a stand-in that has no asynchronous calls (read from the sources
-of Airflow 3.3.2). So ``aget_connection`` finds no connection of Airflow's database there, and ``get_connection`` does.
+There is no scheduler and no triggerer, and the supervisor is a stand-in that has no asynchronous calls (read from the
+sources of Airflow 3.3.2): ``aget_connection`` finds no connection of Airflow's database there, ``get_connection`` does.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
+from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LangGraphTriggerOperator"]
 
+_NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
+
 _DAGS_TEST = (
     "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
     "read by synchronous calls, and no reply is held back for a scheduler"
@@ -49,7 +52,8 @@ class LangGraphTriggerOperator(BaseOperator):
     last checkpoint; clearing the task starts it afresh.
 
     :param graph: (templated) the graph's name in the workers' ``langgraph.json``; None: the fleet's default graph.
-    :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes.
+    :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes. Dates,
+        sets, tuples, Decimals, UUIDs, data classes, pydantic models and mapped outputs are converted, as in results.
     :param context: (templated) what the graph's nodes read as ``runtime.context``, a mapping of JSON values.
     :param assistant: (templated) one of the graph's assistants in the workers' ``langgraph.json``.
     :param config: (templated) settings of the run: ``tags``, ``recursion_limit``, ``max_concurrency``, ``model``,
@@ -150,8 +154,7 @@ class LangGraphTriggerOperator(BaseOperator):
         result = result_within(handle, seconds, self._kill, self._canceller, self.log)
         if result is None:
             require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
-            self.log.info("The agent is still at work after %.1f s: the task defers, which frees its slot", seconds)
-            self._defer(handle)
+            self._defer(handle, seconds)
         return self._return(result, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -164,6 +167,16 @@ class LangGraphTriggerOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             raise ended_deferral(error, request_id(context), self._canceller) from error
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any
+    ) -> None:
+        """Airflow renders all fields by this, a mapped task's too. A name stays text in every DAG."""
+        templates = {name: getattr(self, name) for name in _NAMES}
+        super()._do_render_template_fields(parent, template_fields, context, *arguments, **named)
+        if parent is self:
+            for name, template in templates.items():
+                setattr(self, name, name_as_text(self, template, getattr(self, name), context))
 
     def on_kill(self) -> None:
         """Called by Airflow when the task's process has to end; :meth:`execute` goes on meanwhile."""
@@ -198,7 +211,9 @@ class LangGraphTriggerOperator(BaseOperator):
             context,
         )
 
-    def _defer(self, handle: RequestHandle) -> NoReturn:
+    def _defer(self, handle: RequestHandle, waited_seconds: float) -> NoReturn:
+        if waited_seconds:
+            self.log.info("No reply within %.1f s: the task defers, which frees its slot", waited_seconds)
         now = datetime.now(UTC)
         self.defer(
             trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=earliest_resume(now).isoformat()),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from devtools.airflow import AirflowStack, kafka_connection
 from devtools.broker import Broker
-from devtools.processes import Child
+from devtools.processes import Child, wait_until
 from tests.conftest import ROOT, SYSTEM
+from tests.system.witnesses import Folder, Wire
 
 pytestmark = [pytest.mark.system, pytest.mark.integration]
 
@@ -80,6 +83,18 @@ def test_with_a_connection_from_the_environment(try_dag, variable, dag_id):
 @pytest.mark.parametrize("dag_id", EXAMPLES)
 def test_with_a_connection_from_airflows_database(try_dag, dag_id):
     require_success(try_dag(dag_id))
+
+
+@pytest.mark.parametrize(("dag_id", "name"), [("slow_to_defer", "agent"), ("pair", "left")])
+def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable, system_topics, tmp_path, dag_id, name):
+    folder = Folder(tmp_path)
+    child = try_dag(dag_id, {"folder": str(tmp_path)}, **variable)
+    wait_until("the agent to work", lambda: folder.times(name, "begun"), timeout=SECONDS)
+    child.signal(signal.SIGINT)
+    folder.wait_for(name, "stopped")
+    assert child.wait(SECONDS) != 0
+    requests = re.findall(r"Asked graph witness as request (\S+)", child.output())
+    assert Wire(system_topics).wait_for_answer(*requests) == ("cancelled", "cancelled")
 
 
 def require_end(child: Child, code: int) -> str:

@@ -25,10 +25,10 @@ class DiesBeforeItDefers(LangGraphTriggerOperator):
             time.sleep(0.1)
         return super().execute(context)
 
-    def _defer(self, handle):
+    def _defer(self, *arguments):
         if self._is_first:
             os.kill(os.getpid(), signal.SIGKILL)
-        super()._defer(handle)
+        super()._defer(*arguments)
 
 
 class DiesInItsSlot(LangGraphTriggerOperator):
