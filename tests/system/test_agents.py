@@ -139,6 +139,20 @@ def test_mapped_tasks_each_get_their_own_answer(airflow, run, folder):
     assert [answer["answer"] for answer in answers] == [f"done for n{number}" for number in range(4)]
 
 
+def test_what_other_tasks_return_can_be_passed_on_in_a_native_dag(airflow, run, system_topics):
+    run_id = run("passed_on", thread="12_34")
+
+    assert airflow.wait_for_run("passed_on", run_id) == "success"
+    events = [json.loads(message.value()) for message in system_topics.read_all(system_topics.fleet.events)]
+    [event] = [event for event in events if event["workflow_run_id"] == run_id]
+    assert event["payload"]["data"] == {
+        "task": "pass on",
+        "names": ["n1", "n2"],
+        "more": {"day": "2026-11-30", "price": "1.10", "tags": ["a", "b"], "pair": [1, 2]},
+    }
+    assert (event["thread_id"], event["workflow_id"]) == ("12_34", "42")
+
+
 def test_a_blocking_task_returns_the_same(airflow, run, folder):
     folder.open_gate()
     run_id = run("blocking")
