@@ -20,11 +20,13 @@ from airflow_provider_langgraph.requests.early_resume import earliest_resume
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from airflow_provider_langgraph.requests.outcome import ended_deferral, result_in, return_value
 from airflow_provider_langgraph.requests.publish import publish_request, require_wanted
+from airflow_provider_langgraph.requests.question import show_questions
 from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
 from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
-from airflow_provider_langgraph.requests.topics import check_fleet
+from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
+from workflow_events.results import ResultStatus
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -191,6 +193,8 @@ class LangGraphTriggerOperator(BaseOperator):
         return self.__dict__.setdefault("_kill_signal", KillSignal())  # type: ignore[no-any-return]
 
     def _return(self, result: WorkflowResultEvent, context: Context) -> Any:
+        if result.status is ResultStatus.INTERRUPTED:
+            show_questions(result, topics_of(self.fleet).events, context, self.log)
         return return_value(result, self.result_format, context, self.log)
 
     def _event(self, context: Context) -> WorkflowEvent:

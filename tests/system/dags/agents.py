@@ -56,6 +56,9 @@ with DAG("hostile_as_text"):
 
     read(ask(graph="hostile", input=HOSTILE, result_format="text").output)
 
+with DAG("asks"):
+    ask(graph="asks", input={"ask": "Buy?"})
+
 with DAG("not_json"):
     ask(input={"folder": "x", "when": timedelta})
 
