@@ -9,11 +9,25 @@ import pytest
 
 from airflow_provider_langgraph.exceptions import FinalRunInterrupted
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
-from airflow_provider_langgraph.requests.question import LONGEST_QUESTION_CHARACTERS, MOST_QUESTIONS
+from airflow_provider_langgraph.requests.question import (
+    LONGEST_QUESTION_CHARACTERS,
+    MOST_QUESTIONS,
+    show_questions,
+)
 from workflow_events import WorkflowEvent, WorkflowResultEvent
 from workflow_events.results import Interrupt
 
 REQUEST = UUID("5b1e5c1c-0a8e-5b1f-9f65-8d6f0f2f4b11")
+
+
+def asking(*questions):
+    return WorkflowResultEvent(
+        correlation_id=REQUEST,
+        workflow_id="report",
+        workflow_run_id="run_1",
+        status="interrupted",
+        interrupts=[Interrupt(id=f"i{number}", value=value) for number, value in enumerate(questions)],
+    )
 
 
 @pytest.fixture
@@ -24,16 +38,8 @@ def asked(caplog):
         caplog.set_level(logging.INFO)
         pushed = {}
         ti = SimpleNamespace(xcom_push=push or (lambda key, value: pushed.update({key: value})))
-        result = WorkflowResultEvent(
-            correlation_id=REQUEST,
-            workflow_id="report",
-            workflow_run_id="run_1",
-            status="interrupted",
-            interrupts=[Interrupt(id=f"i{number}", value=value) for number, value in enumerate(questions)],
-        )
-        operator = LangGraphTriggerOperator(task_id="agent", fleet="risk")
-        with pytest.raises(FinalRunInterrupted, match=r"waits for a person's answer; the task's log and its XCom"):
-            operator._return(result, {"ti": ti})
+        result = asking(*questions)
+        show_questions(result, "risk.workflow-events", {"ti": ti}, logging.getLogger("task"))
         return [record.getMessage() for record in caplog.records], pushed.get("question")
 
     return ask
@@ -88,3 +94,14 @@ def test_an_xcom_that_cannot_be_written_hides_no_question(asked):
 
     lines, _ = asked("Buy?", push=push)
     assert lines[-1] == "The XCom 'question' cannot be written: no API server"
+
+
+def test_a_task_whose_graph_asks_pushes_the_question_and_fails():
+    pushed = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    operator = LangGraphTriggerOperator(task_id="agent")
+    with pytest.raises(
+        FinalRunInterrupted, match=r"waits for a person's answer; the task's log and its XCom 'question'"
+    ):
+        operator._return(asking("Buy?"), {"ti": ti})
+    assert pushed["question"]["questions"] == [{"interrupt_id": "i0", "question": "Buy?"}]
