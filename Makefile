@@ -91,10 +91,13 @@ bench-runs: env  ## runs per second beside the stock savers; needs an idle machi
 bench-waiting: env  ## what 1 to 10,000 waiting tasks cost, beside the official trigger; needs an idle machine
 	$(BIN)/python -m benchmarks.waiting
 
+bench-short-agents: env  ## what a deferral costs agents of 0.2, 2 and 20 s; needs an idle machine
+	$(BIN)/python -m benchmarks.short_agents
+
 fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
   test-random-graphs test-storm test-triggerer-outages test-failover test-upgrade chaos fuzz mutants check bench-runs \
-  bench-waiting fmt
+  bench-waiting bench-short-agents fmt

@@ -186,8 +186,14 @@ def error_for(result: WorkflowResultEvent) -> RunError:
     cause = f" ({result.error_type})" if result.error_type else ""
     help_ = "a retry can help" if retriable else "a retry cannot help"
     return kind(
-        f"the agent's run ended with status {result.status.value}{cause}: {result.error or 'no reason given'} "
+        f"the agent's run ended with status {result.status.value}{cause}: {result.error or _reason(result)} "
         f"[correlation id {result.correlation_id}, thread {result.thread_id or '-'}, worker {result.worker_id or '-'}; "
         f"{help_}]",
         result,
     )
+
+
+def _reason(result: WorkflowResultEvent) -> str:
+    if result.status is ResultStatus.INTERRUPTED:
+        return "the graph waits for a person's answer; the task's log and its XCom 'question' say what it asks"
+    return "no reason given"

@@ -42,6 +42,11 @@ _OPTIONS = {
     "results_topic": _topic_option("results", "results are awaited on"),
     "control_topic": _topic_option("control", "cancels and newer tries are announced on"),
     "progress_topic": _topic_option("progress", "runs report their progress on, for the task's log"),
+    "defer_after": _option(
+        "How many seconds a task waits in its worker slot for an agent that answers soon, before it defers, where an "
+        "operator does not say. 0: it defers at once. Empty: 5.",
+        "0",
+    ),
 }
 
 
@@ -67,7 +72,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules("triggers.result"),
         "config": {
             "langgraph": {
-                "description": "Which fleet of workers the LangGraph operators talk to, and under which name.",
+                "description": "Which fleet of workers the LangGraph operators talk to, and how they wait.",
                 "options": _OPTIONS,
             }
         },

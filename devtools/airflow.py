@@ -32,7 +32,8 @@ class AirflowStack:
     """Airflow with a temporary home, configured by environment variables alone. Entering starts it and waits.
 
     :param dags: folders with DAG files. Each becomes a DAG bundle; their names must differ.
-    :param kafka: librdkafka settings, for the extra of the connection ``kafka_default``.
+    :param kafka: librdkafka settings, for the extra of the connection ``kafka_default``, which is an environment
+        variable; None for no such connection.
     :param fleet: the name of the fleet whose topics operators use when they name none.
     :param python: the interpreter of the Airflow to run.
     :param port: the port of the API server; None for a free one.
@@ -46,7 +47,7 @@ class AirflowStack:
         self,
         dags: Sequence[Path],
         *,
-        kafka: Mapping[str, Any],
+        kafka: Mapping[str, Any] | None,
         fleet: str = "",
         python: Path | None = None,
         port: int | None = None,
@@ -64,7 +65,7 @@ class AirflowStack:
             **_callers_environment(self._python),
             **_settings(self.home, port, dags, database),
             "AIRFLOW__LANGGRAPH__FLEET": fleet,
-            "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": dict(kafka)}),
+            **({"AIRFLOW_CONN_KAFKA_DEFAULT": kafka_connection(kafka)} if kafka is not None else {}),
             **(env or {}),
         }
         self._migration: Child | None = None
@@ -79,17 +80,29 @@ class AirflowStack:
         """Begin to make the metadata database, without waiting for it: it takes 10 s."""
         self._migration = self._child("airflow db migrate", "db", "migrate", ends=True)
 
+    def wait_prepared(self) -> None:
+        """Wait until the metadata database is there; :meth:`run_command` needs no more."""
+        if self._migration is None:
+            self.prepare()
+        assert self._migration is not None
+        if self._migration.wait(MIGRATE_SECONDS) != 0:
+            raise AirflowError(f"airflow db migrate failed. The last lines of its output:\n{self._migration.tail()}")
+
+    def run_command(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
+        """Start ``airflow`` with other arguments, for a command that ends by itself. Returns at once.
+
+        :param name: of its log and in messages.
+        :param env: further environment variables.
+        """
+        return self._child(name, *arguments, ends=True, env=env)
+
     def start(self) -> None:
         """Start all components and wait until each says that it is healthy.
 
         :raises ChildDiedError: a component ended; the text names it, with the last lines of its log.
         :raises NotReadyError: it is not healthy after three minutes.
         """
-        if self._migration is None:
-            self.prepare()
-        assert self._migration is not None
-        if self._migration.wait(MIGRATE_SECONDS) != 0:
-            raise AirflowError(f"airflow db migrate failed. The last lines of its output:\n{self._migration.tail()}")
+        self.wait_prepared()
         self.launch("api-server")
         self.launch("scheduler", "--skip-serve-logs")
         self.launch("dag-processor")
@@ -203,11 +216,11 @@ class AirflowStack:
     def _wait(self, what: str, check: Callable[[], _T | None], *, timeout: float) -> _T:
         return wait_until(what, check, timeout=timeout, show=self.children.values(), interval=0.25)
 
-    def _child(self, name: str, *arguments: str, ends: bool = False) -> Child:
+    def _child(self, name: str, *arguments: str, ends: bool = False, env: Mapping[str, str] | None = None) -> Child:
         command = [str(self._python), "-m", "airflow", *arguments]
         log = self.home / f"{name.replace(' ', '-')}.log"
         # Airflow stores the user's name with each component: by it the API's triggerers are identified.
-        environment = {**self._environment, "LOGNAME": name.removeprefix("airflow ")}
+        environment = {**self._environment, "LOGNAME": name.removeprefix("airflow "), **(env or {})}
         return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends)
 
     def _family(self, name: str) -> list[psutil.Process]:
@@ -227,6 +240,14 @@ class AirflowStack:
     def _is_healthy(self) -> bool:
         health = self.api.health()
         return health.keys() >= _COMPONENTS and all(status == "healthy" for status in health.values())
+
+
+def kafka_connection(kafka: Mapping[str, Any]) -> str:
+    """An Airflow connection as the JSON of an ``AIRFLOW_CONN_…`` variable.
+
+    :param kafka: librdkafka settings.
+    """
+    return json.dumps({"conn_type": "kafka", "extra": dict(kafka)})
 
 
 _COMPONENTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}

@@ -25,6 +25,7 @@ class TaskInstance:
     :param state: "deferred", "success", …; None before it is scheduled.
     :param map_index: -1 for a task that is not mapped.
     :param triggerer: id of the triggerer that waits for it; None if no triggerer does.
+    :param duration: seconds from its start to its end, deferrals included; None before.
     """
 
     id: str
@@ -33,6 +34,7 @@ class TaskInstance:
     try_number: int
     map_index: int
     triggerer: int | None
+    duration: float | None
 
 
 class AirflowApi:
@@ -185,7 +187,7 @@ class AirflowApi:
 
 
 def _task_instance(row: Mapping[str, Any]) -> TaskInstance:
-    names = ("id", "task_id", "state", "try_number", "map_index")
+    names = ("id", "task_id", "state", "try_number", "map_index", "duration")
     trigger = row["trigger"] or {}
     return TaskInstance(**{name: row[name] for name in names}, triggerer=trigger.get("triggerer_id"))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
 from airflow_provider_langgraph.airflow_compat.provider_hook import build_settings, load_provider_hook
 from airflow_provider_langgraph.kafka.client_settings import checked
-from airflow_provider_langgraph.kafka.connection import KafkaConnection
+from airflow_provider_langgraph.kafka.connection import KafkaConnection, not_defined
 from airflow_provider_langgraph.kafka.delivery import Delivered, deliver
 from airflow_provider_langgraph.kafka.topic_admin import EndOffsets, TopicAdmin
 from airflow_provider_langgraph.requests.client import CALL_SECONDS
@@ -78,12 +79,22 @@ class KafkaHook(BaseHook):
         """The librdkafka settings of the connection, checked, with token callbacks of the cloud providers.
 
         :raises KafkaSettingsError: a setting is missing, or would break the protocol.
+        :raises KafkaError: there is no such connection; says how to make one.
         """
-        return self._settings_of(self.get_connection(self.kafka_config_id))
+        try:
+            connection = self.get_connection(self.kafka_config_id)
+        except AirflowNotFoundException as error:
+            raise not_defined(self.kafka_config_id) from error
+        return self._settings_of(connection)
 
     async def asettings(self) -> dict[str, Any]:
-        """:meth:`settings` for a trigger: does not block the event loop."""
-        connection = await self.aget_connection(self.kafka_config_id)
+        """:meth:`settings` for a trigger: does not block the event loop, except in ``airflow dags test``."""
+        if is_dags_test():  # has no asynchronous way to Airflow's database
+            return self.settings()
+        try:
+            connection = await self.aget_connection(self.kafka_config_id)
+        except AirflowNotFoundException as error:
+            raise not_defined(self.kafka_config_id) from error
         await load_provider_hook()
         return self._settings_of(connection)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_langgraph.exceptions import KafkaError
+
+_EXAMPLE = '{"bootstrap.servers": "broker:9092"}'
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaConnection:
@@ -22,3 +26,13 @@ class KafkaConnection:
     def cannot(self, what: str, why: str) -> str:
         """The text of an error: which connection, what it cannot do, and why."""
         return f"Kafka connection {self.name!r}: cannot {what}: {why}"
+
+
+def not_defined(name: str) -> KafkaError:
+    """The error for an Airflow connection that does not exist. Retried: a secrets backend that fails looks the same."""
+    variable = f"AIRFLOW_CONN_{name.upper()}"
+    return KafkaError(
+        f"Airflow connection {name!r} is not defined. Make it: airflow connections add {name} --conn-type kafka "
+        f"--conn-extra '{_EXAMPLE}'; or set the environment variable {variable} to "
+        f'{{"conn_type": "kafka", "extra": {_EXAMPLE}}}. The operator names another one by kafka_config_id'
+    )

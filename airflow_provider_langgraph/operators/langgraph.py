@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
+from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
@@ -18,10 +20,13 @@ from airflow_provider_langgraph.requests.early_resume import earliest_resume
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from airflow_provider_langgraph.requests.outcome import ended_deferral, result_in, return_value
 from airflow_provider_langgraph.requests.publish import publish_request, require_wanted
+from airflow_provider_langgraph.requests.question import show_questions
 from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
-from airflow_provider_langgraph.requests.topics import check_fleet
+from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
+from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
-from airflow_provider_langgraph.waiting.blocking_wait import wait_for_result
+from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
+from workflow_events.results import ResultStatus
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,15 +38,24 @@ if TYPE_CHECKING:
 
 __all__ = ["LangGraphTriggerOperator"]
 
+_NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
+
+_DAGS_TEST = (
+    "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
+    "read by synchronous calls, and no reply is held back for a scheduler"
+)
+
 
 class LangGraphTriggerOperator(BaseOperator):
     """Runs a LangGraph graph on a fleet of workers and returns its result.
 
-    The task publishes a request to Kafka and defers: while the agent works, no worker slot is held. The same try never
-    runs the agent twice. Airflow's retry resumes it from its last checkpoint; clearing the task starts it afresh.
+    The task publishes a request to Kafka, waits a few seconds for an agent that answers soon, and defers: while the
+    agent works on, no worker slot is held. The same try never runs the agent twice. Airflow's retry resumes it from its
+    last checkpoint; clearing the task starts it afresh.
 
     :param graph: (templated) the graph's name in the workers' ``langgraph.json``; None: the fleet's default graph.
-    :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes.
+    :param input: (templated) the graph's input: a mapping of JSON values, or whatever JSON the graph takes. Dates,
+        sets, tuples, Decimals, UUIDs, data classes, pydantic models and mapped outputs are converted, as in results.
     :param context: (templated) what the graph's nodes read as ``runtime.context``, a mapping of JSON values.
     :param assistant: (templated) one of the graph's assistants in the workers' ``langgraph.json``.
     :param config: (templated) settings of the run: ``tags``, ``recursion_limit``, ``max_concurrency``, ``model``,
@@ -53,6 +67,8 @@ class LangGraphTriggerOperator(BaseOperator):
         task's ``execution_timeout`` ends it as well, whichever comes first.
     :param wait_for_completion: False: return as soon as the request is durable in Kafka. The return value is then the
         handle of the request, a mapping with its ``correlation_id``.
+    :param defer_after: (templated) how long the task waits in its slot before it defers: a timedelta or seconds. None:
+        ``[langgraph] defer_after`` of Airflow's configuration, 5 seconds by default. 0: it defers at once.
     :param deferrable: False: wait in the worker slot instead. The default is True on purpose, and ``[operators]
         default_deferrable`` does not change it: this operator is there so that no slot is held.
     :param kafka_config_id: the Airflow connection, of type ``kafka``.
@@ -79,6 +95,7 @@ class LangGraphTriggerOperator(BaseOperator):
         "thread_id",
         "workflow_id",
         "fleet",
+        "defer_after",
     )
     template_fields_renderers = {"input": "json", "context": "json", "config": "json"}  # noqa: RUF012 - as Airflow declares it
     ui_color = "#d6e9d2"
@@ -95,6 +112,7 @@ class LangGraphTriggerOperator(BaseOperator):
         workflow_id: str | None = None,
         timeout: timedelta | float | None = None,
         wait_for_completion: bool = True,
+        defer_after: timedelta | float | str | None = None,
         deferrable: bool = True,
         kafka_config_id: str = "kafka_default",
         fleet: str | dict[str, str] | None = None,
@@ -113,6 +131,8 @@ class LangGraphTriggerOperator(BaseOperator):
         self.workflow_id = workflow_id
         self.timeout = as_timedelta(timeout)
         self.wait_for_completion = wait_for_completion
+        check_defer_after(defer_after)
+        self.defer_after = defer_after
         self.deferrable = deferrable
         self.kafka_config_id = kafka_config_id
         check_fleet(fleet)
@@ -122,15 +142,22 @@ class LangGraphTriggerOperator(BaseOperator):
         self.result_format: ResultFormat = one_of("result_format", result_format, FORMATS)
 
     def execute(self, context: Context) -> Any:
-        """Publish the request; then return, defer, or wait."""
+        """Publish the request; then return, or wait in the slot, and defer if the agent is still at work."""
+        defer_after = defer_after_seconds(self.defer_after)
         handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
-        if self.deferrable or not self.wait_for_completion:
-            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
         if not self.wait_for_completion:
+            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
             return handle.to_dict()
-        if self.deferrable:
-            self._defer(handle)
-        return self._return(wait_for_result(handle, self._kill, self._canceller, self.log), context)
+        if is_dags_test():
+            self.log.info(_DAGS_TEST, self.kafka_config_id)
+        if not self.deferrable:
+            return self._return(wait_for_result(handle, self._kill, self._canceller, self.log), context)
+        seconds = slot_seconds(defer_after, handle.deadline)
+        result = result_within(handle, seconds, self._kill, self._canceller, self.log)
+        if result is None:
+            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
+            self._defer(handle, seconds)
+        return self._return(result, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""
@@ -142,6 +169,16 @@ class LangGraphTriggerOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             raise ended_deferral(error, request_id(context), self._canceller) from error
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any
+    ) -> None:
+        """Airflow renders all fields by this, a mapped task's too. A name stays text in every DAG."""
+        templates = {name: getattr(self, name) for name in _NAMES}
+        super()._do_render_template_fields(parent, template_fields, context, *arguments, **named)
+        if parent is self:
+            for name, template in templates.items():
+                setattr(self, name, name_as_text(self, template, getattr(self, name), context))
 
     def on_kill(self) -> None:
         """Called by Airflow when the task's process has to end; :meth:`execute` goes on meanwhile."""
@@ -156,6 +193,8 @@ class LangGraphTriggerOperator(BaseOperator):
         return self.__dict__.setdefault("_kill_signal", KillSignal())  # type: ignore[no-any-return]
 
     def _return(self, result: WorkflowResultEvent, context: Context) -> Any:
+        if result.status is ResultStatus.INTERRUPTED:
+            show_questions(result, topics_of(self.fleet).events, context, self.log)
         return return_value(result, self.result_format, context, self.log)
 
     def _event(self, context: Context) -> WorkflowEvent:
@@ -176,7 +215,9 @@ class LangGraphTriggerOperator(BaseOperator):
             context,
         )
 
-    def _defer(self, handle: RequestHandle) -> NoReturn:
+    def _defer(self, handle: RequestHandle, waited_seconds: float) -> NoReturn:
+        if waited_seconds:
+            self.log.info("No reply within %.1f s: the task defers, which frees its slot", waited_seconds)
         now = datetime.now(UTC)
         self.defer(
             trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=earliest_resume(now).isoformat()),

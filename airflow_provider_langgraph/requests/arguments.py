@@ -35,5 +35,5 @@ def describe_problem(error: ValidationError) -> str:
     if place == ["context"]:
         remedy = ". A template renders to text: write a mapping with templates inside"
     elif place and place[0] in ("input", "context"):
-        remedy = ". It must be JSON: convert dates and numbers of numpy, make lists of tuples and of mapped outputs"
+        remedy = ". It must be JSON, which has no NaN and no infinities: replace them"
     return f"{'.'.join(place) or 'the request'}: {first['msg']}{remedy}"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.arguments import describe_problem
 from airflow_provider_langgraph.requests.deadline import DEFAULT_TIMEOUT, deadline
+from airflow_provider_langgraph.requests.json_input import as_json, as_name
 from airflow_provider_langgraph.requests.task_identity import attempt_of
 from workflow_events.identity import correlation_id
 from workflow_events.models import EventSource, EventType, WorkflowEvent
@@ -57,16 +58,16 @@ def build_event(arguments: RequestArguments, context: Context) -> WorkflowEvent:
         "event_id": request_id(context),
         "event_type": EventType.WORKFLOW_TRIGGERED,
         "source": EventSource.AIRFLOW,
-        "workflow_id": arguments.workflow_id or ti.dag_id,
+        "workflow_id": as_name(arguments.workflow_id) or ti.dag_id,
         "workflow_run_id": ti.run_id,
-        "payload": {"data": {} if arguments.input is None else arguments.input},
-        "graph": arguments.graph,
-        "assistant": arguments.assistant,
-        "context": arguments.context,
-        "thread_id": arguments.thread_id,
+        "payload": {"data": {} if arguments.input is None else as_json(arguments.input, "input")},
+        "graph": as_name(arguments.graph),
+        "assistant": as_name(arguments.assistant),
+        "context": as_json(arguments.context, "context"),
+        "thread_id": as_name(arguments.thread_id),
         "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
         "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
-        "config": {} if arguments.config is None else arguments.config,
+        "config": {} if arguments.config is None else as_json(arguments.config, "config"),
     }
     try:
         return WorkflowEvent.model_validate(fields)

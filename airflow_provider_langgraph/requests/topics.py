@@ -43,10 +43,10 @@ def check_fleet(fleet: Any) -> None:
 
     :raises SettingsError: the fleet is wrong. The message names the key, the allowed keys and the remedy.
     """
-    if _is_still_to_come(fleet):
+    if is_still_to_come(fleet):
         return
     entries = _entries(fleet)
-    if entries.get("name") and not any(_is_still_to_come(value) for value in entries.values()):
+    if entries.get("name") and not any(is_still_to_come(value) for value in entries.values()):
         topics_of(entries)  # reads no configuration, because the fleet has a name
 
 
@@ -71,6 +71,11 @@ def with_configured_topics(handle: RequestHandle) -> RequestHandle:
         control_topic=handle.control_topic or topics.control,
         progress_topic=handle.progress_topic or topics.progress,
     )
+
+
+def fleet_of(handle: RequestHandle) -> dict[str, str]:
+    """The fleet that a handle with all of its topics names, as an operator's argument."""
+    return {purpose: getattr(handle, f"{purpose}_topic") for purpose in PURPOSES}
 
 
 def _configured() -> Fleet:
@@ -108,12 +113,12 @@ def _entries(fleet: Any) -> dict[str, Any]:
     for key, value in entries.items():
         if key not in KEYS:
             raise SettingsError(f"fleet: unknown key {key!r}, allowed are {', '.join(KEYS)}. {_REMEDY}")
-        if value is not None and not isinstance(value, str) and not _is_still_to_come(value):
+        if value is not None and not isinstance(value, str) and not is_still_to_come(value):
             raise SettingsError(f"fleet: {key!r} must be a string, not {type(value).__name__}. {_REMEDY}")
     return {key: value for key, value in entries.items() if value is not None}
 
 
-def _is_still_to_come(value: Any) -> bool:
+def is_still_to_come(value: Any) -> bool:
     """Whether Airflow gives this its value when the task runs: a template, or another task's output."""
     if isinstance(value, str):
         return any(mark in value for mark in _TEMPLATE_MARKS)

@@ -6,20 +6,25 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_langgraph.airflow_compat import triggerer
+from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
+from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
 from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
-from airflow_provider_langgraph.requests.topics import with_configured_topics
+from airflow_provider_langgraph.requests.topics import fleet_of, with_configured_topics
 from airflow_provider_langgraph.waiting import cancel_on_kill
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from airflow_provider_langgraph.requests.client import FleetClient
 
 __all__ = ["WorkflowResultTrigger"]
 
@@ -70,7 +75,9 @@ class WorkflowResultTrigger(BaseTrigger):
                 early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
                 await asyncio.sleep(min(early, LONGEST_HOLD).total_seconds())
         except asyncio.CancelledError:
-            if triggerer.is_cancelled_from_outside():
+            if is_dags_test():
+                self._cancel_before_the_process_ends(handle)
+            elif triggerer.is_cancelled_from_outside():
                 await self.on_kill()
             raise
         yield TriggerEvent(reply)
@@ -84,6 +91,12 @@ class WorkflowResultTrigger(BaseTrigger):
         if not self._is_ended:
             self._is_ended = True
             cancel_on_kill.cancel_unless_deferred(self._handle(), self.task_instance)
+
+    def _cancel_before_the_process_ends(self, handle: RequestHandle) -> None:
+        """Ctrl-C: no task waits any more, and no other thread would get the time to send the cancel."""
+        if not self._is_ended:
+            self._is_ended = True
+            Canceller(partial(_client, handle), self.log).cancel(handle.correlation_id, KILLED)
 
     def _handle(self) -> RequestHandle:
         """The handle; topics that a task deferred by an older version does not name are the configured ones."""
@@ -100,6 +113,12 @@ class WorkflowResultTrigger(BaseTrigger):
         except WaitError as error:
             return Reply(kind="broken", error=str(error))
         return reply_of(record, str(handle.correlation_id))
+
+
+def _client(handle: RequestHandle, timeout: float) -> FleetClient:
+    from airflow_provider_langgraph.hooks.kafka import KafkaHook
+
+    return KafkaHook(handle.kafka_config_id, fleet=fleet_of(handle), timeout=timeout)
 
 
 async def _loaded() -> ModuleType:

@@ -1,11 +1,14 @@
-"""``deferrable=False``: wait in the task's own process, on the same shared consumer as a trigger."""
+"""Waits in the task's own process, on the same shared consumer as a trigger: with ``deferrable=False``, and before the
+task defers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from airflow_provider_langgraph.exceptions import KafkaError, RunCancelled
 from airflow_provider_langgraph.requests.cancel import CANNOT_WAIT, KILLED, Canceller
@@ -15,6 +18,8 @@ from airflow_provider_langgraph.requests.outcome import decode_reply, no_reply
 from workflow_events.codec import Record
 from workflow_events.results import WorkflowResultEvent
 
+_T = TypeVar("_T")
+
 
 def wait_for_result(handle: RequestHandle, kill: KillSignal, canceller: Canceller, log: Any) -> WorkflowResultEvent:
     """Block until the result is there; a request whose result cannot come is cancelled.
@@ -23,15 +28,40 @@ def wait_for_result(handle: RequestHandle, kill: KillSignal, canceller: Cancelle
     :raises RunCancelled: the task was killed.
     :raises KafkaError: the reply cannot be waited for, or cannot be read.
     """
+    with _cancelled_if_it_fails(handle, canceller):
+        try:
+            return decode_reply(_wait(handle, kill).reply(log))
+        except TimeoutError as error:
+            raise no_reply(handle.correlation_id, str(error), canceller) from None
+
+
+def result_within(
+    handle: RequestHandle, seconds: float, kill: KillSignal, canceller: Canceller, log: Any
+) -> WorkflowResultEvent | None:
+    """Block for so many seconds at most. None: the result is still to come, and the task may defer.
+
+    :raises RunCancelled: the task was killed; the request is cancelled.
+    :raises WaitError: the reply cannot be read; the request is cancelled.
+    """
+    if seconds <= 0:
+        return None
+    with _cancelled_if_it_fails(handle, canceller):
+        record = _wait(handle, kill).reply_within(seconds, log)
+        return None if record is None else decode_reply(record)
+
+
+def _wait(handle: RequestHandle, kill: KillSignal) -> BlockingWait:
     wait = BlockingWait(handle)
     kill.stop_with(wait.kill)
+    return wait
+
+
+@contextmanager
+def _cancelled_if_it_fails(handle: RequestHandle, canceller: Canceller) -> Iterator[None]:
     try:
-        return decode_reply(wait.reply(log))
-    except TimeoutError as error:
-        raise no_reply(handle.correlation_id, str(error), canceller) from None
-    except RunCancelled:
-        if kill.is_set:
-            canceller.cancel(handle.correlation_id, KILLED)
+        yield
+    except (RunCancelled, KeyboardInterrupt):  # the latter: Ctrl-C in `airflow dags test`
+        canceller.cancel(handle.correlation_id, KILLED)
         raise
     except KafkaError:
         canceller.cancel(handle.correlation_id, CANNOT_WAIT)
@@ -45,7 +75,7 @@ class BlockingWait:
         self._handle = handle
         self._killed = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Record] | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     def reply(self, log: Any) -> Record:
         """Block until the reply is there, and return its record.
@@ -54,7 +84,18 @@ class BlockingWait:
         :raises WaitError: the results cannot be read.
         :raises RunCancelled: :meth:`kill` was called.
         """
-        return asyncio.run(self._wait(log))
+        from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
+
+        return asyncio.run(self._run(wait_for_reply(self._handle, log)))
+
+    def reply_within(self, seconds: float, log: Any) -> Record | None:
+        """Block for so many seconds at most, and return the reply's record; None if there was none.
+
+        :raises RunCancelled: :meth:`kill` was called.
+        """
+        from airflow_provider_langgraph.waiting.reply_wait import reply_within
+
+        return asyncio.run(self._run(reply_within(self._handle, seconds, log)))
 
     def kill(self) -> None:
         """End the wait. Safe in a signal handler: all it does is to wake the event loop."""
@@ -63,18 +104,21 @@ class BlockingWait:
             with suppress(RuntimeError):  # the loop is closed: the wait is over
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
-    async def _wait(self, log: Any) -> Record:
-        from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
+    async def _run(self, wait: Coroutine[Any, Any, _T]) -> _T:
+        from airflow_provider_langgraph.waiting.connection_cache import finish_lookups
 
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(wait_for_reply(self._handle, log))
+        task = asyncio.ensure_future(wait)
+        self._task = task
         if self._killed.is_set():
-            self._task.cancel()
+            task.cancel()
         try:
-            return await self._task
+            return await task
         except asyncio.CancelledError:
             if self._killed.is_set():
                 raise RunCancelled(
                     f"the task was killed while it waited for request {self._handle.correlation_id}"
                 ) from None
             raise
+        finally:
+            await finish_lookups()

@@ -62,6 +62,14 @@ async def fresh_settings(kafka_config_id: str, max_age_seconds: float | None = N
     return known
 
 
+async def finish_lookups() -> None:
+    """Wait for the look-ups of this event loop that are under way, before the loop ends and cancels them."""
+    loop = asyncio.get_running_loop()
+    tasks = {lookup.task for key, lookup in _lookups.items() if key[0] is loop}
+    if tasks:
+        await asyncio.wait(tasks)
+
+
 def _lookup(kafka_config_id: str, max_age_seconds: float | None = None) -> asyncio.Task[dict[str, Any]]:
     """The look-up that is under way or fresh.
 

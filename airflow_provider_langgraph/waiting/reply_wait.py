@@ -15,9 +15,10 @@ from airflow_provider_langgraph.task_log.progress_listener import join_progress,
 from airflow_provider_langgraph.task_log.wait_log import WaitLog
 from airflow_provider_langgraph.waiting.connection_cache import connection_settings, fresh_settings, latest_settings
 from airflow_provider_langgraph.waiting.consumer_thread import ConsumerLost
-from airflow_provider_langgraph.waiting.shared_consumer import join_consumer, leave_consumer
+from airflow_provider_langgraph.waiting.shared_consumer import join_consumer, leave_consumer, shared_consumer
 from workflow_events.backoff import Backoff
 from workflow_events.codec import Record
+from workflow_events.plain_text import one_line
 
 LOOK_SECONDS = 30.0
 """How often a waiter checks at least whether the shared consumer has trouble that belongs in its log."""
@@ -61,6 +62,24 @@ async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
             if not await _has_changed(settings, handle.kafka_config_id):
                 raise
             log.info("Airflow connection %r was corrected, waiting with its new settings", handle.kafka_config_id)
+
+
+async def reply_within(handle: RequestHandle, seconds: float, log: Any) -> Record | None:
+    """The record that holds the reply to a request, undecoded, if it comes within so many seconds.
+
+    None says nothing of the request: another wait with the same handle goes on, and finds what came meanwhile. So
+    whatever is wrong with Kafka or the connection ends only this wait; the next one takes its time over it.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            settings = await connection_settings(handle.kafka_config_id)
+            async with shared_consumer(settings, handle.results_topic) as consumer:
+                return await consumer.wait(handle)
+    except TimeoutError:
+        return None
+    except Exception as error:  # noqa: BLE001 - any exception of Airflow or of a secrets backend
+        log.info("The reply cannot be waited for in the slot: %s", one_line(str(error)))
+        return None
 
 
 async def _wait_with(settings: dict[str, Any], handle: RequestHandle, ends: datetime, log: Any) -> Record:

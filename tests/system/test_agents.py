@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from devtools.processes import wait_until
 from workflow_events.identity import correlation_id
 
 pytestmark = [pytest.mark.system, pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.usefixtures("worker")]
@@ -65,6 +66,18 @@ def test_a_task_defers_while_the_agent_works_and_returns_its_result(airflow, run
     assert f"Waiting for the reply to request {request}" in log
     assert f"Request {request} succeeded" in log
     assert "done for deferred" not in log  # a result may be large or secret
+
+
+def test_a_task_whose_agent_answers_soon_is_never_deferred(airflow, run, folder):
+    folder.open_gate()
+    run_id = run("by_default")
+
+    assert airflow.wait_for_run("by_default", run_id) == "success"
+    assert airflow.api.xcom("by_default", run_id, "agent")["answer"] == "done for by_default"
+    log = airflow.api.logs("by_default", run_id, "agent")
+    assert "succeeded: thread" in log
+    assert "DEFERRED" not in log
+    assert "Waiting for the reply" not in log  # no trigger was there
 
 
 def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):
@@ -125,6 +138,53 @@ def test_mapped_tasks_each_get_their_own_answer(airflow, run, folder):
     assert airflow.wait_for_run("mapped", run_id) == "success"
     answers = [airflow.api.xcom("mapped", run_id, "agent", map_index=number) for number in range(4)]
     assert [answer["answer"] for answer in answers] == [f"done for n{number}" for number in range(4)]
+
+
+def test_a_question_is_in_the_log_and_in_an_xcom_and_can_be_answered_as_the_log_says(airflow, run, system_topics):
+    run_id = run("asks")
+    assert airflow.wait_for_run("asks", run_id) == "failed"
+
+    log = airflow.api.logs("asks", run_id, "agent")
+    question = airflow.api.xcom("asks", run_id, "agent", "question")
+    [asked] = question["questions"]
+    assert asked["question"] == '{"question": "Buy?"}'
+    assert f'The graph asks: {{\\"question\\": \\"Buy?\\"}} [interrupt id {asked["interrupt_id"]}]' in log
+    assert "FinalRunInterrupted" in log
+
+    event = {
+        "event_type": "workflow.resumed",
+        "source": "fastapi",
+        "workflow_id": question["workflow_id"],
+        "workflow_run_id": question["workflow_run_id"],
+        "round": 1,
+        "answers_to": question["answers_to"],
+        "answers": [{"interrupt_id": asked["interrupt_id"], "value": "yes"}],
+    }
+    system_topics.produce(system_topics.fleet.events, json.dumps(event))
+
+    def answered():
+        results = [json.loads(message.value()) for message in system_topics.read_all(system_topics.fleet.results)]
+        return [
+            one["result"]["answer"]
+            for one in results
+            if one["workflow_run_id"] == run_id and one["status"] == "success"
+        ]
+
+    assert wait_until("the answer to reach the graph", answered, timeout=60, interval=0.5) == ["a person said yes"]
+
+
+def test_what_other_tasks_return_can_be_passed_on_in_a_native_dag(airflow, run, system_topics):
+    run_id = run("passed_on", thread="12_34")
+
+    assert airflow.wait_for_run("passed_on", run_id) == "success"
+    events = [json.loads(message.value()) for message in system_topics.read_all(system_topics.fleet.events)]
+    [event] = [event for event in events if event["workflow_run_id"] == run_id]
+    assert event["payload"]["data"] == {
+        "task": "pass on",
+        "names": ["n1", "n2"],
+        "more": {"day": "2026-11-30", "price": "1.10", "tags": ["a", "b"], "pair": [1, 2]},
+    }
+    assert (event["thread_id"], event["workflow_id"]) == ("12_34", "42")
 
 
 def test_a_blocking_task_returns_the_same(airflow, run, folder):

@@ -116,17 +116,43 @@ def test_marking_a_dag_run_failed_stops_all_its_agents(airflow, pair, folder, wi
     assert [folder.times(name, "done") for name in BOTH] == [[], []]
 
 
-@pytest.mark.parametrize("state", ["failed", "success"])
-def test_marking_a_task_that_waits_in_its_slot_stops_its_agent(airflow, worker, folder, wire, state):
-    run_id = airflow.run_dag("held", {"folder": str(folder.path)})
+@pytest.mark.parametrize(
+    ("dag_id", "state"),
+    [("held", "failed"), ("held", "success"), ("slow_to_defer", "failed"), ("slow_to_defer", "success")],
+)
+def test_marking_a_task_that_waits_in_its_slot_stops_its_agent(airflow, worker, folder, wire, dag_id, state):
+    run_id = airflow.run_dag(dag_id, {"folder": str(folder.path)})
     folder.wait_for("agent", "begun")
-    request = request_of(airflow.wait_for_task("held", run_id, "agent", "running"))
+    request = request_of(airflow.wait_for_task(dag_id, run_id, "agent", "running"))
     click = time.time()
-    airflow.api.set_state("held", run_id, "agent", state)
+    airflow.api.set_state(dag_id, run_id, "agent", state)
     stopped = folder.wait_for("agent", "stopped")
     assert wire.wait_for_answer(request) == ("cancelled", "cancelled")
     report(f"marked {state} in its slot", click, wire.wait_for_cancel(request), stopped)
-    require_end(airflow, "held", run_id, state)
+    require_end(airflow, dag_id, run_id, state)
+
+
+def test_clearing_a_task_that_waits_in_its_slot_stops_its_agent_and_asks_afresh(airflow, worker, folder, wire):
+    run_id = airflow.run_dag("slow_to_defer", {"folder": str(folder.path)})
+    folder.wait_for("agent", "begun")
+    first = request_of(airflow.wait_for_task("slow_to_defer", run_id, "agent", "running"))
+    airflow.api.clear("slow_to_defer", run_id, ["agent"])
+    folder.wait_for("agent", "stopped")
+    assert wire.wait_for_answer(first) in [("cancelled", "cancelled"), ("cancelled", "superseded")]
+    folder.wait_for("agent", "begun", 2)
+    folder.open_gate()
+    require_end(airflow, "slow_to_defer", run_id, "success")
+    assert len(folder.times("agent", "done")) == 1
+
+
+def test_an_agent_that_works_on_frees_its_slot_and_its_reply_is_not_missed(airflow, worker, folder, system_topics):
+    run_id = airflow.run_dag("quick_to_defer", {"folder": str(folder.path)})
+    task = airflow.wait_for_task("quick_to_defer", run_id, "agent", "deferred")
+    assert "frees its slot" in airflow.api.logs("quick_to_defer", run_id, "agent")
+    folder.open_gate()
+    require_end(airflow, "quick_to_defer", run_id, "success")
+    assert _requests(system_topics, run_id) == {request_of(task)}
+    assert [len(folder.times("agent", what)) for what in ("begun", "done")] == [1, 1]
 
 
 def test_clearing_a_waiting_task_stops_its_agent_and_asks_afresh(airflow, pair, folder, wire):
@@ -253,22 +279,26 @@ def test_what_a_task_gave_up_on_does_not_live_on(airflow, worker, folder, wire):
     assert [len(folder.times("agent", what)) for what in ("begun", "done")] == [1, 0]
 
 
-def test_a_task_whose_process_dies_before_it_defers_resumes_its_agent(airflow, worker, folder, wire, system_topics):
+@pytest.mark.parametrize("dag_id", ["killed_before_it_defers", "killed_between_its_halves", "killed_in_its_slot"])
+def test_a_task_whose_process_dies_before_it_defers_resumes_its_agent(
+    airflow, worker, folder, wire, system_topics, dag_id
+):
     """Nobody waits then, and nobody is left to cancel: the agent works on until the retry takes over."""
-    run_id = airflow.run_dag("killed_before_it_defers", {"folder": str(folder.path)})
+    run_id = airflow.run_dag(dag_id, {"folder": str(folder.path)})
     wait_until("the agent to be past its first node", lambda: _has_spoken(system_topics, run_id), timeout=60)
     [first] = _requests(system_topics, run_id)
+    (folder.path / "die").touch()
     (folder.path / "again").touch()
     folder.wait_for("agent", "stopped")
     folder.open_gate()
-    require_end(airflow, "killed_before_it_defers", run_id, "success")
+    require_end(airflow, dag_id, run_id, "success")
 
-    task = airflow.api.task_instance("killed_before_it_defers", run_id, "agent")
+    task = airflow.api.task_instance(dag_id, run_id, "agent")
     assert task.try_number == 2
     assert _requests(system_topics, run_id) == {first, request_of(task)}
     assert wire.wait_for_answer(first) == ("cancelled", "superseded")
     assert wire.wait_for_answer(request_of(task)) == ("success", None)
-    assert airflow.api.xcom("killed_before_it_defers", run_id, "agent")["answer"].startswith("agent saw ")
+    assert airflow.api.xcom(dag_id, run_id, "agent")["answer"].startswith("agent saw ")
     assert [len(folder.times("agent", what)) for what in ("begun", "stopped", "done")] == [1, 1, 1]
     assert wire.cancels([first, request_of(task)]) == {}
 

@@ -23,4 +23,4 @@ with DAG("blocked"):
     watch(deferrable=False)
 
 with DAG("stored"):
-    watch(kafka_config_id="kafka_stored")
+    watch(kafka_config_id="kafka_stored", defer_after=0)

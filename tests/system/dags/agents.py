@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 
 from airflow.sdk import DAG, task
 
@@ -19,6 +20,9 @@ def ask(**arguments):
 
 
 with DAG("deferred"):
+    ask(defer_after=0)
+
+with DAG("by_default"):
     ask()
 
 with DAG("retried"):
@@ -52,13 +56,28 @@ with DAG("hostile_as_text"):
 
     read(ask(graph="hostile", input=HOSTILE, result_format="text").output)
 
+with DAG("asks"):
+    ask(graph="asks", input={"ask": "Buy?"})
+
 with DAG("not_json"):
+    ask(input={"folder": "x", "when": timedelta})
+
+with DAG("passed_on", render_template_as_native_obj=True):
 
     @task
-    def prepare():
-        return {"folder": "x", "when": timedelta(days=1)}
+    def name(number):
+        return f"n{number}"
 
-    ask(input=prepare())
+    @task
+    def more():
+        return {"day": date(2026, 11, 30), "price": Decimal("1.10"), "tags": {"b", "a"}, "pair": (1, 2)}
+
+    ask(
+        graph="echo",
+        input={"task": "pass on", "names": name.expand(number=[1, 2]), "more": more()},
+        thread_id="{{ dag_run.conf['thread'] }}",
+        workflow_id="{{ 42 }}",
+    )
 
 with DAG("mapped"):
 

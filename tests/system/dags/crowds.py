@@ -22,15 +22,21 @@ with DAG("crowd"):
         return context["dag_run"].conf["inputs"]
 
     LangGraphTriggerOperator.partial(
-        task_id="agent", graph="{{ dag_run.conf['graph'] }}", timeout=timedelta(hours=1)
+        task_id="agent", graph="{{ dag_run.conf['graph'] }}", timeout=timedelta(hours=1), defer_after=0
     ).expand(input=inputs())
 
 with DAG("pair"):
-    watch("left", timeout=timedelta(minutes=10))
-    watch("right", timeout=timedelta(minutes=10))
+    watch("left", timeout=timedelta(minutes=10), defer_after=0)
+    watch("right", timeout=timedelta(minutes=10), defer_after=0)
 
 with DAG("hasty"):
-    watch("agent", timeout=timedelta(seconds=10))
+    watch("agent", timeout=timedelta(seconds=10), defer_after=0)
 
 with DAG("held"):
     watch("agent", deferrable=False, timeout=timedelta(minutes=10))
+
+with DAG("slow_to_defer"):
+    watch("agent", defer_after=timedelta(minutes=5), timeout=timedelta(minutes=10))
+
+with DAG("quick_to_defer"):
+    watch("agent", defer_after="{{ 0.5 }}", timeout=timedelta(minutes=10))

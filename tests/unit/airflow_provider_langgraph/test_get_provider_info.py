@@ -32,5 +32,13 @@ def test_airflow_finds_it():
 def test_no_single_topic_is_configured_by_default():
     """A default would count more than the configured fleet."""
     options = get_provider_info()["config"]["langgraph"]["options"]
-    assert set(options) == {"deployment", "fleet", "events_topic", "results_topic", "control_topic", "progress_topic"}
+    assert set(options) == {
+        "deployment",
+        "fleet",
+        "events_topic",
+        "results_topic",
+        "control_topic",
+        "progress_topic",
+        "defer_after",
+    }
     assert {option["default"] for option in options.values()} == {""}

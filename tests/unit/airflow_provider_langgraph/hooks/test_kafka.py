@@ -7,8 +7,10 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
+from airflow.sdk.execution_time import task_runner
 
-from airflow_provider_langgraph.exceptions import SettingsError
+from airflow_provider_langgraph.exceptions import KafkaError, SettingsError
 from airflow_provider_langgraph.hooks import kafka as module
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from tests.support.ti_ids import new_ti_id
@@ -82,3 +84,31 @@ def test_or_another_one(used):
 def test_what_is_no_fleet_is_refused_at_once():
     with pytest.raises(SettingsError, match="unknown key 'topic'"):
         KafkaHook(fleet={"topic": "x"})
+
+
+class InProcessSupervisorComms:
+    """The supervisor's stand-in of ``airflow dags test``: it has no asynchronous calls."""
+
+
+async def test_a_dags_test_reads_its_connection_synchronously(monkeypatch):
+    async def aget_connection(_, name):
+        raise AirflowNotFoundException(f"The conn_id `{name}` isn't defined")
+
+    stored = Connection(conn_id="stored", conn_type="kafka", extra=json.dumps({"bootstrap.servers": "b:1"}))
+    monkeypatch.setattr(KafkaHook, "aget_connection", aget_connection)
+    monkeypatch.setattr(KafkaHook, "get_connection", lambda *_: stored)
+    with pytest.raises(KafkaError):
+        await KafkaHook("stored").asettings()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", InProcessSupervisorComms(), raising=False)
+    assert (await KafkaHook("stored").asettings())["bootstrap.servers"] == "b:1"
+
+
+async def test_a_connection_that_does_not_exist_is_named_with_ways_to_make_it():
+    says = (
+        r"Airflow connection 'no-such' is not defined\. Make it: airflow connections add no-such --conn-type kafka "
+        r".*AIRFLOW_CONN_NO-SUCH"
+    )
+    with pytest.raises(KafkaError, match=says):
+        KafkaHook("no-such").settings()
+    with pytest.raises(KafkaError, match=says):
+        await KafkaHook("no-such").asettings()

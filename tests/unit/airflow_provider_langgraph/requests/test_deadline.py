@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.deadline import DEFAULT_TIMEOUT, as_timedelta, deadline
@@ -35,3 +36,11 @@ def test_whichever_ends_first_counts():
 def test_a_task_comes_back_when_its_supervisor_and_the_scheduler_have_noticed(monkeypatch):
     monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "7")
     assert earliest_resume(NOW) == NOW + timedelta(seconds=12)
+
+
+def test_where_no_scheduler_is_no_task_is_held_back(monkeypatch):
+    class InProcessSupervisorComms:
+        """As ``airflow dags test`` has it."""
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", InProcessSupervisorComms(), raising=False)
+    assert earliest_resume(NOW) == NOW

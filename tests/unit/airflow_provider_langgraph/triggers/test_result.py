@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import MOST_BYTES, Reply, record_in, reply_of
+from airflow_provider_langgraph.requests.topics import topics_of
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
@@ -102,3 +105,31 @@ def test_a_reply_without_a_body_fails_in_the_task():
     event = reply_of(Record("answers", 3, 14, None, []), str(uuid4()))
     with pytest.raises(DecodeError, match=r"answers\[3\]@14"):
         decode_result(record_in(event))
+
+
+async def test_ctrl_c_in_a_dags_test_cancels_the_request(monkeypatch):
+    class InProcessSupervisorComms:
+        """As ``airflow dags test`` has it."""
+
+    cancelled = []
+
+    class Hook:
+        def __init__(self, name, *, fleet, timeout):
+            self.topics = topics_of(fleet)
+
+        def cancel(self, request, topic, *, reason):
+            cancelled.append((request, topic))
+
+    async def wait(handle, log):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", InProcessSupervisorComms(), raising=False)
+    monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", Hook)
+    monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.wait_for_reply", wait)
+    topics = {"control_topic": "risk.workflow-control", "progress_topic": "p"}
+    run = asyncio.ensure_future(anext(WorkflowResultTrigger(handle=HANDLE | topics).run()))
+    await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert cancelled == [(RequestHandle.from_dict(HANDLE).correlation_id, "risk.workflow-control")]

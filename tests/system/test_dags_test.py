@@ -1,0 +1,108 @@
+"""``airflow dags test``, with which authors try a DAG: no scheduler, no triggerer, whatever holds the connection."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from devtools.airflow import AirflowStack, kafka_connection
+from devtools.broker import Broker
+from devtools.processes import Child, wait_until
+from tests.conftest import ROOT, SYSTEM
+from tests.system.witnesses import Folder, Wire
+
+pytestmark = [pytest.mark.system, pytest.mark.integration]
+
+EXAMPLES = ("example_langgraph", "example_langgraph_options")
+SECONDS = 120.0
+
+TryDag = Callable[..., Child]
+
+
+@pytest.fixture(scope="module")
+def home(system_fleet: str) -> Iterator[AirflowStack]:
+    """An Airflow of which nothing runs but the command of a test, without a Kafka connection."""
+    dags = [ROOT / "example_dags", SYSTEM / "dags"]
+    stack = AirflowStack(dags, kafka=None, fleet=system_fleet)
+    try:
+        stack.wait_prepared()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def try_dag(home: AirflowStack, worker, request: pytest.FixtureRequest) -> Iterator[TryDag]:
+    """Starts ``airflow dags test`` for a DAG."""
+    started: list[Child] = []
+
+    def start(dag_id: str, conf: dict[str, str] | None = None, **env: str) -> Child:
+        options = ["--conf", json.dumps(conf)] if conf else []
+        name = f"{request.node.name}-{len(started)}".replace("/", "-")
+        started.append(home.run_command(name, "dags", "test", dag_id, *options, env=env))
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.kill()
+
+
+@pytest.fixture
+def variable(broker: Broker) -> dict[str, str]:
+    return {"AIRFLOW_CONN_KAFKA_DEFAULT": kafka_connection(broker.client)}
+
+
+@pytest.fixture(scope="module")
+def stored(home: AirflowStack, broker: Broker) -> Iterator[None]:
+    """The connection is in Airflow's database."""
+    extra = json.dumps(dict(broker.client))
+    options = ("--conn-type", "kafka", "--conn-extra", extra)
+    require_end(home.run_command("add", "connections", "add", "kafka_default", *options), 0)
+    yield
+    require_end(home.run_command("delete", "connections", "delete", "kafka_default"), 0)
+
+
+@pytest.mark.parametrize("dag_id", EXAMPLES)
+def test_without_a_connection_the_error_names_it_and_how_to_make_one(try_dag, dag_id):
+    output = require_end(try_dag(dag_id), 1)
+    assert "KafkaError: Airflow connection 'kafka_default' is not defined. Make it:" in output
+    assert "airflow connections add kafka_default --conn-type kafka" in output
+    assert "AIRFLOW_CONN_KAFKA_DEFAULT" in output
+
+
+@pytest.mark.parametrize("dag_id", EXAMPLES)
+def test_with_a_connection_from_the_environment(try_dag, variable, dag_id):
+    require_success(try_dag(dag_id, **variable))
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("dag_id", EXAMPLES)
+def test_with_a_connection_from_airflows_database(try_dag, dag_id):
+    require_success(try_dag(dag_id))
+
+
+@pytest.mark.parametrize(("dag_id", "name"), [("slow_to_defer", "agent"), ("pair", "left")])
+def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable, system_topics, tmp_path, dag_id, name):
+    folder = Folder(tmp_path)
+    child = try_dag(dag_id, {"folder": str(tmp_path)}, **variable)
+    wait_until("the agent to work", lambda: folder.times(name, "begun"), timeout=SECONDS)
+    child.signal(signal.SIGINT)
+    folder.wait_for(name, "stopped")
+    assert child.wait(SECONDS) != 0
+    requests = re.findall(r"Asked graph witness as request (\S+)", child.output())
+    assert Wire(system_topics).wait_for_answer(*requests) == ("cancelled", "cancelled")
+
+
+def require_end(child: Child, code: int) -> str:
+    """Wait for the end of a command; its output."""
+    assert child.wait(SECONDS) == code, child.output()
+    return child.output()
+
+
+def require_success(child: Child) -> None:
+    output = require_end(child, 0)
+    assert "This is `airflow dags test`" in output

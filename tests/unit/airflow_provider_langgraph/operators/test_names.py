@@ -1,0 +1,57 @@
+"""Names of graphs, threads and fleets are text in every DAG, also where Airflow renders templates as native objects."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+from airflow_provider_langgraph.requests.json_input import as_name
+
+PARAMS = {"params": {"number": 42, "order": "12_34", "pair": "1,2", "yes": True, "none": None, "price": "1.10"}}
+
+
+def rendered(native=True, **fields):
+    with DAG("d", render_template_as_native_obj=native):
+        operator = LangGraphTriggerOperator(task_id="agent", **fields)
+    operator.render_template_fields(PARAMS)
+    return operator
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("field", ["graph", "assistant", "thread_id", "workflow_id", "fleet"])
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{{ params.number }}", "42"),
+        ("{{ params.order }}", "12_34"),
+        ("{{ params.pair }}", "1,2"),
+        ("{{ params.yes }}", "True"),
+        ("{{ params.price }}", "1.10"),
+        ("12_34", "12_34"),
+        ("{{ params.number }}-a", "42-a"),
+    ],
+)
+def test_a_template_of_a_name_renders_to_its_text(native, field, template, name):
+    assert getattr(rendered(native, **{field: template}), field) == name
+
+
+def test_none_is_still_no_name_in_a_native_dag():
+    assert rendered(thread_id="{{ params.none }}").thread_id is None
+
+
+def test_a_fleet_may_be_a_mapping_or_be_rendered_to_one():
+    assert rendered(fleet={"name": "{{ params.number }}"}).fleet == {"name": "42"}
+    assert rendered(fleet="{{ {'name': 'risk'} }}").fleet == {"name": "risk"}
+
+
+def test_an_input_stays_what_it_renders_to():
+    assert rendered(input={"n": "{{ params.number }}"}).input == {"n": 42}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(42, "42"), (1.5, "1.5"), ("a", "a"), (None, None), (True, True), ([1], [1])]
+)
+def test_another_tasks_number_is_a_name(value, name):
+    assert as_name(value) == name
+    assert type(as_name(value)) is type(name)
