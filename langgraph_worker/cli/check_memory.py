@@ -8,7 +8,7 @@ from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.cli.trial_store import trial_store
 from langgraph_worker.errors import StoreLockedError, WorkerError
 from langgraph_worker.graphs.memory_config import MemoryConfig
-from langgraph_worker.runtime.run_parts import make_store
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import shown_url
 

@@ -166,14 +166,14 @@ class Worker:
     def _log_ready(self) -> None:
         settings = self._settings
         logger.info(
-            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, release %s, %s, topic %s, group %s",
-            __version__,
-            settings.worker_id,
-            settings.concurrency,
+            "worker ready: graphs %s; %d runs at once; topic %s, group %s, %s; release %s, worker %s, version %s",
             ", ".join(sorted(self._graphs.names)),
-            self._graphs.release,
-            settings.fleet_in_words,
+            settings.concurrency,
             settings.kafka_workflow_events_topic,
             settings.kafka_consumer_group_id,
+            settings.fleet_in_words,
+            self._graphs.release,
+            settings.worker_id,
+            __version__,
             extra={"action": "ready"},
         )
