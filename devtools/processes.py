@@ -43,6 +43,7 @@ class Child:
     :param env: its whole environment; None for this process's own.
     :param ends: whether it ends by itself when its work is done; then it is not missed.
     :param user: the account that it runs as; None for this process's own. Only root may name one.
+    :param last_words: what it writes when it has stopped its work: :func:`stop_all` does not wait for its exit then.
     :raises MissingToolError: the program does not exist.
     """
 
@@ -56,11 +57,13 @@ class Child:
         cwd: Path | None = None,
         ends: bool = False,
         user: str | None = None,
+        last_words: str = "",
     ) -> None:
         reaper = _start_reaper()
         self.name = name
         self.log = log
         self._ends = ends
+        self._last_words = last_words
         self._id = uuid.uuid4().hex[:12]
         environment = dict(os.environ if env is None else env)
         above = os.environ.get(ANCESTRY)
@@ -95,6 +98,11 @@ class Child:
     def returncode(self) -> int | None:
         """Exit status, negative for the signal that ended it, None while it runs."""
         return self._process.poll()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, or has written its last words."""
+        return self.returncode is not None or bool(self._last_words and self._last_words in self.output())
 
     def output(self) -> str:
         """All that it has written so far, without the output of an earlier process in the same log."""
@@ -149,7 +157,7 @@ def stop_all(children: Iterable[Child]) -> None:
         if child.returncode is None:
             child.signal(signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while any(child.returncode is None for child in children) and time.monotonic() < deadline:
+    while not all(child.is_done for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     for child in children:
         child.kill()
