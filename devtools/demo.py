@@ -162,7 +162,7 @@ def _parts(progress: Progress, *, keep: bool) -> Iterator[Parts]:
 def _stop_at_once(parts: Parts) -> None:
     """Stop all parts at the same time: one after the other would take longer."""
     worker = [parts.worker.child] if parts.worker.child else []
-    stop_all([*worker, *parts.airflow.children.values()])
+    stop_all([*worker, *parts.airflow.children.values()], at_last_words=True)
 
 
 def _broker() -> Broker:

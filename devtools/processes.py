@@ -43,7 +43,7 @@ class Child:
     :param env: its whole environment; None for this process's own.
     :param ends: whether it ends by itself when its work is done; then it is not missed.
     :param user: the account that it runs as; None for this process's own. Only root may name one.
-    :param last_words: what it writes when it has stopped its work: :func:`stop_all` does not wait for its exit then.
+    :param last_words: what it writes when it has stopped its work, some time before it exits.
     :raises MissingToolError: the program does not exist.
     """
 
@@ -100,9 +100,9 @@ class Child:
         return self._process.poll()
 
     @property
-    def is_done(self) -> bool:
-        """Whether it has ended, or has written its last words."""
-        return self.returncode is not None or bool(self._last_words and self._last_words in self.output())
+    def has_written_last_words(self) -> bool:
+        """Whether it has stopped its work; False for a child without last words."""
+        return bool(self._last_words) and self._last_words in self.output()
 
     def output(self) -> str:
         """All that it has written so far, without the output of an earlier process in the same log."""
@@ -149,18 +149,25 @@ class Child:
             _expected.remove(self)
 
 
-def stop_all(children: Iterable[Child]) -> None:
-    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for those that are left."""
+def stop_all(children: Iterable[Child], *, at_last_words: bool = False) -> None:
+    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for those that are left.
+
+    :param at_last_words: KILL a child that has written its last words, too.
+    """
     children = list(children)
     for child in children:
         child._excuse()
         if child.returncode is None:
             child.signal(signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while not all(child.is_done for child in children) and time.monotonic() < deadline:
+    while any(_is_awaited(child, at_last_words) for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     for child in children:
         child.kill()
+
+
+def _is_awaited(child: Child, at_last_words: bool) -> bool:
+    return child.returncode is None and not (at_last_words and child.has_written_last_words)
 
 
 def check_children() -> None:

@@ -21,7 +21,7 @@ def test_a_child_that_has_written_its_last_words_is_not_waited_for(tmp_path, mon
     command = [sys.executable, "-c", SLOW_TO_LEAVE]
     child = Child("part", command, log=tmp_path / "log", env=dict(os.environ), last_words="closed all")
     wait_until("it to be ready", lambda: "ready" in child.output(), timeout=15)
-    assert not child.is_done
-    stop_all([child])
+    assert not child.has_written_last_words
+    stop_all([child], at_last_words=True)
     assert child.returncode == -9
     assert "closed all" in child.output()
