@@ -179,15 +179,23 @@ _BY_STATUS: dict[ResultStatus, tuple[type[RunError], type[RunError]]] = {
 _RETRIABLE_BY_DEFAULT = frozenset({ResultStatus.FAILURE, ResultStatus.TIMEOUT})
 
 
+_WITHOUT_ERROR = {
+    ResultStatus.INTERRUPTED: "the graph waits for a person's answer",
+    ResultStatus.CANCELLED: "the run was cancelled",
+}
+
+
 def error_for(result: WorkflowResultEvent) -> RunError:
     """The exception for a result other than ``success``. Its text says why, and whether a retry can help."""
     retriable = result.retriable if result.retriable is not None else result.status in _RETRIABLE_BY_DEFAULT
     kind = _BY_STATUS[result.status][0 if retriable else 1]
-    cause = f" ({result.error_type})" if result.error_type else ""
+    type_ = f", {result.error_type}" if result.error_type else ""
     help_ = "a retry can help" if retriable else "a retry cannot help"
+    where = "".join(
+        f", {name} {value}" for name, value in (("thread", result.thread_name), ("worker", result.worker_id)) if value
+    )
     return kind(
-        f"the agent's run ended with status {result.status.value}{cause}: {result.error or 'no reason given'} "
-        f"[correlation id {result.correlation_id}, thread {result.thread_id or '-'}, worker {result.worker_id or '-'}; "
-        f"{help_}]",
+        f"{result.error or _WITHOUT_ERROR.get(result.status, 'no reason given')} "
+        f"(status {result.status.value}{type_}; {help_}; request {result.correlation_id}{where})",
         result,
     )

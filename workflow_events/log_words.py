@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
 
@@ -21,6 +22,11 @@ def in_seconds(seconds: float) -> str:
     if seconds < 0.1:
         return f"{max(seconds, 0.0):.2f} s"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def in_utc(instant: datetime) -> str:
+    """``2026-11-30 00:08:54 UTC``."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def number_ranges(numbers: Iterable[int]) -> str:

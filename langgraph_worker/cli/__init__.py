@@ -11,7 +11,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: see :func:`langgraph_worker.cli.command_line.main`. What it imports takes a while on a busy machine."""
+    """Run one command: see :func:`langgraph_worker.cli.command_line.main`. What it imports takes a while."""
     write_first_line(sys.argv[1:] if argv is None else argv)
     from langgraph_worker.cli.command_line import main as run_command
 

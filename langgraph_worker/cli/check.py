@@ -150,7 +150,7 @@ def check_graphs(settings: WorkerSettings) -> bool:
     """Print whether the graphs can be loaded, and a line for each thing of the project that is missing or not served:
     those that a worker logs at its start.
     """
-    # Imported only now: LangGraph takes seconds to import on a busy machine, and what does not need it is reported first.
+    # Imported only now: LangGraph takes seconds to import, and what does not need it is reported first.
     from langgraph_worker.cli.check_memory import describe_memory
     from langgraph_worker.graphs.project import load_project
 

@@ -34,6 +34,7 @@ from langgraph_worker.execution.release_policy import (
     require_same_release,
     start_over_if_other_release,
 )
+from langgraph_worker.execution.resume_line import log_resume
 from langgraph_worker.execution.run_config import run_config, set_limits
 from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
@@ -162,6 +163,8 @@ class Runner:
             config["callbacks"] = watchers
             is_answered = position.state is not ThreadState.NEW and bool(claim.answers or claim.answered)
             progress = self.progress.for_run(claim)
+            if position.state is ThreadState.UNDER_WAY:
+                progress.resumed(log_resume(claim, saver.finished_nodes, position.snapshot))
             with caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)), limit.explaining():
                 run_input = _input(claim, position)
                 end = await follow_stream(graph, run_input, config, steps, progress, control, context)

@@ -125,7 +125,12 @@ class Worker:
         """Take in nothing more and leave the group, so that others get the partitions at once; then let runs finish,
         give back what does not, and publish what there is.
         """
-        logger.info("stopping", extra={"action": "stopping"})
+        logger.info(
+            "stopping, in %g s at most for the runs; a second Ctrl-C or SIGTERM ends it at once. Runs that are cut off "
+            "continue later, from their last checkpoint",
+            self._settings.drain_seconds,
+            extra={"action": "stopping"},
+        )
         components.free_room.stop()
         components.intake.stop()
         await wait_within(_LEAVE_SECONDS, parts.intake.wait(), "the intake has not finished its batch")

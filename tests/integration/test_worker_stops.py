@@ -31,7 +31,7 @@ def test_sigterm_stops_a_run_between_two_steps_and_it_goes_on_at_the_next_start(
     event = desk.ask(graph, gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     gate.open()
     assert desk.worker.child.wait(SECONDS) == 0
     assert gate.ledger == ["first", "waiting", "passed"]
@@ -48,7 +48,7 @@ def test_sigterm_lets_a_last_step_finish_and_publishes_its_result(desk, graph):
     event = desk.ask(graph, gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     gate.open()
     assert desk.worker.child.wait(SECONDS) == 0
     assert desk.answer(event).status is ResultStatus.SUCCESS
@@ -61,7 +61,9 @@ def test_a_run_that_does_not_finish_in_time_goes_on_at_the_next_start(broker, tm
         event = desk.ask(graph, gate.data)
         gate.wait_for("waiting")
         desk.worker.child.signal(signal.SIGTERM)
-        desk.logged(f"stopped {event} before its end: the worker stops")
+        desk.logged(
+            "stopped before its end: this worker stops, and the next free one continues from the last checkpoint"
+        )
         assert desk.worker.child.wait(SECONDS) == 0
         gate.open()
         desk.worker.launch()
@@ -75,7 +77,7 @@ def test_a_second_signal_ends_the_worker_at_once(desk):
     desk.ask("gated", gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     desk.worker.child.signal(signal.SIGTERM)
     assert desk.worker.child.wait(SECONDS) == 128 + signal.SIGTERM
 
@@ -149,8 +151,8 @@ def test_a_result_waits_for_kafka(broker, tmp_path):
         gate.wait_for("waiting")
         with broker.suspended():
             gate.open()
-            desk.logged(f"finished {event}")
-            desk.logged("results wait for Kafka (1)")
+            desk.logged("[finished] finished (graph gated, ")
+            desk.logged("(1 result waiting)")
         assert desk.answer(event).status is ResultStatus.SUCCESS
 
 
@@ -163,7 +165,7 @@ def test_a_result_that_was_stored_but_not_published_is_published_by_the_next_wor
         gate.wait_for("waiting")
         with broker.suspended():
             gate.open()
-            desk.logged(f"finished {event}")
+            desk.logged("[finished] finished (graph gated, ")
             desk.worker.child.kill()
         desk.worker.launch()
         result = desk.answer(event)

@@ -10,8 +10,8 @@ from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
-from langgraph_worker.settings.explain import documentation
 from langgraph_worker.runtime.make_store import make_store
+from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 

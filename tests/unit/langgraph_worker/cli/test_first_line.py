@@ -13,8 +13,9 @@ from langgraph_worker import __version__
 from langgraph_worker.cli.first_line import write_first_line
 
 LINE = re.compile(
-    rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z INFO    \[starting\] langgraph-worker {re.escape(__version__)} starts: "
-    "reading its settings\n"
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    \[starting\] langgraph-worker "
+    + re.escape(__version__)
+    + " starts: reading its settings\n"
 )
 LEVEL = "LANGGRAPH_WORKER_LOG_LEVEL"
 
@@ -54,7 +55,7 @@ def test_nothing_that_takes_a_while_is_imported_before_it():
 @pytest.mark.parametrize(
     ("command", "absent"),
     [
-        ("import langgraph_worker.cli.command_line as it; it.read_command_line(['run'])", {"sqlalchemy", "confluent_kafka"}),
+        ("import langgraph_worker.cli.command_line as it; it.read_command_line(['run'])", {"sqlalchemy", "alembic"}),
         ("import langgraph_worker.cli.check, langgraph_worker.cli.prune", set[str]()),
         ("import langgraph_worker.settings.load as it; it.load_settings({})", {"alembic", "confluent_kafka"}),
     ],
