@@ -191,11 +191,10 @@ def error_for(result: WorkflowResultEvent) -> RunError:
     kind = _BY_STATUS[result.status][0 if retriable else 1]
     type_ = f", {result.error_type}" if result.error_type else ""
     help_ = "a retry can help" if retriable else "a retry cannot help"
-    where = "".join(
-        f", {name} {value}" for name, value in (("thread", result.thread_name), ("worker", result.worker_id)) if value
-    )
+    thread = f", thread {result.thread_name}" if result.thread_name else ""
+    worker = f", worker {result.worker_id}" if result.worker_id else ""
     return kind(
         f"{result.error or _WITHOUT_ERROR.get(result.status, 'no reason given')} "
-        f"(status {result.status.value}{type_}; {help_}; request {result.correlation_id}{where})",
+        f"(status {result.status.value}{type_}; {help_}; request {result.correlation_id}{thread}{worker})",
         result,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
+from airflow_provider_langgraph.exceptions import RunError
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
 from airflow_provider_langgraph.requests.cancel import Canceller
@@ -142,6 +143,9 @@ class LangGraphTriggerOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             raise ended_deferral(error, request_id(context), self._canceller) from error
+        except RunError as error:
+            # The frames of this provider say nothing of why an agent failed; Airflow's page would show them all.
+            raise error.with_traceback(None) from error.__cause__
 
     def on_kill(self) -> None:
         """Called by Airflow when the task's process has to end; :meth:`execute` goes on meanwhile."""

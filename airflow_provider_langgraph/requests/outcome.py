@@ -61,12 +61,10 @@ def _how(result: WorkflowResultEvent) -> str:
     if result.started_at is not None and result.finished_at is not None:
         took = f" in {in_seconds((result.finished_at - result.started_at).total_seconds())}"
     starts = f", start {result.attempts}" if result.attempts > 1 else ""
-    tokens = ", ".join(f"{usage.total_tokens:,} tokens of {one_line(model)}" for model, usage in result.usage.items())
+    used = "".join(f", {usage.total_tokens:,} tokens of {one_line(model)}" for model, usage in result.usage.items())
     thread = f", thread {one_line(result.thread_name)}" if result.thread_name else ""
     worker = f", worker {one_line(result.worker_id)}" if result.worker_id else ""
-    return (
-        f"{took}{starts}{f', {tokens}' if tokens else ''} (request {short_id(result.correlation_id)}{thread}{worker})"
-    )
+    return f"{took}{starts}{used} (request {short_id(result.correlation_id)}{thread}{worker})"
 
 
 def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:

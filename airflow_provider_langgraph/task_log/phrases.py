@@ -55,7 +55,7 @@ def _words(message: WorkflowProgressEvent) -> str:
 
 
 def _resumed(data: Mapping[str, Any]) -> str:
-    """What the first node's message of a run that goes on says of the nodes before it; empty for every other message."""
+    """What the first message of a run that goes on says of the nodes before it; empty for every other message."""
     finished = data.get("not_run_again")
     if not isinstance(finished, list):
         return ""

@@ -72,9 +72,7 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
         log.error("Not cancelled: Airflow does not say whether the task was killed (request %s)", request)
         return
     if state == "deferred":
-        log.info(
-            "Not cancelled: the task is still deferred, so another triggerer waits for the answer (request %s)", request
-        )
+        log.info("Not cancelled: the task is still deferred, another triggerer waits for it (request %s)", request)
         return
     try:
         settings = await _ask_until_answered(

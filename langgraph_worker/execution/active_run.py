@@ -45,7 +45,7 @@ class Stop(Enum):
     """Why a run is being stopped by this worker."""
 
     LEASE_LOST = "ended from outside, or taken over"
-    RELEASED = "this worker stops, and the next free one continues from the last checkpoint"
+    RELEASED = "the worker stops; the run continues from its last checkpoint"
     NOT_YET = "an earlier run on its thread has not stopped yet"
 
 

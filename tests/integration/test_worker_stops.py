@@ -61,9 +61,7 @@ def test_a_run_that_does_not_finish_in_time_goes_on_at_the_next_start(broker, tm
         event = desk.ask(graph, gate.data)
         gate.wait_for("waiting")
         desk.worker.child.signal(signal.SIGTERM)
-        desk.logged(
-            "stopped before its end: this worker stops, and the next free one continues from the last checkpoint"
-        )
+        desk.logged("stopped before its end: the worker stops; the run continues from its last checkpoint (graph ")
         assert desk.worker.child.wait(SECONDS) == 0
         gate.open()
         desk.worker.launch()
