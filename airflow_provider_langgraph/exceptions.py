@@ -179,21 +179,24 @@ _BY_STATUS: dict[ResultStatus, tuple[type[RunError], type[RunError]]] = {
 _RETRIABLE_BY_DEFAULT = frozenset({ResultStatus.FAILURE, ResultStatus.TIMEOUT})
 
 
+_WITHOUT_ERROR = {
+    ResultStatus.INTERRUPTED: (
+        "the graph waits for a person's answer; the task's log and its XCom 'question' say what it asks"
+    ),
+    ResultStatus.CANCELLED: "the run was cancelled",
+}
+
+
 def error_for(result: WorkflowResultEvent) -> RunError:
     """The exception for a result other than ``success``. Its text says why, and whether a retry can help."""
     retriable = result.retriable if result.retriable is not None else result.status in _RETRIABLE_BY_DEFAULT
     kind = _BY_STATUS[result.status][0 if retriable else 1]
-    cause = f" ({result.error_type})" if result.error_type else ""
+    type_ = f", {result.error_type}" if result.error_type else ""
     help_ = "a retry can help" if retriable else "a retry cannot help"
+    thread = f", thread {result.thread_name}" if result.thread_name else ""
+    worker = f", worker {result.worker_id}" if result.worker_id else ""
     return kind(
-        f"the agent's run ended with status {result.status.value}{cause}: {result.error or _reason(result)} "
-        f"[correlation id {result.correlation_id}, thread {result.thread_id or '-'}, worker {result.worker_id or '-'}; "
-        f"{help_}]",
+        f"{result.error or _WITHOUT_ERROR.get(result.status, 'no reason given')} "
+        f"(status {result.status.value}{type_}; {help_}; request {result.correlation_id}{thread}{worker})",
         result,
     )
-
-
-def _reason(result: WorkflowResultEvent) -> str:
-    if result.status is ResultStatus.INTERRUPTED:
-        return "the graph waits for a person's answer; the task's log and its XCom 'question' say what it asks"
-    return "no reason given"

@@ -25,6 +25,13 @@ from devtools.processes import Child, free_port, stop_all, wait_until
 MIGRATE_SECONDS = 120.0
 HEALTHY_SECONDS = 180.0
 
+_LAST_WORDS = {
+    "api-server": "Finished server process",
+    "scheduler": "Exited execute loop",
+    "triggerer": "Exited trigger loop",
+}
+"""What each writes a few tenths of a second after SIGTERM. Then its interpreter clears its memory, for seconds."""
+
 _T = TypeVar("_T")
 
 
@@ -39,6 +46,8 @@ class AirflowStack:
     :param port: the port of the API server; None for a free one.
     :param triggerers: their number. More than one needs ``database``: SQLite cannot serve them.
     :param database: URL of an empty PostgreSQL database for the metadata; None for SQLite in the home.
+    :param serves_logs: whether the page of a task that runs or waits can ask for its log; without it, that page says
+        "Could not read served logs". Takes two more processes. Not with several triggerers.
     :param env: further environment variables, over all others.
     :ivar triggerers: the names of the triggerers in :attr:`children`.
     """
@@ -53,6 +62,7 @@ class AirflowStack:
         port: int | None = None,
         triggerers: int = 1,
         database: str | None = None,
+        serves_logs: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="devtools-airflow-", ignore_cleanup_errors=True)
@@ -61,9 +71,11 @@ class AirflowStack:
         self.triggerers = tuple(f"triggerer-{number}" for number in range(1, triggerers + 1))
         port = port or free_port()
         self.api = AirflowApi(f"http://127.0.0.1:{port}")
+        self._log_options = () if serves_logs else ("--skip-serve-logs",)
         self._environment = {
             **_callers_environment(self._python),
             **_settings(self.home, port, dags, database),
+            **(_log_ports() if serves_logs else {}),
             "AIRFLOW__LANGGRAPH__FLEET": fleet,
             **({"AIRFLOW_CONN_KAFKA_DEFAULT": kafka_connection(kafka)} if kafka is not None else {}),
             **(env or {}),
@@ -104,7 +116,7 @@ class AirflowStack:
         """
         self.wait_prepared()
         self.launch("api-server")
-        self.launch("scheduler", "--skip-serve-logs")
+        self.launch("scheduler", *self._log_options)
         self.launch("dag-processor")
         for name in self.triggerers:
             self.launch_triggerer(name)
@@ -121,7 +133,7 @@ class AirflowStack:
 
     def launch_triggerer(self, name: str) -> Child:
         """Start one of :attr:`triggerers`, also again. Returns at once."""
-        return self.launch("triggerer", "--skip-serve-logs", name=name)
+        return self.launch("triggerer", *self._log_options, name=name)
 
     def kill(self, name: str) -> None:
         """SIGKILL a component and all that it started. :meth:`launch` starts it again."""
@@ -187,9 +199,9 @@ class AirflowStack:
         return self._wait(f"task {task_id} of {dag_id} to be {' or '.join(states)}", reached, timeout=timeout)
 
     def stop(self) -> None:
-        """Stop all components at once: TERM, up to 10 s, KILL."""
+        """Stop all components at once: TERM, up to 10 s, KILL. Their database then says that they still run."""
         children = [*self.children.values(), *([self._migration] if self._migration else [])]
-        stop_all(children)
+        stop_all(children, at_last_words=True)
         self.children.clear()
 
     def close(self) -> None:
@@ -221,7 +233,8 @@ class AirflowStack:
         log = self.home / f"{name.replace(' ', '-')}.log"
         # Airflow stores the user's name with each component: by it the API's triggerers are identified.
         environment = {**self._environment, "LOGNAME": name.removeprefix("airflow "), **(env or {})}
-        return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends)
+        words = _LAST_WORDS.get(arguments[0], "")
+        return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends, last_words=words)
 
     def _family(self, name: str) -> list[psutil.Process]:
         parent = psutil.Process(self.children[name].pid)
@@ -287,6 +300,13 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _log_ports() -> dict[str, str]:
+    return {
+        f"AIRFLOW__LOGGING__{part}_LOG_SERVER_PORT": str(free_port())
+        for part in ("WORKER", "TRIGGER")  # the scheduler serves those of its tasks
     }
 
 

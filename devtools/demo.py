@@ -125,6 +125,7 @@ def stay(parts: Parts, progress: Progress) -> None:
     print(
         f"\nAirflow's UI: {parts.airflow.url} (every user is an administrator; the DAG is {DAG_ID})\n"
         f"Kafka: {parts.broker.bootstrap_servers}\nDAG files: {EXAMPLE_DAGS}, read again every few seconds\n"
+        f"Logs: the worker's is {parts.worker.log}, Airflow's are in {parts.airflow.home}\n"
         "Build a DAG and a graph of your own: docs/tutorial.md\nStop everything: Ctrl-C",
         flush=True,
     )
@@ -144,7 +145,12 @@ def _parts(progress: Progress, *, keep: bool) -> Iterator[Parts]:
         cleanup.callback(worker.stop)
         port = _port("DEMO_AIRFLOW_PORT", 8080, "Airflow's API and UI")
         airflow = AirflowStack(
-            [EXAMPLE_DAGS], kafka=broker.client, fleet=fleet, port=port, env=_LIVELY if keep else None
+            [EXAMPLE_DAGS],
+            kafka=broker.client,
+            fleet=fleet,
+            port=port,
+            serves_logs=keep,
+            env=_LIVELY if keep else None,
         )
         cleanup.callback(airflow.close)
         parts = Parts(broker, worker, airflow)
@@ -156,7 +162,7 @@ def _parts(progress: Progress, *, keep: bool) -> Iterator[Parts]:
 def _stop_at_once(parts: Parts) -> None:
     """Stop all parts at the same time: one after the other would take longer."""
     worker = [parts.worker.child] if parts.worker.child else []
-    stop_all([*worker, *parts.airflow.children.values()])
+    stop_all([*worker, *parts.airflow.children.values()], at_last_words=True)
 
 
 def _broker() -> Broker:

@@ -43,6 +43,7 @@ class Child:
     :param env: its whole environment; None for this process's own.
     :param ends: whether it ends by itself when its work is done; then it is not missed.
     :param user: the account that it runs as; None for this process's own. Only root may name one.
+    :param last_words: what it writes when it has stopped its work, some time before it exits.
     :raises MissingToolError: the program does not exist.
     """
 
@@ -56,11 +57,13 @@ class Child:
         cwd: Path | None = None,
         ends: bool = False,
         user: str | None = None,
+        last_words: str = "",
     ) -> None:
         reaper = _start_reaper()
         self.name = name
         self.log = log
         self._ends = ends
+        self._last_words = last_words
         self._id = uuid.uuid4().hex[:12]
         environment = dict(os.environ if env is None else env)
         above = os.environ.get(ANCESTRY)
@@ -95,6 +98,11 @@ class Child:
     def returncode(self) -> int | None:
         """Exit status, negative for the signal that ended it, None while it runs."""
         return self._process.poll()
+
+    @property
+    def has_written_last_words(self) -> bool:
+        """Whether it has stopped its work; False for a child without last words."""
+        return bool(self._last_words) and self._last_words in self.output()
 
     def output(self) -> str:
         """All that it has written so far, without the output of an earlier process in the same log."""
@@ -141,18 +149,25 @@ class Child:
             _expected.remove(self)
 
 
-def stop_all(children: Iterable[Child]) -> None:
-    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for those that are left."""
+def stop_all(children: Iterable[Child], *, at_last_words: bool = False) -> None:
+    """Stop children at the same time: TERM to each, up to 10 s for all, then KILL for those that are left.
+
+    :param at_last_words: KILL a child that has written its last words, too.
+    """
     children = list(children)
     for child in children:
         child._excuse()
         if child.returncode is None:
             child.signal(signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while any(child.returncode is None for child in children) and time.monotonic() < deadline:
+    while any(_is_awaited(child, at_last_words) for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     for child in children:
         child.kill()
+
+
+def _is_awaited(child: Child, at_last_words: bool) -> bool:
+    return child.returncode is None and not (at_last_words and child.has_written_last_words)
 
 
 def check_children() -> None:

@@ -26,6 +26,7 @@ class Worker:
     :param fleet: the name of its fleet.
     :param directory: its working directory, with its log and its store.
     :param env: further environment variables; they override all others.
+    :ivar log: the file of its log.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Worker:
         python: Path | None = None,
     ) -> None:
         self._directory = directory
+        self.log = directory / "worker.log"
         self._python = python or Path(sys.executable)
         self.environment = {
             **_callers_environment(),
@@ -50,8 +52,7 @@ class Worker:
     def launch(self) -> Child:
         """Start the process, also again after a stop or a kill. Returns at once."""
         command = [str(self._python), "-m", "langgraph_worker", "run"]
-        log = self._directory / "worker.log"
-        self.child = Child("worker", command, log=log, env=self.environment, cwd=self._directory)
+        self.child = Child("worker", command, log=self.log, env=self.environment, cwd=self._directory)
         return self.child
 
     def wait_ready(self) -> None:

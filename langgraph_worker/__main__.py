@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langgraph_worker.cli.main import main
+from langgraph_worker.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
 from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
+from airflow_provider_langgraph.exceptions import RunError
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
 from airflow_provider_langgraph.requests.cancel import Canceller
@@ -169,6 +170,9 @@ class LangGraphTriggerOperator(BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             raise ended_deferral(error, request_id(context), self._canceller) from error
+        except RunError as error:
+            # The frames of this provider say nothing of why an agent failed; Airflow's page would show them all.
+            raise error.with_traceback(None) from error.__cause__
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_langgraph.requests.client import Connect
+from workflow_events.log_words import short_id
 
 CANCEL_SECONDS = 4.0
 """How long a task tries to cancel its request: five seconds after SIGTERM comes SIGKILL."""
@@ -33,6 +34,7 @@ class Canceller:
             client = self._connect(CANCEL_SECONDS)
             client.cancel(request, client.topics.control, reason=reason)
         except Exception as error:  # noqa: BLE001 - why the task ends matters more
-            self._log.warning("Request %s could not be cancelled, it runs to its deadline at most: %s", request, error)
+            text = "The agent could not be cancelled, and runs to its deadline at most: %s (request %s)"
+            self._log.warning(text, error, short_id(request))
         else:
-            self._log.info("Cancelled request %s: %s", request, reason)
+            self._log.info("Cancelled the agent: %s (request %s)", reason, short_id(request))

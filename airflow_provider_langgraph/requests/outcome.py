@@ -24,6 +24,7 @@ from airflow_provider_langgraph.requests.result_value import ResultFormat, value
 from airflow_provider_langgraph.requests.task_identity import note_returned
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
+from workflow_events.log_words import in_seconds, short_id
 from workflow_events.plain_text import indented, one_line
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
@@ -53,14 +54,7 @@ def return_value(result: WorkflowResultEvent, result_format: ResultFormat, conte
         raise error_for(result)
     value = value_of(result, result_format)
     note_returned(context)
-    log.info(
-        "Request %s succeeded: thread %s, worker %s, attempts %d, usage %s",
-        result.correlation_id,
-        one_line(str(result.thread_id)),
-        one_line(str(result.worker_id)),
-        result.attempts,
-        {model: usage.total_tokens for model, usage in result.usage.items()} or "none",
-    )
+    log.info("The agent succeeded%s", _how(result))
     return value
 
 
@@ -70,6 +64,18 @@ def _show_traceback(error_type: str | None, traceback: str, log: Any) -> None:
         one_line(str(error_type)),
         indented(textwrap.indent(traceback, "    ").lstrip()),
     )
+
+
+def _how(result: WorkflowResultEvent) -> str:
+    """How long a run took, how often it was started, and what it used, in words."""
+    took = ""
+    if result.started_at is not None and result.finished_at is not None:
+        took = f" in {in_seconds((result.finished_at - result.started_at).total_seconds())}"
+    starts = f", start {result.attempts}" if result.attempts > 1 else ""
+    used = "".join(f", {usage.total_tokens:,} tokens of {one_line(model)}" for model, usage in result.usage.items())
+    thread = f", thread {one_line(result.thread_name)}" if result.thread_name else ""
+    worker = f", worker {one_line(result.worker_id)}" if result.worker_id else ""
+    return f"{took}{starts}{used} (request {short_id(result.correlation_id)}{thread}{worker})"
 
 
 def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:

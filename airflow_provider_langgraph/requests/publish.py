@@ -14,6 +14,7 @@ from airflow_provider_langgraph.requests.client import FleetClient
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from workflow_events.errors import EncodeError, MessageTooLargeError
+from workflow_events.log_words import in_utc, short_id
 from workflow_events.models import WorkflowEvent
 from workflow_events.plain_text import one_line
 
@@ -46,12 +47,11 @@ def publish_request(
     if not kill.is_set:
         _announce(client, event, log)
     log.info(
-        "Asked graph %s as request %s until %s (task %s, thread %s)",
-        one_line(event.graph or "(the default)"),
-        event.event_id,
-        event.deadline,
-        event.attempt.task[:12] if event.attempt else "-",
-        one_line(event.thread_id or "of its own"),  # often a value of the DAG run's conf
+        "Asked %s%s; the answer is due by %s (request %s)",
+        f"graph {one_line(event.graph)}" if event.graph else "the fleet's default graph",
+        f" on thread {one_line(event.thread_id)}" if event.thread_id else "",  # often a value of the DAG run's conf
+        "its deadline" if event.deadline is None else in_utc(event.deadline),
+        short_id(event.event_id),
     )
     return _handle(client, event, ends)
 
@@ -96,6 +96,6 @@ def _announce(client: FleetClient, event: WorkflowEvent, log: Any) -> None:
         client.announce(event.attempt, control)
     except KafkaError as error:
         log.warning(
-            "No worker could be informed of this try, so a run of an older one may go on until a worker accepts it: %s",
+            "A run of an older try may go on until a worker accepts this one, as none could be informed of it: %s",
             error,
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from workflow_events.control import ProgressKind, WorkflowProgressEvent
+from workflow_events.log_words import in_seconds
 from workflow_events.plain_text import one_line
 
 LONGEST_PART_CHARACTERS = 300
@@ -47,12 +50,11 @@ def _words(message: WorkflowProgressEvent) -> str:
     node = message.node or "the graph"
     match message.kind:
         case ProgressKind.ACCEPTED:
-            return _plain(f"worker {message.worker_id or '?'} took the request")
+            return _plain(f"taken by worker {message.worker_id or '?'}")
         case ProgressKind.NODE_STARTED:
-            thread = f" on thread {data['thread_id']}" if data.get("thread_id") else ""
-            return _plain(f"{node} started{thread}")
+            return _plain(f"{_resumed(data)}{node} started")
         case ProgressKind.NODE_FINISHED:
-            took = f" in {data['seconds']} s" if "seconds" in data else ""
+            took = f" in {_duration(data['seconds'])}" if "seconds" in data else ""
             failed = f": {data['error']}" if data.get("error") else ""
             ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
             return _plain(f"{node} {ended}{took}{failed}")
@@ -61,6 +63,18 @@ def _words(message: WorkflowProgressEvent) -> str:
             return _plain(f"{node} says {text}")
         case ProgressKind.TOKEN:
             return ""
+
+
+def _resumed(data: Mapping[str, Any]) -> str:
+    """What the first message of a run that goes on says of the nodes before it; empty for every other message."""
+    finished = data.get("not_run_again")
+    if not isinstance(finished, list):
+        return ""
+    return f"resumed: {', '.join(map(str, finished))} not run again; " if finished else "resumed; "
+
+
+def _duration(seconds: Any) -> str:
+    return in_seconds(seconds) if isinstance(seconds, int | float) else f"{seconds} s"
 
 
 def _plain(text: str, longest: int = LONGEST_PART_CHARACTERS) -> str:

@@ -11,6 +11,7 @@ from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.task_log.phrases import ProgressLine
 from airflow_provider_langgraph.task_log.progress_inbox import ProgressInbox
 from airflow_provider_langgraph.task_log.progress_listener import ProgressListener
+from workflow_events.log_words import in_utc, short_id
 from workflow_events.plain_text import one_line
 
 NO_WORKER_SECONDS = 60.0
@@ -158,12 +159,11 @@ class WaitLog:
         later = [after for after in STILL_SECONDS if after > waited]
         self._still_at = self._began + (later[0] if later else STILL_SECONDS[-1] * (waited // STILL_SECONDS[-1] + 1))
         self._log.info(
-            "Still waiting for request %s (thread %s) after %s, until %s at the latest%s",
-            self._handle.correlation_id,
-            one_line(self._handle.thread_id or "of its own"),
+            "Still waiting after %s%s (until %s at the latest, request %s)",
             self._waited(),
-            self._handle.deadline.isoformat(timespec="seconds"),
             f"; last heard: {self._last}" if self._last else "",
+            in_utc(self._handle.deadline),
+            short_id(self._handle.correlation_id),
         )
 
     def _waited(self) -> str:

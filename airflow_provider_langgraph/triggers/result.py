@@ -20,6 +20,7 @@ from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
 from airflow_provider_langgraph.requests.topics import fleet_of, with_configured_topics
 from airflow_provider_langgraph.waiting import cancel_on_kill
+from workflow_events.log_words import in_seconds, in_utc, short_id
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -62,18 +63,18 @@ class WorkflowResultTrigger(BaseTrigger):
         handle = self._handle()
         cancel_on_kill.note_runner(self.task_instance)
         self.log.info(
-            "Waiting for the reply to request %s on %s until %s (thread %s)",
-            handle.correlation_id,
+            "Waiting for the answer, until %s at the latest (request %s on %s)",
+            in_utc(handle.deadline),
+            short_id(handle.correlation_id),
             handle.results_topic,
-            handle.deadline.isoformat(timespec="seconds"),
-            handle.thread_id or "of its own",
         )
         try:
             reply = await self._reply(handle)
             self._is_ended = reply["kind"] == "result"  # from here on, the end of the trigger ends no agent
-            if self.not_before:
-                early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
-                await asyncio.sleep(min(early, LONGEST_HOLD).total_seconds())
+            held = self._held_seconds()
+            if reply["kind"] == "result":
+                self.log.info("Answered%s%s", _after(handle), _held(held))
+            await asyncio.sleep(held)
         except asyncio.CancelledError:
             if is_dags_test():
                 self._cancel_before_the_process_ends(handle)
@@ -81,6 +82,12 @@ class WorkflowResultTrigger(BaseTrigger):
                 await self.on_kill()
             raise
         yield TriggerEvent(reply)
+
+    def _held_seconds(self) -> float:
+        if not self.not_before:
+            return 0.0
+        early = datetime.fromisoformat(self.not_before) - datetime.now(UTC)
+        return max(min(early, LONGEST_HOLD).total_seconds(), 0.0)
 
     async def on_kill(self) -> None:
         """Cancel the request if its task was killed, cleared or marked while it waited. Returns at once.
@@ -119,6 +126,17 @@ def _client(handle: RequestHandle, timeout: float) -> FleetClient:
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
 
     return KafkaHook(handle.kafka_config_id, fleet=fleet_of(handle), timeout=timeout)
+
+
+def _after(handle: RequestHandle) -> str:
+    if handle.asked_at is None:
+        return ""
+    return f" after {in_seconds((datetime.now(UTC) - handle.asked_at).total_seconds())}"
+
+
+def _held(seconds: float) -> str:
+    """What the log says of an answer that waits, as Airflow would fail a task that is resumed so soon."""
+    return f", held {in_seconds(seconds)} for Airflow's scheduler (apache/airflow#71580)" if seconds >= 0.5 else ""
 
 
 async def _loaded() -> ModuleType:

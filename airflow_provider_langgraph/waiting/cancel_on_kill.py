@@ -69,23 +69,23 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
     try:
         state = await _state_of(task_instance)
     except TimeoutError:
-        log.error("Request %s is not cancelled: Airflow does not say whether its task was killed", request)
+        log.error("Not cancelled: Airflow does not say whether the task was killed (request %s)", request)
         return
     if state == "deferred":
-        log.info("Request %s lives on: its task is still deferred, so another triggerer waits for it", request)
+        log.info("Not cancelled: the task is still deferred, another triggerer waits for it (request %s)", request)
         return
     try:
         settings = await _ask_until_answered(
             partial(fresh_settings, handle.kafka_config_id), f"cancel request {request}"
         )
     except TimeoutError:
-        log.error("Request %s is not cancelled: connection %r cannot be read", request, handle.kafka_config_id)
+        log.error("Not cancelled: connection %r cannot be read (request %s)", handle.kafka_config_id, request)
         return
     # A task that is no longer deferred was killed, or another triggerer has brought it its answer before this one.
     if await _is_answered(handle, settings):
-        log.info("Request %s is not cancelled: it was answered before", request)
+        log.info("Not cancelled: answered before (request %s)", request)
         return
-    log.info("Cancelling request %s: %s (state %s)", request, KILLED, state)
+    log.info("Cancelling the agent: %s (state %s, request %s)", KILLED, state, request)
     send_cancel(handle, settings, KILLED)
 
 

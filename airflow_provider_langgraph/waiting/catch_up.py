@@ -12,6 +12,7 @@ from airflow_provider_langgraph.kafka.owned_thread import OwnedThread
 from airflow_provider_langgraph.kafka.topic_reader import Reader, addressed, record_of, refused
 from airflow_provider_langgraph.waiting.result_cache import ResultCache
 from workflow_events.codec import Record
+from workflow_events.log_words import counted, in_seconds
 
 log = logging.getLogger(__name__)
 
@@ -206,11 +207,11 @@ class CatchUpThread(OwnedThread):
         except Exception as problem:  # noqa: BLE001 - the waiters must learn of any error
             error = f"{type(problem).__name__}: {problem}"
         log.info(
-            "Read %s back for %d late waiters in %.1f s: %s",
+            "%s earlier answers to %s (in %s, %s)",
+            f"Could not look for ({error})" if error else "Looked for",
+            counted(count, "task"),
             self._topic,
-            count,
-            time.monotonic() - began,
-            error or "done",
+            in_seconds(time.monotonic() - began),
             extra={"action": "catch_up"},
         )
         self._done(passed, error)

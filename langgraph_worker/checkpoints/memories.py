@@ -11,23 +11,18 @@ from sqlalchemy import Connection
 from langgraph_worker.checkpoints.memory_dialect import MemoryDialect
 from langgraph_worker.checkpoints.memory_namespaces import inside, outside
 from langgraph_worker.checkpoints.memory_ops import Asked, asked, key_of, still, storable, to_refresh
-from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
-from langgraph_worker.checkpoints.memory_sqlite import SqliteMemory
 from langgraph_worker.checkpoints.memory_vectors import Embedder, KnownVectors, TextsWanted, Vectors
 from langgraph_worker.domain.memory import MemoryLimits, MemoryName
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.errors import LeaseLostError, MemoryFullError, MemoryValueError, NoRoomError, RowError
 from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
-from langgraph_worker.store.engines.postgres import PostgresDatabase
 from langgraph_worker.store.engines.sqlite import SqliteDatabase
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql import memory_writes
 from langgraph_worker.store.sql.memory_rows import ItemKey
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 from langgraph_worker.store.sql.memory_writes import PutMemory
 from langgraph_worker.store.sql.run_store import SqlRunStore
-
-SWEPT_AT_ONCE = 1_000
-"""Most expired items that one transaction removes: a bound for how long it holds its locks."""
 
 
 class Memories:
@@ -63,12 +58,17 @@ class Memories:
 
 
 def make_memory_dialect(store: SqlRunStore, index: MemoryIndex | None) -> MemoryDialect:
-    """LangGraph's store for the database of a run store."""
+    """LangGraph's store for the database of a run store. Only that database's modules are imported."""
     database = store.database
-    if isinstance(database, PostgresDatabase):
-        return PostgresMemory(database, index)
-    assert isinstance(database, SqliteDatabase)
-    return SqliteMemory(database, index)
+    if isinstance(database, SqliteDatabase):
+        from langgraph_worker.checkpoints.memory_sqlite import SqliteMemory
+
+        return SqliteMemory(database, index)
+    from langgraph_worker.checkpoints.memory_postgres import PostgresMemory
+    from langgraph_worker.store.engines.postgres import PostgresDatabase
+
+    assert isinstance(database, PostgresDatabase)
+    return PostgresMemory(database, index)
 
 
 class RunMemory(BaseStore):

@@ -20,6 +20,7 @@ from langgraph.types import Interrupt
 
 from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
 from langgraph_worker.checkpoints.dialect import Saver
+from langgraph_worker.checkpoints.finished_nodes import finished_nodes
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.make_dialect import make_dialect
 from langgraph_worker.checkpoints.own_place import require_own_namespace, require_own_thread
@@ -109,6 +110,8 @@ class RunSaver(BaseCheckpointSaver[str]):
         self.questions: list[Interrupt] = []
         """What the run's own graph asks, as it is stored: also what LangGraph leaves out of its streams."""
         self._trouble: WorkerError | None = None  # the first; a node around a graph may have caught it (rule 19)
+        self.finished_nodes: list[str] = []
+        """Those of the run's own graph, as the checkpoint says that was read last."""
         self.resumed_graphs = ResumedGraphs()
         """To be called back by a run that goes on with an earlier one's checkpoints."""
 
@@ -173,6 +176,8 @@ class RunSaver(BaseCheckpointSaver[str]):
             self._see(found.pending_writes or ())
             namespace = config["configurable"].get("checkpoint_ns", "")
             self.resumed_graphs.read(namespace, found.checkpoint, found.pending_writes or ())
+            if not namespace:
+                self.finished_nodes = finished_nodes(found.checkpoint)
         return found
 
     def _check(self, check: Callable[[ResumedGraphs], None]) -> None:

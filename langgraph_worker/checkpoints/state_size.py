@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.store.engines.database import Statement
 
@@ -61,6 +59,5 @@ def written_bytes(statements: Iterable[Statement]) -> int:
 def _size(value: Any) -> int:
     if isinstance(value, bytes):
         return len(value)
-    if isinstance(value, Jsonb):  # its text was made when it was recorded, so this only looks at it
-        return len(value.dumps(value.obj)) if value.dumps else 0
-    return 0
+    dumps = getattr(value, "dumps", None)  # of psycopg's Jsonb, which is not imported for SQLite
+    return len(dumps(value.obj)) if dumps else 0  # the text was made when it was recorded: this only looks at it

@@ -7,15 +7,14 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
-from langgraph_worker.cli.check_memory import describe_memory
+from langgraph_worker.cli.trial_store import trial_store
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
-from langgraph_worker.graphs.project import load_project
-from langgraph_worker.runtime.run_parts import make_store
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings, misspelt_variables
 from langgraph_worker.settings.model import WorkerSettings
-from langgraph_worker.settings.store_url import shown_url
+from langgraph_worker.settings.store_url import missing_file, shown_url
 from workflow_events.plain_text import one_line
 
 _REACH_KAFKA_SECONDS = 8.0
@@ -42,7 +41,7 @@ def check(flags: Mapping[str, str]) -> int:
 
 def _print(name: str, ok: bool, text: str) -> bool:
     first, *others = text.split("\n")
-    print(f"{name:<7} {'ok  ' if ok else 'FAIL'} {one_line(first)}")
+    print(f"{name:<7} {'ok  ' if ok else 'FAIL'} {one_line(first)}", flush=True)
     for line in others:
         _continue(line)
     return ok
@@ -98,13 +97,17 @@ def describe_opened_store(settings: WorkerSettings, members: Collection[str]) ->
     :raises WorkerError: it cannot be used, or a member of the group has another one.
     """
     shown = shown_url(settings.store_url)
+    is_new = missing_file(settings.store_url) is not None
     try:
-        known, risk = asyncio.run(_workers_and_risk(settings))
+        with trial_store(settings) as opened:
+            known, risk = asyncio.run(_workers_and_risk(opened))
     except StoreLockedError:
         return f"{shown}, in use by a worker that is running"
     except TimeoutError:
         raise WorkerError(f"{shown} does not answer within {_OPEN_STORE_SECONDS:g} s") from None
     described = describe_store(shown, known, members, settings)
+    if is_new:
+        described = f"{shown} does not exist yet: the worker's first start makes it"
     return f"{described}\n{risk}" if risk else described
 
 
@@ -147,6 +150,10 @@ def check_graphs(settings: WorkerSettings) -> bool:
     """Print whether the graphs can be loaded, and a line for each thing of the project that is missing or not served:
     those that a worker logs at its start.
     """
+    # Imported only now: LangGraph takes seconds to import, and what does not need it is reported first.
+    from langgraph_worker.cli.check_memory import describe_memory
+    from langgraph_worker.graphs.project import load_project
+
     notes: list[str] = []
 
     def examine() -> str:

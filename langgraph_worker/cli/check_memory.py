@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from langgraph_worker.checkpoints.memories import Memories
+from langgraph_worker.cli.trial_store import trial_store
 from langgraph_worker.errors import StoreLockedError, WorkerError
 from langgraph_worker.graphs.memory_config import MemoryConfig
-from langgraph_worker.runtime.run_parts import make_store
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import shown_url
 
@@ -22,7 +23,8 @@ def describe_memory(settings: WorkerSettings, config: MemoryConfig) -> str:
     if config.index is None:
         return ""
     try:
-        asyncio.run(_set_up(settings, config))
+        with trial_store(settings) as opened:
+            asyncio.run(_set_up(opened, config))
     except StoreLockedError:
         pass  # a worker that is running has it, and keeps the vectors there
     except TimeoutError:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE
 from langgraph_worker.domain.models import Pruned
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import shown_url
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.trimming import Trimmed
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 from langgraph_worker.settings.load import load_settings, misspelt_variables
+from langgraph_worker.settings.store_url import shown_url
 from langgraph_worker.telemetry.logs import set_up_logging
 
 logger = logging.getLogger(__name__)
@@ -18,20 +20,25 @@ def run(flags: Mapping[str, str]) -> int:
     """
     settings = load_settings(flags)
     set_up_logging(settings.log_level)
-    # Imported only now: LangGraph takes a second to import, and a wrong setting should be reported at once.
+    for name in misspelt_variables():
+        logger.warning("%s is set, but no setting has this name", name, extra={"action": "config"})
+    began = time.monotonic()
+    logger.info("importing LangGraph and the graphs of %s", settings.langgraph_json, extra={"action": "starting"})
+    # Imported only now: LangGraph takes seconds to import, and a wrong setting should be reported at once.
     from langgraph_worker.graphs.project import load_project
     from langgraph_worker.runtime.process import serve
 
+    graphs = load_project(settings, _warn)
     logger.info(
-        "worker starting: Kafka at %s, %s, graphs of %s",
+        "imported in %.1f s: graphs %s; connecting to Kafka at %s as %s, run store %s",
+        time.monotonic() - began,
+        ", ".join(sorted(graphs.names)),
         settings.kafka_bootstrap_servers,
         settings.fleet_in_words,
-        settings.langgraph_json,
+        shown_url(settings.store_url),
         extra={"action": "starting"},
     )
-    for name in misspelt_variables():
-        logger.warning("%s is set, but no setting has this name", name, extra={"action": "config"})
-    return serve(settings, load_project(settings, _warn))
+    return serve(settings, graphs)
 
 
 def _warn(sentence: str) -> None:

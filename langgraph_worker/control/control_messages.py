@@ -18,11 +18,19 @@ from langgraph_worker.store.retrying import retry_store
 from workflow_events.codec import ControlMessage, Record, decode_control
 from workflow_events.control import WorkflowCancelledEvent, WorkflowQueryEvent, WorkflowSupersededEvent
 from workflow_events.errors import DecodeError
+from workflow_events.log_words import counted, short_id
 from workflow_events.models import Attempt
 
 logger = logging.getLogger(__name__)
 
 _LARGEST_MESSAGE_BYTES = 1_000_000
+_CANCEL_WORDS = {
+    Cancelled.ENDED: "cancelled",
+    Cancelled.WITHDRAWN: "cancelled: its question is withdrawn",
+    Cancelled.NOTED: "a cancel came before its request, which will not run",
+    Cancelled.TOO_LATE: "a cancel came after the end of its run, and changes nothing",
+    Cancelled.FORGOTTEN: "a cancel is forgotten",
+}
 _T = TypeVar("_T", Cancel, Attempt, UUID)
 _R = TypeVar("_R")
 
@@ -62,22 +70,23 @@ class ControlMessages:
             for correlation_id, effect in effects.items():
                 level = logging.INFO if effect in (Cancelled.ENDED, Cancelled.WITHDRAWN) else logging.DEBUG
                 about = {"action": "cancelled", "correlation_id": str(correlation_id)}
-                logger.log(level, "a cancel of %s: %s", correlation_id, effect.value, extra=about)
+                logger.log(level, "%s (request %s)", _CANCEL_WORDS[effect], short_id(correlation_id), extra=about)
             _complain_of_forgotten([one for one, effect in effects.items() if effect is Cancelled.FORGOTTEN])
 
     async def _supersede(self, messages: Sequence[WorkflowSupersededEvent]) -> None:
         attempts = [message.attempt for message in messages]
         async for ended in _together_or_apart(attempts, self._store.supersede, "end what newer attempts supersede"):
             if ended:
-                text = "%d runs ended: newer attempts of their tasks are announced"
-                logger.info(text, ended, extra={"action": "superseded"})
+                text = "%s ended: newer attempts of their tasks are announced"
+                logger.info(text, counted(ended, "run"), extra={"action": "superseded"})
 
     async def _answer(self, query: WorkflowQueryEvent) -> None:
         ids = sorted(query.correlation_ids)
         what = "publish results again"
         async for count in _together_or_apart(ids, lambda some: self._store.publish_again(query.query_id, some), what):
             if count:
-                logger.info("%d results are published again: a waiter has asked", count, extra={"action": "query"})
+                text = "%s sent again: a waiting task has asked"
+                logger.info(text, counted(count, "result"), extra={"action": "query"})
 
 
 def _complain_of_forgotten(ids: Sequence[UUID]) -> None:

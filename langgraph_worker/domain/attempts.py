@@ -166,8 +166,8 @@ def decide(incoming: IncomingRequest, newest: AttemptKey | None, lineage: Lineag
     attempt = incoming.attempt
     if attempt is None:
         if incoming.is_answer:
-            return Verdict(Decision.ANSWER, 1, "plain answer")
-        return Verdict(Decision.FRESH, 1, "plain request")
+            return Verdict(Decision.ANSWER, 1, "the request names no task")
+        return Verdict(Decision.FRESH, 1, "the request names no task")
     is_same = newest is not None and newest.id == attempt.id
     if newest is not None and not is_same and not is_newer(attempt, newest):
         reason = f"try {attempt.try_number} is older than try {newest.try_number}, which was accepted before it"
@@ -189,7 +189,7 @@ def _repeats(incoming: IncomingRequest, attempt: AttemptKey, lineage: Lineage) -
 
 def _continues(incoming: IncomingRequest, attempt: AttemptKey, lineage: Lineage | None) -> tuple[Decision, int, str]:
     if lineage is None:
-        return Decision.FRESH, 1, "first request of its lineage"
+        return Decision.FRESH, 1, "the first request of its task"
     kind = relation(incoming, attempt, lineage.attempt)
     if incoming.is_answer and kind is Relation.SAME:
         return Decision.ANSWER, lineage.generation, "an answer of the same attempt"
@@ -197,9 +197,8 @@ def _continues(incoming: IncomingRequest, attempt: AttemptKey, lineage: Lineage 
     if afresh:
         return Decision.FRESH, lineage.generation + 1, f"{kind.value}, {afresh}"
     if lineage.status is RunStatus.COMPLETED or (lineage.status is RunStatus.INTERRUPTED and lineage.is_asking):
-        reason = f"{kind.value} of what is {lineage.status.value}"
-        return Decision.ANSWERED, lineage.generation, reason
-    return Decision.RESUMED, lineage.generation, f"{kind.value} of what is {lineage.status.value}"
+        return Decision.ANSWERED, lineage.generation, f"{kind.value}; the run before is {lineage.status.value}"
+    return Decision.RESUMED, lineage.generation, f"{kind.value}; the run before is {lineage.status.value}"
 
 
 def _starts_afresh(incoming: IncomingRequest, kind: Relation, lineage: Lineage) -> str:

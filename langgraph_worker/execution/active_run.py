@@ -24,12 +24,21 @@ from langgraph_worker.execution.runner import Runner
 from langgraph_worker.execution.time_limit import TimeLimit
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from workflow_events.log_words import in_seconds, short_id
 from workflow_events.results import ResultStatus
 
 logger = logging.getLogger(__name__)
 
 CANCEL_GRACE_SECONDS = 5.0
 """How long a run that was cancelled, or is past its deadline, may take to end."""
+_END_WORDS = {
+    ResultStatus.SUCCESS: "finished",
+    ResultStatus.INTERRUPTED: "asks a person",
+    ResultStatus.FAILURE: "failed",
+    ResultStatus.ERROR: "cannot run",
+    ResultStatus.TIMEOUT: "timed out",
+    ResultStatus.CANCELLED: "cancelled",
+}
 _STORE_TROUBLE_DELAY_SECONDS = 5.0  # for a run whose checkpoints cannot be read or written
 
 
@@ -37,7 +46,7 @@ class Stop(Enum):
     """Why a run is being stopped by this worker."""
 
     LEASE_LOST = "ended from outside, or taken over"
-    RELEASED = "the worker stops"
+    RELEASED = "the worker stops; the run continues from its last checkpoint"
     NOT_YET = "an earlier run on its thread has not stopped yet"
 
 
@@ -60,9 +69,10 @@ class RunContext:
         """Give a run back; one whose lease is lost only lets its thread go."""
         await retry_store(lambda: self.store.release(claim, delay, keep_thread=keep_thread), "release a run")
         logger.warning(
-            "stopped %s before its end: %s",
-            claim.correlation_id,
+            "stopped before its end: %s (graph %s, request %s)",
             reason,
+            claim.graph,
+            short_id(claim.correlation_id),
             extra={"action": "stopped", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
         )
 
@@ -70,9 +80,10 @@ class RunContext:
         """Give a run back that starts from its input when it is claimed next."""
         await retry_store(lambda: self.store.start_over(claim), "let a run start over")
         logger.warning(
-            "%s starts over: %s",
-            claim.correlation_id,
+            "starts over: %s (graph %s, request %s)",
             reason,
+            claim.graph,
+            short_id(claim.correlation_id),
             extra={"action": "starts_over", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
         )
 
@@ -161,8 +172,8 @@ class ActiveRun:
         if self._is_at_rest() or self._has_own_end():
             return
         logger.info(
-            "%s is over, but a synchronous node of it is still at work; its result waits for that",
-            self.claim.correlation_id,
+            "the run is over, but a synchronous node of it is still at work; its result waits for that (request %s)",
+            short_id(self.claim.correlation_id),
             extra=self._about("waits_for_node"),
         )
         await self._rest()
@@ -187,8 +198,9 @@ class ActiveRun:
             return _GivenBack(why.value)
         if not self._graph.done():
             logger.error(
-                "%s does not end at its deadline: a node suppresses its cancellation",
-                self.claim.correlation_id,
+                "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
+                self.claim.graph,
+                short_id(self.claim.correlation_id),
                 extra=self._about("stubborn"),
             )
             return reporter.past_deadline(datetime.now(UTC))
@@ -237,8 +249,9 @@ class ActiveRun:
             await retry_store(lambda: self._context.store.release(self.claim), "free a thread")
         else:
             logger.warning(
-                "a node of %s is at work although its run is over: its output will be ignored",
-                self.claim.correlation_id,
+                "a node is at work although its run is over: its output will be ignored (graph %s, request %s)",
+                self.claim.graph,
+                short_id(self.claim.correlation_id),
                 extra=self._about("left_behind"),
             )
         if not self._stops.worker_stops:
@@ -254,13 +267,13 @@ class ActiveRun:
         seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         logger.log(
             logging.INFO if result.error is None else logging.ERROR,
-            "%s %s: graph %s, %s in %.3f s%s%s",
-            "finished" if kept else "over, but the store had an end of the run already, perhaps this one:",
-            self.claim.correlation_id,
-            self.claim.graph,
-            result.status.value,
-            seconds,
+            "%s%s%s (graph %s, %s, request %s)%s",
+            "" if kept else "the store had an end of the run already, perhaps this one: ",
+            _END_WORDS[result.status],
             f": {result.error}" if result.error else "",
+            self.claim.graph,
+            in_seconds(seconds),
+            short_id(self.claim.correlation_id),
             f"\n{textwrap.indent(result.traceback, '    ')}" if result.traceback else "",
             extra=self._about("finished" if kept else "discarded")
             | {"status": result.status.value, "duration": seconds},

@@ -15,6 +15,7 @@ from langgraph_worker.execution.graph_shares import GraphShare, GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper
 from langgraph_worker.execution.run_tasks import note_run_tasks
 from langgraph_worker.store.retrying import retry_store
+from workflow_events.log_words import counted, short_id
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,9 @@ class Executor:
         self._wake.set()
         await asyncio.wait({asyncio.ensure_future(self._claims_no_more.wait())}, timeout=CANCEL_GRACE_SECONDS)
         if self._active:
-            logger.info("waiting for %d runs to stop between two steps", len(self._active), extra={"action": "drain"})
+            runs = counted(len(self._active), "run")
+            text = "%s may finish the step under way, for %g s at most"
+            logger.info(text, runs, seconds, extra={"action": "drain"})
         for active in self._active.values():
             active.drain()
         await self._settled(seconds)
@@ -109,8 +112,8 @@ class Executor:
         await self._settled(CANCEL_GRACE_SECONDS)
         if self._active:
             logger.error(
-                "%d runs cannot be cancelled; their leases expire by themselves",
-                len(self._active),
+                "%s cannot be cancelled: other workers continue when the leases end",
+                counted(len(self._active), "run"),
                 extra={"action": "drain"},
             )
 
@@ -169,11 +172,11 @@ class Executor:
 
     def _start(self, claim: Claim) -> None:
         logger.info(
-            "started %s: graph %s on thread %s, start %d%s",
-            claim.correlation_id,
+            "started: graph %s%s%s (request %s%s)",
             claim.graph,
-            claim.thread_id if claim.thread_name is None else f"{claim.thread_id} ({claim.thread_name})",
-            claim.attempts,
+            "" if claim.thread_name is None else f" on thread {claim.thread_name!r}",
+            f", start {claim.attempts} of this request" if claim.attempts > 1 else "",
+            short_id(claim.correlation_id),
             _releases(claim),
             extra={
                 "action": "started",
@@ -181,6 +184,7 @@ class Executor:
                 "graph": claim.graph,
                 "attempt": claim.attempts,
                 "release": claim.release,
+                "thread_id": claim.thread_id,
             },
         )
         active = self._active[claim.lease] = ActiveRun(self._context, claim)
@@ -196,8 +200,9 @@ class Executor:
         if error is None:
             return
         about = {"action": "failed", "correlation_id": str(claim.correlation_id), "graph": claim.graph}
-        text = "the end of %s could not be stored: %s"
-        logger.error(text, claim.correlation_id, error, extra=about, exc_info=unexpected(error))
+        text = "the end of a run could not be stored: %s (graph %s, request %s)"
+        request = short_id(claim.correlation_id)
+        logger.error(text, error, claim.graph, request, extra=about, exc_info=unexpected(error))
         # One run ends no worker (rule 20). It waits for its lease's end, and a third takeover ends it.
         if isinstance(error, StoreError) and not isinstance(error, RowError) and not self._crashed.done():
             self._crashed.set_exception(error)

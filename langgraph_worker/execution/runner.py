@@ -36,6 +36,7 @@ from langgraph_worker.execution.release_policy import (
     require_same_release,
     start_over_if_other_release,
 )
+from langgraph_worker.execution.resume_line import log_resume
 from langgraph_worker.execution.run_config import run_config, set_limits
 from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
@@ -168,6 +169,8 @@ class Runner:
             is_answered = position.state is not ThreadState.NEW and bool(claim.answers or claim.answered)
             progress = self.progress.for_run(claim)
             stored, texts = StoredState.from_position(claim, position), self.limits.exception_texts
+            if position.state is ThreadState.UNDER_WAY:
+                progress.resumed(log_resume(claim, saver.finished_nodes, position.snapshot))
             with (
                 caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)),
                 limit.explaining(),

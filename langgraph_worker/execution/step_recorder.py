@@ -16,6 +16,7 @@ from langgraph_worker.domain.models import Claim, Step, StepStatus
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from workflow_events.log_words import short_id
 
 logger = logging.getLogger(__name__)
 
@@ -138,5 +139,5 @@ class StepRecorder:
                     await self._record([step])
                 return
             step, run = steps[0], self._claim.correlation_id
-            text = "%s: its step %s of node %s is not recorded: %s"
-            logger.error(text, run, step.step_id, step.node, error, extra={"action": "step_lost"})
+            text = "a step of node %s is not recorded: %s (step %s, request %s)"
+            logger.error(text, step.node, error, step.step_id, short_id(run), extra={"action": "step_lost"})

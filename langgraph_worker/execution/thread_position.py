@@ -17,6 +17,7 @@ from langgraph_worker.domain.models import Claim
 from langgraph_worker.execution.breakpoints import breakpoint_at
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.node_names import missing_names
+from workflow_events.log_words import short_id
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,10 @@ async def find_position(
             raise RunFaultError(faults.INTERRUPT_NOT_PENDING, text)
         if snapshot.next:
             logger.warning(
-                "thread %s was left unfinished by another run; %s starts a new turn on it",
-                claim.thread_id,
-                claim.correlation_id,
+                "a new turn begins on a thread that another run left unfinished (graph %s, thread %s, request %s)",
+                claim.graph,
+                claim.thread_name or claim.thread_id,
+                short_id(claim.correlation_id),
                 extra={"action": "new_turn", "correlation_id": str(claim.correlation_id)},
             )
         return ThreadPosition(ThreadState.NEW, snapshot)

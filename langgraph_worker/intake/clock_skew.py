@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from workflow_events.log_words import short_id
 from workflow_events.models import WorkflowEvent
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,11 @@ class ClockSkewWatch:
             return
         self._again_at = self._now() + AGAIN_SECONDS
         logger.warning(
-            "The clock of the sender of %s (run %s of %s) is at least %.0f s ahead of this host's. Both judge "
-            "deadlines: let both hosts' clocks be set by NTP",
-            event.event_id,
-            event.workflow_run_id,
-            event.workflow_id,
+            "The sender's clock is at least %.0f s ahead of this host's. Both judge deadlines: let both hosts' clocks "
+            "be set by NTP (request %s of %s, run %s)",
             ahead.total_seconds(),
+            short_id(event.event_id),
+            event.workflow_id,
+            event.workflow_run_id,
             extra={"action": "clock_differs"},
         )

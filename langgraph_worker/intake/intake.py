@@ -29,6 +29,17 @@ logger = logging.getLogger(__name__)
 
 _Entry = tuple[Record, Request | Refusal]
 _WILL_RUN = frozenset({Decision.FRESH, Decision.RESUMED, Decision.ANSWER})
+_WORDS = {
+    Decision.FRESH: "starts from its input",
+    Decision.RESUMED: "goes on from its last checkpoint",
+    Decision.ANSWERED: "does not run again, its stored result is sent",
+    Decision.ANSWER: "goes on with an answer",
+    Decision.LATE: "does not run",
+    Decision.DUPLICATE: "does not run again, the request was delivered before",
+    Decision.CANCELLED: "does not run",
+    Decision.REFUSED: "is refused",
+}
+"""What each decision lets the graph do, for the log."""
 
 
 class DeadLetterWriter(Protocol):
@@ -186,13 +197,13 @@ class Intake:
             if entry.decision in _WILL_RUN:
                 self._progress.accepted(request.event, entry, self._notes.about(request, unserved))
             logger.info(
-                "accepted %s: graph %s, %s%s, from %s of %s",
-                entry.correlation_id,
+                "accepted: graph %s %s%s (request %s of %s, run %s)",
                 request.graph,
-                entry.decision.value,
-                f" ({entry.detail})" if entry.detail else "",
-                request.event.workflow_run_id,
+                _WORDS[entry.decision],
+                f": {entry.detail}" if entry.detail else "",
+                entry.correlation_id,
                 request.event.workflow_id,
+                request.event.workflow_run_id,
                 extra={"action": "accepted", "correlation_id": str(entry.correlation_id), "graph": request.graph},
             )
 

@@ -17,6 +17,7 @@ from langgraph_worker.publishing.republish_pace import RepublishPace
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from workflow_events.backoff import Backoff
+from workflow_events.log_words import counted, short_id
 
 logger = logging.getLogger(__name__)
 
@@ -145,9 +146,9 @@ class Outbox:
             self._pace.sent(outbound)
             self._acknowledged.append(correlation_id)
             logger.info(
-                "published the result of %s to %s",
-                correlation_id,
+                "published the result to %s (request %s)",
                 outbound.topic,
+                short_id(correlation_id),
                 extra={"action": "published", "correlation_id": str(correlation_id)},
             )
             self._wake.set()
@@ -169,10 +170,10 @@ class Outbox:
             backoff = Backoff(_LONGEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             self._next_tries[correlation_id] = _NextTry(now + _REFUSED_PAUSE_SECONDS, backoff)
             logger.error(
-                "the result of %s cannot be published and is tried again in %d s: %s",
-                correlation_id,
-                _REFUSED_PAUSE_SECONDS,
+                "a result cannot be published: %s. It is tried again in %d s (request %s)",
                 error,
+                _REFUSED_PAUSE_SECONDS,
+                short_id(correlation_id),
                 extra={"action": "publish_refused", "correlation_id": str(correlation_id)},
             )
             return
@@ -181,8 +182,8 @@ class Outbox:
         self._next_tries[correlation_id] = _NextTry(now + backoff.next_seconds(), backoff)
         if now - self._complained_at >= _COMPLAIN_EVERY_SECONDS:
             self._complained_at = now
-            waiting = len(self._next_tries)
-            logger.error("results wait for Kafka (%d): %s", waiting, error, extra={"action": "outbox_waits"})
+            waiting = counted(len(self._next_tries), "result")
+            logger.error("Kafka takes no result: %s (%s waiting)", error, waiting, extra={"action": "outbox_waits"})
 
     async def _note_acknowledged(self) -> None:
         acknowledged, self._acknowledged = self._acknowledged, []

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE, Memories
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.publishing.outbox import Outbox
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 
 _LOOK_EVERY_SECONDS = 1.0
 _ANNOUNCE_EVERY_SECONDS = 10.0

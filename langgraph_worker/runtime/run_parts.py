@@ -19,6 +19,7 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.free_room import FreeRoom
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.telemetry.progress import Progress
@@ -36,25 +37,6 @@ class RunParts:
     keeper: LeaseKeeper
     checkpoints: Checkpoints
     memories: Memories
-
-
-def make_store(
-    settings: WorkerSettings, graphs: Graphs | None = None, now: Callable[[], datetime] | None = None
-) -> SqlRunStore:
-    """The run store of the settings, not opened yet.
-
-    :param graphs: of the worker's project; a store that runs nothing needs none.
-    :param now: its clock, UTC; None: the database's own.
-    """
-    return SqlRunStore(
-        settings.store_url,
-        max_result_bytes=settings.max_message_bytes,
-        keep_checkpoints=settings.keep_checkpoints,
-        lease_seconds=settings.lease_seconds,
-        release=graphs.release if graphs else None,
-        keep_of_graphs=graphs.kept_checkpoints if graphs else None,
-        now=now,
-    )
 
 
 async def open_run_parts(

@@ -139,7 +139,12 @@ class Worker:
         """Take in nothing more and leave the group, so that others get the partitions at once; then let runs finish,
         give back what does not, and publish what there is.
         """
-        logger.info("stopping", extra={"action": "stopping"})
+        logger.info(
+            "stopping, in %g s at most for the runs; a second Ctrl-C or SIGTERM ends it at once. Runs that are cut off "
+            "continue later, from their last checkpoint",
+            self._settings.drain_seconds,
+            extra={"action": "stopping"},
+        )
         components.free_room.stop()
         components.intake.stop()
         await wait_within(_LEAVE_SECONDS, parts.intake.wait(), "the intake has not finished its batch")
@@ -180,14 +185,14 @@ class Worker:
     def _log_ready(self) -> None:
         settings = self._settings
         logger.info(
-            "worker ready: langgraph-worker %s as %s, %d runs at once, graphs %s, release %s, %s, topic %s, group %s",
-            __version__,
-            settings.worker_id,
-            settings.concurrency,
+            "worker ready: graphs %s; %d runs at once; topic %s, group %s, %s; release %s, worker %s, version %s",
             ", ".join(sorted(self._graphs.names)),
-            self._graphs.release,
-            settings.fleet_in_words,
+            settings.concurrency,
             settings.kafka_workflow_events_topic,
             settings.kafka_consumer_group_id,
+            settings.fleet_in_words,
+            self._graphs.release,
+            settings.worker_id,
+            __version__,
             extra={"action": "ready"},
         )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langgraph_worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+# SQLAlchemy is imported only where a URL is read: every command has this module in its parser, --help too.
 
 SETTING = "LANGGRAPH_WORKER_STORE_URL"
 
@@ -26,6 +30,9 @@ def parse_url(url: str) -> URL:
 
     :raises ArgumentError: it is not a URL.
     """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     several = _SEVERAL.fullmatch(url)
     try:
         if several is None:
@@ -64,6 +71,13 @@ def shown_url(url: str) -> str:
     return f"postgresql://{place_of(parsed)}"
 
 
+def missing_file(url: str) -> Path | None:
+    """The file that an SQLite store's URL names, if it does not exist yet."""
+    parsed = parse_url(url)
+    file = Path(parsed.database or "").absolute()
+    return file if parsed.get_backend_name() == "sqlite" and not file.exists() else None
+
+
 def place_of(url: URL) -> str:
     """Where a database of PostgreSQL is: its servers, and its name there."""
     return f"{','.join(servers_of(url))}/{url.database}"
@@ -82,6 +96,8 @@ def check_url(url: str) -> URL:
 
     :raises SettingsError: what is wrong with the URL. The text does not repeat the URL, which may hold a password.
     """
+    from sqlalchemy.exc import ArgumentError
+
     try:
         parsed = parse_url(url)
         is_postgresql = parsed.drivername in ("postgresql", "postgresql+psycopg") and bool(servers_of(parsed))

@@ -120,6 +120,7 @@ class RunProgress:
         self._thread: dict[str, JsonValue] = {"thread_id": claim.thread_id}
         if claim.thread_name is not None:
             self._thread["thread_name"] = claim.thread_name
+        self._first: dict[str, JsonValue] = {}  # for the first node only
         self._rate = Rate(progress.per_second, progress.now)
         self._text: dict[tuple[str, str], str] = {}
         self._flushed_at = progress.now()
@@ -127,12 +128,17 @@ class RunProgress:
         if progress.producer is not None:
             self.modes = ["custom"] if progress.tokens_topic is None else ["custom", "messages"]
 
+    def resumed(self, not_run_again: Sequence[str]) -> None:
+        """The run goes on: its first node's message names the nodes that have finished before."""
+        self._first = {"not_run_again": list(not_run_again)}
+
     def step(self, step: Step) -> None:
         """A node has begun or ended."""
         if self._progress.producer is None:
             return
         if step.status is StepStatus.RUNNING:
-            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, dict(self._thread))
+            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, self._thread | self._first)
+            self._first = {}
             return
         self.flush()
         data: dict[str, JsonValue] = {"status": step.status.value}

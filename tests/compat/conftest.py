@@ -126,7 +126,7 @@ def wait_for_trigger(airflow: AirflowStack) -> Callable[[str, str, str], str]:
 
     def wait_for_trigger(dag_id: str, run_id: str, task_id: str) -> str:
         request = request_of(airflow.wait_for_task(dag_id, run_id, task_id, "deferred"))
-        line = f"Waiting for the reply to request {request}"
+        line = f"at the latest (request {request[:8]} on "
 
         def begun() -> bool:
             return line in airflow.api.logs(dag_id, run_id, task_id)

@@ -36,7 +36,7 @@ from workflow_events.errors import DecodeError
 
 _NAMES_A_PLACE = re.compile(
     r"the reply at \S+ cannot be|field ['\"]"
-    r"|: the body |: the headers |header schema-version|at result|ended with status"
+    r"|: the body |: the headers |header schema-version|at result|\(status "
 )
 _LONGEST_ESCAPE = len("\\U0010ffff")
 _FORMATS: tuple[ResultFormat, ...] = ("json", "json", "text")

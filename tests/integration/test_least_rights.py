@@ -128,7 +128,7 @@ async def test_with_these_rights_everything_works(guarded, connect, caplog):
     gate = guarded.desk.gate()
     handle = await asyncio.to_thread(guarded.ask, "tells", gate.data)
     waiting = asyncio.create_task(wait_for_result(handle, log))
-    await logged(caplog, "Agent: .*took the request")
+    await logged(caplog, "Agent: .*taken by worker")
     gate.open()
     reply = await waiting
     assert reply.status is ResultStatus.SUCCESS

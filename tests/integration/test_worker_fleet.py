@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -51,10 +52,10 @@ def fleet(broker: Broker, tmp_path: Path, postgres_url: str) -> Iterator[tuple[D
 
 def owner_of(desk: Desk, other: Worker, event: UUID) -> tuple[Worker, Worker]:
     """The worker that has started a run, and the one that has not."""
-    line = f"started {event}"
+    line = re.compile(rf"\[started\] started: .*\(request {str(event)[:8]}")
     found = wait_until(
         f"a worker to start {event}",
-        lambda: [w for w in (desk.worker, other) if w.child is not None and line in w.child.output()],
+        lambda: [w for w in (desk.worker, other) if w.child is not None and line.search(w.child.output())],
         timeout=SECONDS,
     )
     (owner,) = found

@@ -75,7 +75,8 @@ def test_an_event_delivered_again_while_it_runs_is_the_same_run(desk):
     event = desk.ask("gated", gate.data)
     gate.wait_for("waiting")
     desk.ask("gated", gate.data, event_id=str(event))
-    desk.logged(f"accepted {event}: graph gated, duplicate")
+    decision = "does not run again, the request was delivered before: it is RUNNING"
+    desk.logged(f"accepted: graph gated {decision} (request {event} of ")
     gate.open()
     assert desk.answer(event).status is ResultStatus.SUCCESS
     assert gate.ledger == ["first", "waiting", "passed", "last"]
@@ -101,7 +102,7 @@ def test_a_newer_attempt_stops_the_older_run(desk):
     second = desk.ask("gated", newer.data, attempt=attempt(2))
     answer = desk.answer(first)
     assert (answer.status, answer.error_type, answer.retriable) == (ResultStatus.CANCELLED, "superseded", True)
-    desk.logged(f"stopped {first} before its end: ended from outside, or taken over")
+    desk.logged(f"stopped before its end: ended from outside, or taken over (graph gated, request {str(first)[:8]})")
     newer.wait_for("waiting")
     newer.open()
     assert desk.answer(second).status is ResultStatus.SUCCESS
@@ -130,10 +131,11 @@ def test_what_goes_wrong_in_a_run_is_answered_and_logged(desk, graph, data, stat
 
 def test_a_failed_run_is_logged_with_its_reason(desk):
     event = desk.ask("raises")
-    line = desk.logged(f"finished {event}")
+    line = desk.logged("[finished] ")
+    assert f"request {str(event)[:8]})" in line
     assert " ERROR " in line
-    assert "graph raises, failure in" in line
-    assert "the exchange is closed" in line
+    assert "failed: node 'fail': ConnectionError: the exchange is closed" in line
+    assert "(graph raises, " in line
 
 
 def test_an_interrupt_is_answered_with_its_question(desk):

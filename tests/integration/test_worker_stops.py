@@ -32,7 +32,7 @@ def test_sigterm_stops_a_run_between_two_steps_and_it_goes_on_at_the_next_start(
     event = desk.ask(graph, gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     gate.open()
     assert desk.worker.child.wait(SECONDS) == 0
     assert gate.ledger == ["first", "waiting", "passed"]
@@ -49,7 +49,7 @@ def test_sigterm_lets_a_last_step_finish_and_publishes_its_result(desk, graph):
     event = desk.ask(graph, gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     gate.open()
     assert desk.worker.child.wait(SECONDS) == 0
     assert desk.answer(event).status is ResultStatus.SUCCESS
@@ -62,7 +62,7 @@ def test_a_run_that_does_not_finish_in_time_goes_on_at_the_next_start(broker, tm
         event = desk.ask(graph, gate.data)
         gate.wait_for("waiting")
         desk.worker.child.signal(signal.SIGTERM)
-        desk.logged(f"stopped {event} before its end: the worker stops")
+        desk.logged("stopped before its end: the worker stops; the run continues from its last checkpoint (graph ")
         assert desk.worker.child.wait(SECONDS) == 0
         gate.open()
         desk.worker.launch()
@@ -76,7 +76,7 @@ def test_a_second_signal_ends_the_worker_at_once(desk):
     desk.ask("gated", gate.data)
     gate.wait_for("waiting")
     desk.worker.child.signal(signal.SIGTERM)
-    desk.logged("waiting for 1 runs to stop between two steps")
+    desk.logged("1 run may finish the step under way, for ")
     desk.worker.child.signal(signal.SIGTERM)
     assert desk.worker.child.wait(SECONDS) == 128 + signal.SIGTERM
 
@@ -150,8 +150,8 @@ def test_a_result_waits_for_kafka(broker, tmp_path):
         gate.wait_for("waiting")
         with broker.suspended():
             gate.open()
-            desk.logged(f"finished {event}")
-            desk.logged("results wait for Kafka (1)")
+            desk.logged("[finished] finished (graph gated, ")
+            desk.logged("(1 result waiting)")
         assert desk.answer(event).status is ResultStatus.SUCCESS
 
 
@@ -164,7 +164,7 @@ def test_a_result_that_was_stored_but_not_published_is_published_by_the_next_wor
         gate.wait_for("waiting")
         with broker.suspended():
             gate.open()
-            desk.logged(f"finished {event}")
+            desk.logged("[finished] finished (graph gated, ")
             desk.worker.child.kill()
         desk.worker.launch()
         result = desk.answer(event)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_worker.cli.main import find_command, read_command_line
+from langgraph_worker.cli.command_line import find_command, read_command_line
 
 
 class Project:

@@ -31,7 +31,7 @@ from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.checkpoints.saver import RunSaver
-from langgraph_worker.cli.main import main
+from langgraph_worker.cli.command_line import main
 from langgraph_worker.domain.models import Accepted, Claim, Decision, Refusal, Request
 from langgraph_worker.execution.step_recorder import StepRecorder
 from langgraph_worker.intake.batch_queue import BatchQueue

@@ -181,7 +181,7 @@ def _said(crowd: Crowd, triggerer: str, number: int, words: str) -> set[str]:
 
 def _found_alive(log: str) -> set[str]:
     """The requests that the provider, asked to cancel them, left alone."""
-    return set(re.findall(r"Request (\S+) lives on", log))
+    return set(re.findall(r"Not cancelled: the task is still deferred, .*\(request (\S+)\)", log))
 
 
 def _log(crowd: Crowd, triggerer: str, number: int) -> str:

@@ -102,7 +102,7 @@ def wait_until_held(airflow: AirflowStack, dag_id: str, run_id: str, task_id: st
     """Wait until a triggerer waits for a task's reply: a task is deferred a moment before."""
     wait_until(
         f"a triggerer to wait for {task_id} of {dag_id}",
-        lambda: "Waiting for the reply" in airflow.api.logs(dag_id, run_id, task_id),
+        lambda: "Waiting for the answer" in airflow.api.logs(dag_id, run_id, task_id),
         timeout=2 * SECONDS,
         interval=0.5,
     )

@@ -28,6 +28,7 @@ from langgraph_worker.broker.port import Batch, Events
 from langgraph_worker.errors import BrokerError
 from workflow_events.codec import Record
 from workflow_events.kafka_errors import HOPELESS
+from workflow_events.log_words import number_ranges
 from workflow_events.undecodable import UndecodablePlace
 
 logger = logging.getLogger(__name__)
@@ -250,10 +251,10 @@ class EventConsumer(Events):
         # librdkafka keeps a partition's pause over a rebalance, so every partition is paused or resumed.
         self._apply_pause(partitions)
         logger.info(
-            "assigned %s; reading partitions %s of %s",
-            [partition.partition for partition in partitions],
-            sorted(self._epochs),
+            "reading partitions %s of %s (new: %s)",
+            number_ranges(self._epochs),
             self._topic,
+            number_ranges(partition.partition for partition in partitions),
             extra={"action": "assigned"},
         )
         self._thread.report_ready()
@@ -264,7 +265,7 @@ class EventConsumer(Events):
         self._commits.revoke(gone)
         self._epochs = self._commits.epochs
         self._forget_places(partitions)
-        logger.info("gave up partitions %s of %s", gone, self._topic, extra={"action": "revoked"})
+        logger.info("gave up partitions %s of %s", number_ranges(gone), self._topic, extra={"action": "revoked"})
 
     def _forget_places(self, partitions: list[TopicPartition]) -> None:
         numbers = [partition.partition for partition in partitions]

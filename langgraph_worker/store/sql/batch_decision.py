@@ -21,6 +21,7 @@ from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
 from langgraph_worker.store.sql.thread_ids import ThreadIds
 from workflow_events.identity import work_hash
+from workflow_events.log_words import counted
 from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -126,7 +127,7 @@ class BatchDecision:
         reason = verdict.reason
         if event.attempt is not None and verdict.is_newest:
             count = self._supersede(event.attempt)
-            reason += f"; ends {count} older" if count else ""
+            reason += f"; ends {counted(count, 'older run')} of the task" if count else ""
         elif event.attempt is not None and verdict.is_replay:
             self._replace(event.attempt, lineage)
         if verdict.decision is Decision.LATE:

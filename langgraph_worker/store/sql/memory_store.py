@@ -15,6 +15,9 @@ from langgraph_worker.store.sql.memory_writes import PutMemory
 
 _T = TypeVar("_T")
 
+SWEPT_AT_ONCE = 1_000
+"""Most expired items that one transaction removes: a bound for how long it holds its locks."""
+
 Transact = Callable[[Callable[[Connection, datetime], Any]], Awaitable[Any]]
 
 

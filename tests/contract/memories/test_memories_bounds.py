@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from langgraph.store.base import PutOp
 
-from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE, Memories
+from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.domain.memory import MemoryLimits, MemoryName
 from langgraph_worker.errors import LeaseLostError, MemoryFullError, MemoryValueError
 from langgraph_worker.store.migrations.schema import memories as memories_table
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 from tests.support.memories import in_thread
 from tests.support.run_store import attempt, request, result
 

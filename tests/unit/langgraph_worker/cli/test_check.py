@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from langgraph.store.base.embed import ensure_embeddings
 
-from langgraph_worker.cli.check import describe_store
+from langgraph_worker.cli.check import describe_opened_store, describe_store
 from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.graphs.memory_config import MemoryConfig, MemoryIndex
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.settings.model import WorkerSettings
 
 
 @pytest.fixture
@@ -53,3 +57,37 @@ def test_an_index_is_refused_with_the_stores_own_error(settings, tmp_path):
     config = MemoryConfig(MemoryIndex(3, ensure_embeddings(lambda texts: [[0.0] * 3 for _ in texts])))
     with pytest.raises(WorkerError, match=r"the directory of the run store .* does not exist"):
         describe_memory(found, config)
+
+
+def test_a_store_that_does_not_exist_yet_is_examined_and_not_made(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/store.db"})
+    config = MemoryConfig(MemoryIndex(3, ensure_embeddings(lambda texts: [[0.0] * 3 for _ in texts])))
+    assert describe_opened_store(found, ()) == (
+        f"sqlite:///{tmp_path}/store.db does not exist yet: the worker's first start makes it"
+    )
+    assert describe_memory(found, config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_not_there_is_no_excuse_for_a_member_that_has_another_one(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/store.db"})
+    with pytest.raises(WorkerError, match=r"store\.db does not know b, now in group"):
+        describe_opened_store(found, {"b"})
+
+
+def test_a_store_in_a_folder_that_does_not_exist_is_refused(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/none/store.db"})
+    with pytest.raises(WorkerError, match=r"the directory of the run store .*/none/store\.db does not exist"):
+        describe_opened_store(found, ())
+
+
+def test_a_store_that_exists_is_opened_itself(settings, tmp_path):
+    found = settings.model_copy(update={"store_url": f"sqlite:///{tmp_path}/store.db"})
+    asyncio.run(_make(found))
+    assert describe_opened_store(found, ()) == f"sqlite:///{tmp_path}/store.db, schema up to date, 0 workers"
+
+
+async def _make(settings: WorkerSettings) -> None:
+    store = make_store(settings)
+    await store.open()
+    await store.close()

@@ -8,7 +8,7 @@ from langgraph.store.base import PutOp
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.cli.prune import prune
-from langgraph_worker.runtime.run_parts import make_store
+from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings
 from tests.support.checkpoints import put

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from langgraph_worker.checkpoints.memories import SWEPT_AT_ONCE
 from langgraph_worker.graphs.memory_config import MemoryConfig
 from langgraph_worker.runtime import housekeeping
 from langgraph_worker.runtime.housekeeping import Housekeeping
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 
 
 class Swept:
