@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from uuid import UUID
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.support.kafka import QUIET, KafkaTopics
+from workflow_events import ResultStatus
 from workflow_events.kafka_rules import PARTITIONER
 
 _DELIVERY_MS = 120_000  # longer than any broker is away
@@ -68,6 +70,10 @@ class Listener:
         self.records: Counter[UUID] = Counter()
         self.results: dict[UUID, bytes] = {}
         """The first answer of each request."""
+        self.succeeded = 0
+        """Requests whose first answer is a success."""
+        self.newest_at = time.monotonic()
+        """When the newest answer came."""
 
     def __enter__(self) -> Listener:
         self._thread.start()
@@ -88,7 +94,10 @@ class Listener:
             if message is None or message.error() is not None:
                 continue
             request_id = UUID(bytes(message.key() or b"").decode())
-            self.results.setdefault(request_id, message.value() or b"")
+            if request_id not in self.results:
+                self.newest_at = time.monotonic()
+                self.results[request_id] = message.value() or b""
+                self.succeeded += json.loads(self.results[request_id])["status"] == ResultStatus.SUCCESS
             self.answered.setdefault(request_id, time.time())
             self.different.setdefault(request_id, set()).add(fingerprint(message))
             self.records[request_id] += 1

@@ -21,16 +21,13 @@ from tests.chaos.evidence import gather
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import Workers
 from tests.chaos.ledger import read_ledgers
-from tests.chaos.load import Load
+from tests.chaos.load import LAST_ANSWERS_SECONDS, Load
 from tests.chaos.plan import Plan
 from tests.chaos.request_checks import Violation
 from tests.chaos.sent_requests import SentRequests
 from tests.chaos.topics import Listener
 from tests.support.kafka import KafkaTopics
 from workflow_events.topics import consumer_group_of
-
-LAST_ANSWERS_SECONDS = 90.0
-"""Seconds without a new answer after which what is unanswered stays so."""
 
 
 def print_line(line: str) -> None:
