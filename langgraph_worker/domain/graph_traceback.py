@@ -43,7 +43,7 @@ def graph_traceback(error: BaseException, *, with_text: bool, fallback: bool = T
 
     The exception comes first, then what caused it. No line has a control character.
 
-    :param with_text: whether the exceptions' texts and notes may be shown, or their types alone.
+    :param with_text: whether texts, notes and lines of code may be shown, or types and places alone.
     :param fallback: whether frames of libraries are shown of an exception that has none of the project.
     """
     lines: list[str] = []
@@ -92,32 +92,32 @@ def _said(error: BaseException, *, with_text: bool) -> list[str]:
 
 def _frames(error: BaseException, *, fallback: bool, with_text: bool) -> list[str]:
     calls = list(_calls(error.__traceback__))
-    if not with_text:  # code that a model has written may name what it was about
+    if not with_text:  # a model may have written the code, and quote what it is about
         calls = [call for call in calls if not call[0].co_filename.startswith("<")]
     own = [call for call in calls if _is_project(call[0].co_filename)]
     if not own:
-        return _shown([call for call in calls if not _runs_graphs(call[0].co_filename)]) if fallback else []
-    inside = calls[-1]
-    if inside is own[-1]:
-        return _shown(own)
-    return [*_shown(own), _line(f"  raised in {_place(inside)}")]
+        others = [call for call in calls if not _runs_graphs(call[0].co_filename)]
+        return _shown(others, with_source=with_text) if fallback else []
+    shown, inside = _shown(own, with_source=with_text), calls[-1]
+    return shown if inside is own[-1] else [*shown, _line(f"  raised in {_place(inside)}")]
 
 
 def _calls(trace: TracebackType | None) -> Iterator[_Call]:
     return ((frame.f_code, line, frame) for frame, line in traceback.walk_tb(trace) if line is not None)
 
 
-def _shown(calls: list[_Call]) -> list[str]:
+def _shown(calls: list[_Call], *, with_source: bool) -> list[str]:
     left_out = len(calls) - _FIRST_FRAMES - _LAST_FRAMES
     if left_out <= 0:
-        return [line for call in calls for line in _frame_lines(call)]
-    first, last = _shown(calls[:_FIRST_FRAMES]), _shown(calls[-_LAST_FRAMES:])
+        return [line for call in calls for line in _frame_lines(call, with_source=with_source)]
+    first = _shown(calls[:_FIRST_FRAMES], with_source=with_source)
+    last = _shown(calls[-_LAST_FRAMES:], with_source=with_source)
     return [*first, f"  ... {left_out:,} more calls ...", *last]
 
 
-def _frame_lines(call: _Call) -> list[str]:
+def _frame_lines(call: _Call, *, with_source: bool) -> list[str]:
     code, line, frame = call
-    source = linecache.getline(code.co_filename, line, frame.f_globals).strip()
+    source = "" if not with_source else linecache.getline(code.co_filename, line, frame.f_globals).strip()
     return [_line(f"  File {_place(call)}"), *([_line(f"    {source}")] if source else [])]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from langgraph.errors import EmptyInputError, GraphRecursionError, InvalidUpdateError
+from langgraph.errors import EmptyInputError, GraphInterrupt, GraphRecursionError, InvalidUpdateError
 from pydantic import ValidationError
 
 from langgraph_worker.checkpoints.serializer import NotLoadableError
@@ -32,6 +32,7 @@ FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
     InvalidUpdateError,
     EmptyInputError,
     GraphRecursionError,
+    GraphInterrupt,  # from inside of a group, where LangGraph does not see it
     ForeignThreadError,
     ForeignNamespaceError,
     NoServerError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_a_node_that_hangs_every_worker_condemns_its_own_run_alone(
             child = desk.worker.child
             assert child is not None
             assert child.wait(START_SECONDS) == HUNG
+            assert re.search(r"a node on thread \S+ blocks the loop", child.output())
             desk.worker.launch()
         desk.worker.wait_ready()
         lost = desk.answer(blocking)

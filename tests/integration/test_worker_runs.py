@@ -136,6 +136,7 @@ def test_a_failed_run_is_logged_with_its_reason(desk):
     assert " ERROR " in line
     assert "failed: node 'fail': ConnectionError: the exchange is closed" in line
     assert "(graph raises, " in line
+    assert desk.logged('raise ConnectionError("the exchange is closed")').startswith("    ")
 
 
 def test_an_interrupt_is_answered_with_its_question(desk):

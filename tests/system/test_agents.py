@@ -106,6 +106,8 @@ def test_what_a_retry_cannot_help_is_not_retried(airflow, run, folder):
     assert "FinalRunFailed" in log
     assert "the market is closed" in log
     assert "a retry cannot help" in log
+    assert "The agent's graph raised TypeError. Traceback" in log
+    assert ".read_text())" in log  # the line of the graph's file
 
 
 def test_clearing_a_finished_task_asks_again(airflow, run, folder):

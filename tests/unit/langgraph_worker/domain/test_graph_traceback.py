@@ -84,6 +84,7 @@ def test_a_worker_that_keeps_texts_to_itself_shows_types_and_frames_alone() -> N
     trace = shown(noted, with_text=False)
     assert trace is not None
     assert "in leaves_out" in trace
+    assert 'state["text"]' not in trace  # a line of code, which a model may have written
     assert SECRET not in trace
     assert "'text'\n" not in trace
     assert [line for line in trace.splitlines() if not line.startswith(" ")][1:] == [

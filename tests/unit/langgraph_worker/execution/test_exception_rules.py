@@ -8,7 +8,7 @@ import httpx
 import ollama
 import pytest
 from langchain_core.exceptions import OutputParserException
-from langgraph.errors import GraphRecursionError, InvalidUpdateError
+from langgraph.errors import GraphInterrupt, GraphRecursionError, InvalidUpdateError
 from langgraph.types import RetryPolicy
 from pydantic import BaseModel, ValidationError
 
@@ -77,6 +77,7 @@ def raised_from(error, cause):
         (ExceptionGroup("tools", [ConnectionError(), TimeoutError()]), True),
         (ExceptionGroup("tools", [ConnectionError(), TypeError()]), False),
         (ExceptionGroup("tools", [ConnectionError(), ExceptionGroup("inner", [HttpError(401)])]), False),
+        (ExceptionGroup("tools", [GraphInterrupt()]), False),
         (ExceptionGroup("tools", [HttpError(429), ExceptionGroup("inner", [HttpError(503)])]), True),
         (BaseExceptionGroup("tools", [asyncio.CancelledError(), ConnectionError()]), True),
         (BaseExceptionGroup("tools", [asyncio.CancelledError(), SystemExit(1)]), False),
