@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -82,3 +83,14 @@ def test_or_another_one(used):
 def test_what_is_no_fleet_is_refused_at_once():
     with pytest.raises(SettingsError, match="unknown key 'topic'"):
         KafkaHook(fleet={"topic": "x"})
+
+
+def test_a_field_that_events_do_not_have_is_named_before_it_is_lost(used, caplog, monkeypatch):
+    monkeypatch.setattr(KafkaHook, "log", logging.getLogger("hook"))  # a task's logger does not propagate
+    KafkaHook().publish_workflow_event(payload={"dta": {"x": 1}}, threadId="talk", **EVENT)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning.partition("have: ")[2] for warning in warnings] == [
+        "field 'payload.dta' is not known, and has no effect: did you mean 'payload.data'?",
+        "field 'threadId' is not known, and has no effect: did you mean 'thread_id'?",
+    ]
+    assert len(used) == 1
