@@ -28,7 +28,7 @@ def wait_for_result(handle: RequestHandle, kill: KillSignal, canceller: Cancelle
     try:
         return decode_reply(wait.reply(log))
     except TimeoutError as error:
-        raise no_reply(handle.correlation_id, str(error), canceller) from None
+        raise no_reply(handle.correlation_id, str(error), canceller, getattr(error, "heard", "")) from None
     except RunCancelled:
         if kill.is_set:
             canceller.cancel(handle.correlation_id, KILLED)
