@@ -21,7 +21,7 @@ from workflow_events.control import (
 from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
 from workflow_events.fields import FieldError
 from workflow_events.identity import record_id
-from workflow_events.json_places import field_names
+from workflow_events.json_places import field_names, place_of_no_text
 from workflow_events.models import EARLIEST, LATEST, REQUESTS, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 from workflow_events.unknown_fields import UnknownField, probably_meant, unknown_fields
@@ -108,7 +108,8 @@ def encode(
     try:
         value = message.model_dump_json().encode()
     except ValueError as error:
-        raise EncodeError(f"the {event_type} message of {correlation or key} has no JSON form: {error}") from error
+        why = _no_text_in(message) or str(error)
+        raise EncodeError(f"the {event_type} message of {correlation or key} has no JSON form: {why}") from error
     encoded = Encoded(
         key=key.encode(),
         value=value,
@@ -119,6 +120,14 @@ def encode(
             f"the {event_type} message of {correlation or key}", encoded.size, max_bytes, limit_set_by
         )
     return encoded
+
+
+def _no_text_in(message: Message) -> str:
+    place = place_of_no_text(message.model_dump())
+    return place and (
+        f"field {place!r} has half of a surrogate pair, which is no text. Replace it where it comes from, as "
+        "text.encode('utf-8', 'replace').decode() does"
+    )
 
 
 def _address(message: Message) -> tuple[str, UUID | None, str]:

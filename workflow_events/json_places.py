@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from workflow_events.plain_text import one_line
+
 Place = tuple[Any, str | int]
 """The place of what holds a value, None for the whole; and the value's name or number in there."""
 
@@ -53,6 +55,25 @@ def names_of(place: Place) -> list[str | int]:
     if len(names) > _MOST_NAMES:
         names[_MOST_NAMES // 2 : -_MOST_NAMES // 2] = ["…"]
     return names
+
+
+def place_of_no_text(value: dict[str, Any]) -> str:
+    """The dotted place of the first text in a value that is no Unicode: half of a surrogate pair, which UTF-8 and every
+    database refuse. A key's place is that of what holds it. Empty if there is none.
+    """
+    for place, part in parts_of("", value):
+        texts = part if isinstance(part, dict) else [part]
+        if any(isinstance(text, str) and not _is_unicode(text) for text in texts):
+            return one_line(".".join(str(name) for name in names_of(place)[1:])) or "the message"
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def field_names(location: tuple[int | str, ...]) -> list[str]:

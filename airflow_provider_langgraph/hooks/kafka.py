@@ -19,6 +19,7 @@ from workflow_events import codec
 from workflow_events.control import WorkflowCancelledEvent, WorkflowSupersededEvent
 from workflow_events.models import Attempt, WorkflowEvent, WorkflowEventPayload
 from workflow_events.topics import Fleet
+from workflow_events.unknown_fields import unknown_fields
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -145,9 +146,14 @@ class KafkaHook(BaseHook):
     ) -> WorkflowEvent:
         """Build a :class:`~workflow_events.WorkflowEvent` from its fields, :meth:`publish` it and return it.
 
+        A field that events do not have is left out, and a warning names it.
+
         :param topic: the fleet's events topic if None.
         """
-        event = WorkflowEvent.model_validate({"payload": payload, **fields})
+        body = {"payload": payload, **fields}
+        event = WorkflowEvent.model_validate(body)
+        for field in unknown_fields(WorkflowEvent, body):
+            self.log.warning("An event is published without what it should have: %s", field)
         self.publish(event, topic)
         return event
 

@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
+_TAKEN = (
+    "A worker had taken it, and reported last: {heard}. Since then none has answered: see whether a worker runs, and "
+    "what "
+    "its log says of the request"
+)
+_NOT_HEARD = (
+    "No worker has reported that it took the request. Is a langgraph-worker running for this events topic? Its log, "
+    "or the "
+    "dead-letter topic, says more"
+)
+
+
 def decode_reply(record: Record) -> WorkflowResultEvent:
     """The result that a reply holds.
 
@@ -89,7 +101,7 @@ def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> Wor
         case "result":
             return decode_reply(record_in(event))
         case "silence":
-            raise no_reply(request, event.get("error", ""), canceller)
+            raise no_reply(request, event.get("error", ""), canceller, event.get("heard", ""))
         case "refused":
             canceller.cancel(request, CANNOT_WAIT)
             raise KafkaSettingsError(event["error"])
@@ -98,16 +110,17 @@ def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> Wor
             raise WaitError(event["error"])
 
 
-def no_reply(request: UUID, why: str, canceller: Canceller) -> RunTimedOut:
+def no_reply(request: UUID, why: str, canceller: Canceller, heard: str = "") -> RunTimedOut:
     """Cancel a request that got no reply by its deadline, and say so.
 
     :param why: why none could be read; empty if they could.
+    :param heard: what a worker reported last; empty if none did, or an older version waited.
     """
     canceller.cancel(request, NO_REPLY)
     cause = f" Its results could not be read: {why}." if why else ""
     return RunTimedOut(
-        f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more.{cause} Is a "
-        f"langgraph-worker running for this events topic? Its log, or the dead-letter topic, says more"
+        f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more.{cause} "
+        f"{_TAKEN.format(heard=one_line(heard)) if heard else _NOT_HEARD}"
     )
 
 

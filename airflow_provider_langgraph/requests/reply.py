@@ -20,7 +20,8 @@ class Reply(dict[str, Any]):
 
     - ``result``: ``result`` is the text of the reply as it came, undecoded, which names ``topic``, ``partition`` and
       ``offset``; ``correlation_id`` and ``bytes`` are what the log shows besides;
-    - ``silence``: no reply came by the deadline and its grace; ``error`` may say why none could be read;
+    - ``silence``: no reply came by the deadline and its grace; ``error`` may say why none could be read, and ``heard``
+      what a worker reported last;
     - ``broken``: the reply cannot be waited for or cannot be read, ``error`` says why; a retry can help;
     - ``refused``: the connection's settings are wrong, ``error`` says how; a retry cannot help.
     """
@@ -33,7 +34,10 @@ def reply_of(record: Record, correlation_id: str) -> Reply:
     """The payload that carries a record to its task. Nothing is parsed here: its task does that."""
     value = record.value or b""
     if len(value) > MOST_BYTES:
-        why = f"it has {len(value)} bytes, and a trigger passes on {MOST_BYTES} at most: return a reference instead"
+        why = (
+            f"it has {len(value)} bytes, and a trigger passes on {MOST_BYTES} at most: return a reference instead, or "
+            "set deferrable=False"
+        )
         return Reply(kind="broken", error=f"the reply at {record.where} cannot be passed on: {why}")
     try:
         text = value.decode()

@@ -90,6 +90,11 @@ class WaitLog:
             due = min(due, self._line_at)
         return max(due - self._now(), 0.0)
 
+    @property
+    def last_heard(self) -> str:
+        """What a worker reported last of the request, one line; empty if none did."""
+        return self._inbox.messages[-1].words if self._inbox.messages else self._last
+
     def write_due(self, trouble: str | None) -> None:
         """Write the lines that are due now.
 

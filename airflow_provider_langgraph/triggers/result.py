@@ -114,7 +114,7 @@ class WorkflowResultTrigger(BaseTrigger):
         try:
             record = await wait.wait_for_reply(handle, self.log)
         except TimeoutError as error:
-            return Reply(kind="silence", error=str(error))
+            return Reply(kind="silence", error=str(error), heard=getattr(error, "heard", ""))
         except KafkaSettingsError as error:
             return Reply(kind="refused", error=str(error))
         except WaitError as error:

@@ -32,7 +32,7 @@ def wait_for_result(handle: RequestHandle, kill: KillSignal, canceller: Cancelle
         try:
             return decode_reply(_wait(handle, kill).reply(log))
         except TimeoutError as error:
-            raise no_reply(handle.correlation_id, str(error), canceller) from None
+            raise no_reply(handle.correlation_id, str(error), canceller, getattr(error, "heard", "")) from None
 
 
 def result_within(

@@ -28,7 +28,14 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 class NoReplyError(TimeoutError):
-    """No reply came by the deadline and its grace. The text says why none could be read, if that is known."""
+    """No reply came by the deadline and its grace. The text says why none could be read, if that is known.
+
+    :ivar heard: what a worker reported last of the request; empty if none did.
+    """
+
+    def __init__(self, why: str, heard: str = "") -> None:
+        super().__init__(why)
+        self.heard = heard
 
 
 class _ConnectionChanged(Exception):
@@ -100,7 +107,7 @@ async def _wait_with(settings: dict[str, Any], handle: RequestHandle, ends: date
         while not reply.done():
             left = _left(ends)
             if left <= 0:
-                raise NoReplyError(consumer.trouble or "")
+                raise NoReplyError(consumer.trouble or "", wait_log.last_heard)
             await sleeper.sleep(min(left, LOOK_SECONDS, wait_log.pause()))
             if not reply.done():
                 wait_log.write_due(consumer.trouble)

@@ -83,6 +83,7 @@ REMEDIES: dict[str, str] = {
     "that "
     "it does not know (correct its name), or a graph that no worker serves (correct the name, or start a worker for "
     "it).",
+    "An event is published without what it should have": "Correct the name of the field that the text quotes.",
     "None has reported of any other request": "Start a worker for this events topic; `langgraph-worker check` on its "
     "host "
     "says what is wrong. A worker that runs and is full writes `no events are taken in` to its log.",

@@ -16,6 +16,8 @@ class EventsTopic:
     It asks the broker for each batch that has such a record, after it was read: an id that is the same as at the
     worker's start was the topic's all the time between.
 
+    A broker that has no ids of topics, or none just now, says nothing: then the ids are those of the worker's start.
+
     :param read: asks the broker for the topic's id; empty where it has none. Raises :exc:`BrokerError`.
     :param at_start: the topic's id when the worker started.
     :param first: the id of the topic of this name that the run store met first.
@@ -32,9 +34,9 @@ class EventsTopic:
 
         :raises BrokerError: the topic is another one than at the worker's start, or the broker does not say.
         """
-        if all(correlation_id_of(record.headers) is not None for record in records):
+        if not self._at_start or all(correlation_id_of(record.headers) is not None for record in records):
             return records
-        if await self._read() != self._at_start:
+        if await self._read() not in ("", self._at_start):
             raise BrokerError(
                 f"topic {self._name} was deleted and created anew while this worker read it, which may have passed "
                 "records of the new one. Start the worker again: it reads the new topic from its beginning"

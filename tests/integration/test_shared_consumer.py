@@ -233,6 +233,7 @@ class TestTrigger:
         handle = exchange.ask(seconds=-120)
         (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
         assert event.payload["kind"] == "silence"
+        assert event.payload["heard"] == ""
 
     async def test_it_says_so_when_it_cannot_wait(self, exchange, monkeypatch):
         handle = exchange.ask(results_topic="no-such-results")

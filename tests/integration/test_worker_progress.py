@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from devtools.processes import wait_until
@@ -65,3 +67,24 @@ def test_without_its_topic_nothing_is_told_and_everything_runs(broker, tmp_path)
         with desk.worker:
             desk.logged("no progress is published: there is no topic")
             assert desk.run("echo").status is ResultStatus.SUCCESS
+
+
+def test_what_a_request_lacks_is_said_when_it_is_taken_and_not_when_it_ends(broker, tmp_path):
+    with desk_of(broker, tmp_path, unknown_graph_grace_seconds=600) as desk, desk.worker:
+        event = desk.ask("ecko", threadId="talk")
+        [accepted] = wait_until("its acceptance", lambda: published(desk), timeout=SECONDS)
+        assert (accepted.correlation_id, accepted.kind) == (event, ProgressKind.ACCEPTED)
+        graph, field = accepted.data["notes"]
+        assert "no worker serves a graph named 'ecko' so far" in graph
+        assert "Did you mean 'echo'? The request waits 600 s for one" in graph
+        assert field == "field 'threadId' is not known, and has no effect: did you mean 'thread_id'?"
+        assert "WARNING" in desk.logged(field)
+
+
+def test_a_short_deadline_of_a_typo_names_the_typo(broker, tmp_path):
+    with desk_of(broker, tmp_path, unknown_graph_grace_seconds=600) as desk, desk.worker:
+        deadline = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+        answer = desk.answer(desk.ask("ecko", deadline=deadline))
+    assert (answer.status, answer.error_type) == (ResultStatus.TIMEOUT, "deadline")
+    assert "no worker of the fleet serves a graph named 'ecko'" in answer.error
+    assert "Did you mean 'echo'?" in answer.error

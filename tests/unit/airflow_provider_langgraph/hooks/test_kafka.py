@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -112,3 +113,14 @@ async def test_a_connection_that_does_not_exist_is_named_with_ways_to_make_it():
         KafkaHook("no-such").settings()
     with pytest.raises(KafkaError, match=says):
         await KafkaHook("no-such").asettings()
+
+
+def test_a_field_that_events_do_not_have_is_named_before_it_is_lost(used, caplog, monkeypatch):
+    monkeypatch.setattr(KafkaHook, "log", logging.getLogger("hook"))  # a task's logger does not propagate
+    KafkaHook().publish_workflow_event(payload={"dta": {"x": 1}}, threadId="talk", **EVENT)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning.partition("have: ")[2] for warning in warnings] == [
+        "field 'payload.dta' is not known, and has no effect: did you mean 'payload.data'?",
+        "field 'threadId' is not known, and has no effect: did you mean 'thread_id'?",
+    ]
+    assert len(used) == 1

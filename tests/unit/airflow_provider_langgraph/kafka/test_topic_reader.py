@@ -24,6 +24,7 @@ def message(headers, value=b"{}", partition=0, offset=0):
         value=lambda: value,
         partition=lambda: partition,
         offset=lambda: offset,
+        timestamp=lambda: (1, 1_700_000_000_000),
     )
 
 

@@ -284,6 +284,11 @@ class TestAnswer:
             (fired("failure", error="boom"), RunFailed, "boom"),
             (fired("error", error="no such graph"), FinalRunRejected, "no such graph"),
             ({"kind": "silence"}, RunTimedOut, "Is a langgraph-worker running"),
+            (
+                {"kind": "silence", "heard": "plan started"},
+                RunTimedOut,
+                "had taken it, and reported last: plan started",
+            ),
             ({"kind": "broken", "error": "cannot read"}, WaitError, "cannot read"),
             ({"kind": "refused", "error": "acks = 0"}, KafkaSettingsError, "acks = 0"),
         ],

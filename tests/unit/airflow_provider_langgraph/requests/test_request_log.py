@@ -37,7 +37,7 @@ def test_a_graph_and_a_thread_of_any_text_stay_in_their_line(caplog: pytest.LogC
         }
     )
     handle = publish_request(client, event, KillSignal(), MagicMock(), log)
-    progress: Any = MagicMock(trouble=None, line_seconds=1.0)
+    progress: Any = MagicMock(trouble=None, line_seconds=1.0, heard_at=None)
     waits = WaitLog(handle, log, progress, ProgressInbox(lambda: None), lambda: now[0])
     now[0] = 3600.0
     waits.write_due(None)

@@ -103,6 +103,27 @@ def test_what_no_reader_takes_becomes_an_error(value: Any) -> None:
     assert event.usage
 
 
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ("\ud800", "result"),
+        ({"log": ["fine", {"text": "a\udfffb"}]}, "result.log.1.text"),
+        ({"log": [{"k\ud800": 1}]}, "result.log.0"),
+        ({"x\ud800": {"y": "\ud800"}}, "result"),
+    ],
+)
+def test_a_text_that_is_no_unicode_is_refused_for_good_with_its_place(value: Any, place: str) -> None:
+    event = sent(result(result=value))
+    assert (event.error_type, event.retriable) == ("result_not_json", False)
+    assert f"field {place!r} has half of a surrogate pair, which is no text" in (event.error or "")
+
+
+def test_so_is_one_in_a_question() -> None:
+    asked = [Interrupt(id="one", value="fine"), Interrupt(id="two", value={"ask": "\udc00?"})]
+    event = sent(result(status=ResultStatus.INTERRUPTED, interrupts=asked))
+    assert "field 'interrupts.1.value.ask' has half" in (event.error or "")
+
+
 def test_deep_but_readable_nesting_is_sent() -> None:
     assert sent(result(result=nested(150))).result == nested(150)
 

@@ -42,8 +42,13 @@ async def test_the_broker_is_not_asked_where_each_record_names_its_id() -> None:
 
 
 async def test_a_broker_without_ids_of_topics_changes_nothing() -> None:
-    [found] = await EventsTopic("events", answers(""), "", "").named([record(1)])
+    [found] = await EventsTopic("events", answers(), "", "").named([record(1)])
     assert found.topic_id == ""
+
+
+async def test_a_broker_that_has_no_id_just_now_says_nothing_of_another_topic() -> None:
+    [found] = await EventsTopic("events", answers(""), "two", "one").named([record(1)])
+    assert found.topic_id == "two"
 
 
 async def test_a_topic_that_is_created_anew_under_a_worker_ends_it() -> None:
