@@ -1,4 +1,5 @@
-"""Environments of the Airflows that the provider supports: ``make test-compat``.
+"""Environments of the Airflows that the provider supports, and of the oldest packages that the worker takes:
+``make test-compat``.
 
 Each is made from a lock of its own and holds the project as users get it: as a wheel. ``python -m devtools.compat``,
 which is part of ``make lock``, resolves the locks again.
@@ -32,6 +33,17 @@ _MOVED = (
     "apache-airflow-providers-common-compat",
     "asgiref",
     "confluent-kafka",
+)
+# What the worker's tests need, in the versions of ``locks/dev.txt``.
+_TEST_TOOLS = (
+    "httpx",
+    "hypothesis",
+    "jsonschema",
+    "psutil",
+    "pytest",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "pytest-xdist",
 )
 _COMMAND_SECONDS = 600.0
 
@@ -74,6 +86,10 @@ RELEASES = (
 )
 
 
+LOWEST_WORKER = LOCKS / "lowest-worker.txt"
+"""The lowest versions that pyproject.toml allows a worker."""
+
+
 def build_wheel(folder: Path) -> Path:
     """Build the project's wheel into an empty folder."""
     _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT])
@@ -81,25 +97,25 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
-def environment(release: Release, wheel: Path) -> Path:
+def environment(lock: Path, wheel: Path) -> Path:
     """The interpreter of an environment with exactly the lock's packages and the wheel.
 
     The packages are installed once, into the repository's ``.cache``, and again when the lock has changed.
 
     :raises CompatError: the text holds the output of uv.
     """
-    lock = release.lock.read_bytes()
-    key = hashlib.sha256(b"\n".join([sys.version.encode(), str(CACHE).encode(), lock])).hexdigest()[:12]
-    folder = CACHE / f"{release.name}-{key}"
+    name, packages = lock.stem, lock.read_bytes()
+    key = hashlib.sha256(b"\n".join([sys.version.encode(), str(CACHE).encode(), packages])).hexdigest()[:12]
+    folder = CACHE / f"{name}-env-{key}"
     python = folder / "bin" / "python"
     complete = folder / "complete"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with FileLock(CACHE / f"{release.name}.lock"):
+    with FileLock(CACHE / f"{name}.lock"):
         if not complete.exists():
-            for old in CACHE.glob(f"{release.name}-*"):
+            for old in CACHE.glob(f"{name}-env-*"):
                 shutil.rmtree(old)
             _uv("venv", "--quiet", "--python", sys.executable, folder)
-            _uv("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", python, release.lock)
+            _uv("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", python, lock)
             complete.touch()
         _uv("pip", "install", "--quiet", "--no-deps", "--reinstall", "--python", python, wheel)
         _uv("pip", "check", "--quiet", "--python", python)
@@ -114,18 +130,29 @@ def resolve(release: Release, *, upgrade: bool = False) -> None:
     else:
         options += ["--exclude-newer", release.until]
         options += [option for package in _MOVED for option in ("--exclude-newer-package", f"{package}=false")]
-    if upgrade:
-        options.append("--upgrade")
+    also = [f"apache-airflow=={release.airflow}", _DRIVER, *release.pins]
+    _compile("airflow", also, options, release.lock, upgrade=upgrade)
+
+
+def resolve_lowest_worker(*, upgrade: bool = False) -> None:
+    """Write the lock of the worker's lowest versions, with what its tests need. ``upgrade``: as for a release."""
+    pins = (LOCKS.parent / "dev.txt").read_text().splitlines()
+    tools = [pin.partition(" ")[0] for pin in pins if pin.partition("==")[0] in _TEST_TOOLS]
+    _compile("worker", tools, ["--resolution", "lowest-direct"], LOWEST_WORKER, upgrade=upgrade)
+
+
+def _compile(extra: str, also: Sequence[str], options: Sequence[str], lock: Path, *, upgrade: bool) -> None:
     _uv(
         *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
         *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock"),
-        *("--extra", "airflow", "--no-emit-package", "airflow-provider-langgraph"),
+        *("--extra", extra, "--no-emit-package", "airflow-provider-langgraph"),
         *options,
+        *(["--upgrade"] if upgrade else []),
         "pyproject.toml",
         "-",
         "--output-file",
-        release.lock,
-        text="\n".join([f"apache-airflow=={release.airflow}", _DRIVER, *release.pins]),
+        lock,
+        text="\n".join(also),
     )
 
 
@@ -158,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for release in RELEASES:
             resolve(release, upgrade=upgrade)
+        resolve_lowest_worker(upgrade=upgrade)
     except CompatError as error:
         print(f"compat: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from langgraph.store.base import (
     GetOp,
+    InvalidNamespaceError,
     Item,
     ListNamespacesOp,
     MatchCondition,
@@ -15,7 +16,6 @@ from langgraph.store.base import (
     PutOp,
     Result,
     SearchOp,
-    validate_op_namespace,
 )
 
 
@@ -24,14 +24,31 @@ def inside(label: str, op: Op) -> Op:
 
     :raises InvalidNamespaceError: the graph's own namespace is one that LangGraph refuses.
     """
-    validate_op_namespace(op)
     if isinstance(op, GetOp | PutOp):
+        _require_labels(op.namespace)
         return op._replace(namespace=(label, *op.namespace))
     if isinstance(op, SearchOp):
+        _require_labels(op.namespace_prefix)
         return op._replace(namespace_prefix=(label, *op.namespace_prefix))
     assert isinstance(op, ListNamespacesOp)
+    for condition in op.match_conditions or ():
+        _require_labels(condition.path)
     depth = None if op.max_depth is None else op.max_depth + 1
     return op._replace(match_conditions=_inside_all(label, op.match_conditions or ()), max_depth=depth)
+
+
+def _require_labels(namespace: Sequence[Any]) -> None:
+    """As LangGraph does since langgraph-checkpoint 4.3: the databases keep a namespace as one text, joined by periods."""
+    for label in namespace:
+        if not isinstance(label, str):
+            why = f"it is a {type(label).__name__}, and labels are texts"
+        elif not label:
+            why = "labels may not be empty"
+        elif "." in label or "\x00" in label:
+            why = "labels may hold no period and no NUL byte"
+        else:
+            continue
+        raise InvalidNamespaceError(f"Invalid namespace label {label!r} in {tuple(namespace)}: {why}")
 
 
 def _inside_all(label: str, conditions: Sequence[MatchCondition]) -> tuple[MatchCondition, ...]:

@@ -69,7 +69,7 @@ def release(request: pytest.FixtureRequest) -> Release:
 @pytest.fixture(scope="package")
 def python(release: Release, wheel: Path) -> Path:
     """The interpreter that has this Airflow and the wheel."""
-    return environment(release, wheel)
+    return environment(release.lock, wheel)
 
 
 @pytest.fixture(scope="package")

@@ -83,6 +83,33 @@ async def test_a_child_goes_on_after_a_failure(case, shape, history):
     assert sorted(done.result["log"]) == sorted(whole)
 
 
+@pytest.mark.parametrize("history", [None, True])
+@pytest.mark.parametrize("how", ["edges", "sends"])
+async def test_what_a_child_has_finished_does_not_run_again(case, how, history):
+    """Beside a node that failed: it may have sent a mail, or paid."""
+    failing, done = Failing(1, ConnectionError()), asyncio.Event()
+
+    async def beside(state: State) -> State:
+        await done.wait()
+        return failing(state)
+
+    def a(state: State) -> State:
+        case.ran.log.append("a")
+        done.set()
+        return {"log": ["a"]}
+
+    builder = StateGraph(State).add_node("a", a).add_node("b", beside)
+    if how == "edges":
+        builder.add_edge(START, "a").add_edge(START, "b")
+    else:
+        builder.add_conditional_edges(START, lambda state: [Send("a", {}), Send("b", {})], ["a", "b"])
+    graph = chain(sub=builder.compile(checkpointer=history))
+    failed = await case.run(await case.desk.attempt("t", "g"), graph)
+    assert failed.error_type == "ConnectionError"
+    assert (await case.run(await case.desk.attempt("t", "g"), graph)).status is ResultStatus.SUCCESS
+    assert case.ran.log == ["a"]
+
+
 async def test_a_functional_child_goes_on_after_a_failure(case):
     failing = Failing(1, ConnectionError())
 

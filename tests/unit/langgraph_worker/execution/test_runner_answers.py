@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from langgraph_worker.domain.models import Decision
 from tests.support.answers import Gate, questions
 from tests.support.run_store import answer, attempt, event, replies
+from tests.support.langgraph_versions import needs_langgraph
 from tests.support.runs import Failing, State, chain
 from workflow_events.results import ResultStatus
 
@@ -43,6 +44,21 @@ async def test_any_json_is_an_answer(case):
         asked = await case.ask(graph, event(tried))
         claim = await case.claim(answer(tried, {asked["what?"]: value}))
         assert (await case.run(claim, graph)).result == {"value": value, "log": []}
+
+
+@pytest.mark.parametrize("is_child", [False, True])
+async def test_the_questions_of_a_node_have_ids_of_their_own(case, is_child):
+    """An answer that comes late to the first is none to the second."""
+    node = chain(ask=case.ran.asks("ask", "one? ", "two? ", "three? "))
+    graph = chain(sub=node.compile()) if is_child else node
+    asked = await case.ask(graph)
+    ids = set(asked.values())
+    for number, question in enumerate(["one? ", "two? "], 1):
+        asked = questions(await case.answer(graph, {asked[question]: number}, round=number))
+        ids |= set(asked.values())
+    assert len(ids) == 3
+    done = await case.answer(graph, {asked["three? "]: 3}, round=3)
+    assert done.result["log"] == ["one? 1", "two? 2", "three? 3"]
 
 
 @pytest.mark.parametrize("order", [["one? ", "two? "], ["two? ", "one? "]])
@@ -103,6 +119,7 @@ async def test_a_plain_event_may_answer(case):
     assert (await case.run(claim, graph)).result == {"log": ["buy? yes"]}
 
 
+@needs_langgraph("1.2.12", "interrupt(response_schema=...)")
 async def test_an_answer_of_the_wrong_form_is_not_given_and_may_be_corrected(case):
     class Order(BaseModel):
         quantity: int
