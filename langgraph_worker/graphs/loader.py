@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.factories import made_by
+from langgraph_worker.graphs.factories import made_by, server_runtime
 from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
@@ -90,19 +90,24 @@ class Graphs:
 
     @asynccontextmanager
     async def open(
-        self, name: str, config: RunnableConfig, memory: BaseStore | None = None
+        self,
+        name: str,
+        config: RunnableConfig,
+        memory: BaseStore | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Pregel[Any]]:
-        """One run's graph, compiled, without a checkpointer of ours; its context managers end with the block.
+        """A graph, compiled, without a checkpointer of ours; its context managers end with the block.
 
         :param config: what factories get; a copy, so that they cannot change the run's.
         :param memory: what a graph gets that brings no long-term memory; None: one that ends with the block.
+        :param context: the run's values, for factories that take a runtime; None: the graph is looked at, not run.
         :raises GraphLoadError: the factory gave something else than a graph.
         """
         graph, memory = self._graphs[name], InMemoryStore() if memory is None else memory
         async with AsyncExitStack() as stack:
             value = graph.value
             if graph.kind == "factory":
-                value = await made_by(value, config, memory, stack)
+                value = await made_by(value, config, server_runtime(memory, context), stack)
             compiled = value.compile() if isinstance(value, StateGraph) else value
             if not isinstance(compiled, Pregel):
                 raise GraphLoadError(
