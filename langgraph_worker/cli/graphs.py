@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
-from langgraph_worker.cli.output import graphs_print_to_stderr
+from langgraph_worker.cli.output import graphs_print_to_stderr, print_note
 from langgraph_worker.cli.schema_words import in_words
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import WorkerError
@@ -21,15 +21,16 @@ _SCHEMAS = ("input", "output", "context")
 
 
 def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
-    """Print each graph with its schemas, or the picture of one; 0, or 1 if a graph cannot be opened.
+    """Print each graph with its schemas, or the picture of one; 0, or 1 if a graph cannot be loaded or opened.
 
-    A factory is opened with an empty config. One that fails is shown with its error, and the others still.
+    A factory is opened with an empty config. A graph that fails is shown with its error, and the others still. What the
+    project lacks here, and what of its manifest is not served, goes to standard error.
 
-    :raises WorkerError: the settings are wrong, a graph cannot be loaded, or the one whose picture is wanted fails.
+    :raises WorkerError: the settings or the manifest are wrong, or the graph whose picture is wanted fails.
     """
     settings = load_settings(flags)
     with graphs_print_to_stderr():
-        graphs = load_project(settings)
+        graphs = load_project(settings, print_note, keep_broken=True)
     wanted: str | None = arguments.mermaid
     if wanted is not None:
         if wanted not in graphs.names:
@@ -81,7 +82,7 @@ def _print(described: Mapping[str, Mapping[str, object]]) -> None:
     for name, graph in described.items():
         print(one_line(f"{name:<{width}}  {graph['kind']:<8}  {graph['target']}  {graph['description']}".rstrip()))
         if "error" in graph:
-            print(one_line(f"  cannot be opened: {graph['error']}"))
+            print(one_line(f"  cannot be {'loaded' if graph['kind'] == 'broken' else 'opened'}: {graph['error']}"))
         for part in _SCHEMAS:
             words = in_words(graph.get(part))
             if words:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
+from workflow_events.plain_text import one_line
+
 
 @contextmanager
 def graphs_print_to_stderr() -> Iterator[None]:
@@ -14,3 +16,8 @@ def graphs_print_to_stderr() -> Iterator[None]:
     """
     with redirect_stdout(sys.stderr):
         yield
+
+
+def print_note(sentence: str) -> None:
+    """Print what a project lacks here, or what of it is not served, to standard error."""
+    print(one_line(f"langgraph-worker: {sentence}"), file=sys.stderr)

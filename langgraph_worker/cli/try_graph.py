@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from langgraph_worker.cli.options import DEFAULT_STORE
-from langgraph_worker.cli.output import graphs_print_to_stderr
+from langgraph_worker.cli.output import graphs_print_to_stderr, print_note
 from langgraph_worker.cli.progress_lines import ProgressLines
 from langgraph_worker.cli.try_request import WORKFLOW, TryRequest
 from langgraph_worker.errors import WorkerError
@@ -41,10 +41,12 @@ def try_graph(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
         stack.enter_context(graphs_print_to_stderr())
         settings = load_settings(flags)
         settings = settings.model_copy(update={"store_url": _store_url(arguments, stack)})
-        graphs = load_project(settings)
+        graphs = load_project(settings, print_note, keep_broken=True)
         if arguments.graph not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"{settings.langgraph_json} has no graph {arguments.graph!r}. It has {known}")
+        if arguments.graph in graphs.broken:
+            raise graphs.broken[arguments.graph]
         code = run_loop(settings.node_threads, lambda nodes: _run(settings, graphs, nodes, request, results))
     for result in results:  # none after Ctrl-C
         print(json.dumps(_shown(result), indent=2, ensure_ascii=False))

@@ -29,18 +29,21 @@ _OVERWRITE = "__overwrite__"
 _MODELS = re.compile(r"(^|_)((model|llm)(_name|_id)?(?P<several>s)?|azure_deployment|deployment_name)$")
 
 
-def require_allowed(
-    event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights, models: Collection[str]
-) -> None:
-    """Check what an event sets for a graph.
+def require_allowed(event: WorkflowEvent, name: str, rights: EventRights, models: Collection[str]) -> None:
+    """Check what an event sets for a graph, before any code of the graph reads it: a factory may use it at once.
 
     :param name: the graph's name in ``langgraph.json``.
     :param models: those that events may choose.
     :raises RunFaultError: ``config_not_allowed`` or ``input_not_allowed``; its text names the field, and how to allow
         it.
     """
-    _require_names(event, name, graph, rights, models)
-    _require_command(event, name, graph, rights)
+    _require_names(event, name, rights, models)
+    if event.payload.command is not None and not rights.command:
+        text = (
+            "field 'payload.command': it can change what the thread holds, and skip nodes. Send payload.data instead, "
+            f"or, if events of this graph may do that, write {_entry(name, command=True)}"
+        )
+        raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
     if rights.overwrite:
         return
     asked: dict[str, Any] = {"payload.data": event.payload.data, **_values(event)}
@@ -55,23 +58,24 @@ def require_allowed(
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
 
 
-def _require_command(event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights) -> None:
-    command = event.payload.command
-    if command is None:
-        return
-    if not rights.command:
-        text = (
-            "field 'payload.command': it can change what the thread holds, and skip nodes. Send payload.data instead, "
-            f"or, if events of this graph may do that, write {_entry(name, command=True)}"
-        )
-        raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
-    require_known_places(command, name, graph)
+def require_fitting(event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights) -> None:
+    """Check what an event sets and names against the graph itself.
+
+    :raises RunFaultError: ``config_not_allowed``: the graph's context schema does not have a name, and its entry asks
+        for that. ``bad_input``: a command names what the graph does not have.
+    """
+    if rights.configurable == "declared":
+        declared = context_names(graph) or frozenset()
+        for field, values in _values(event).items():
+            for key in sorted(values.keys() - declared):
+                why = f"the context schema of graph {name!r} does not have it"
+                has = ", ".join(sorted(declared)) or "none"
+                _refuse_name(f"{field}.{key}", why, f"add it to the schema, which has: {has}")
+    if event.payload.command is not None:
+        require_known_places(event.payload.command, name, graph)
 
 
-def _require_names(
-    event: WorkflowEvent, name: str, graph: Pregel[Any], rights: EventRights, models: Collection[str]
-) -> None:
-    declared = context_names(graph) or frozenset()
+def _require_names(event: WorkflowEvent, name: str, rights: EventRights, models: Collection[str]) -> None:
     for field, values in _values(event).items():
         for key, value in values.items():
             place = f"{field}.{key}"
@@ -82,10 +86,6 @@ def _require_names(
                 continue
             for inside, inner, one in _inner_names(place, key, value):
                 _require_no_power(inside, inner, one, models, _entry(name, configurable=[key]))
-            if rights.configurable == "declared" and key not in declared:
-                why = f"the context schema of graph {name!r} does not have it"
-                has = ", ".join(sorted(declared)) or "none"
-                _refuse_name(place, why, f"add it to the schema, which has: {has}")
 
 
 def _values(event: WorkflowEvent) -> dict[str, Mapping[str, Any]]:

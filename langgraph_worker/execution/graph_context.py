@@ -45,7 +45,8 @@ def context_names(graph: Pregel[Any]) -> frozenset[str] | None:
 def build_context(graph: Pregel[Any], layers: tuple[Layer, ...], name: str) -> Any:
     """The context of one run.
 
-    :param layers: the run's values. Those of ``configurable`` count where the schema has their names.
+    :param layers: the run's values. Those of ``configurable`` count where the schema has their names; without a schema,
+        all of them.
     :param name: the graph's name, for errors.
     :returns: an instance of the schema, with its defaults; a mapping if it is a ``TypedDict`` or if there is no schema,
         and None if nothing of that is set.
@@ -54,7 +55,9 @@ def build_context(graph: Pregel[Any], layers: tuple[Layer, ...], name: str) -> A
     own: RunnableConfig = graph.config or {}
     known = context_names(graph)
     given: dict[str, _Given] = {}
-    for layer in (Layer(None, own.get("configurable") or {}), *layers):
+    if graph.context_schema is not None:
+        layers = (Layer(None, own.get("configurable") or {}), *layers)
+    for layer in layers:
         given |= _named(layer, graph, known, name)
     schema: Any = graph.context_schema
     if dataclasses.is_dataclass(schema):
@@ -69,10 +72,8 @@ def build_context(graph: Pregel[Any], layers: tuple[Layer, ...], name: str) -> A
 
 def _named(layer: Layer, graph: Pregel[Any], known: frozenset[str] | None, name: str) -> dict[str, _Given]:
     """What a layer sets of a context."""
-    found: dict[str, _Given] = {}
-    if graph.context_schema is not None:
-        names = layer.configurable if known is None else known.intersection(layer.configurable)
-        found = {one: _Given(layer.configurable[one], f"{layer.configurable_at}{one}'") for one in names}
+    names = layer.configurable if known is None else known.intersection(layer.configurable)
+    found = {one: _Given(layer.configurable[one], f"{layer.configurable_at}{one}'") for one in names}
     for one, value in (layer.context or {}).items():
         place = f"{layer.context_at}{one}'"
         if known is not None and one not in known:

@@ -24,7 +24,7 @@ from langgraph_worker.domain.reply_encoding import encode_reply
 from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.breakpoints import breakpoints
-from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.event_check import require_allowed, require_fitting
 from langgraph_worker.execution.exception_rules import comes_from_cancellation
 from langgraph_worker.execution.graph_context import build_context
 from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_stream
@@ -147,9 +147,10 @@ class Runner:
         spec, asked = self.graphs.spec(claim.graph), claim.event.config
         start_over_if_other_release(claim, spec.on_new_release)
         values = run_values(claim.event, spec)
-        config = run_config(claim, values, usage)
-        async with self.graphs.open(claim.graph, config, self.memories.memory_for(claim)) as opened:
-            require_allowed(claim.event, claim.graph, opened, spec.rights, self.limits.models)
+        require_allowed(claim.event, claim.graph, spec.rights, self.limits.models)
+        config, memory = run_config(claim, values, usage), self.memories.memory_for(claim)
+        async with self.graphs.open(claim.graph, config, memory, values.configurable()) as opened:
+            require_fitting(claim.event, claim.graph, opened, spec.rights)
             context = build_context(opened, values.layers, claim.graph)
             saver = self.checkpoints.saver_for(claim)
             graph: Pregel[Any] = opened.copy(update={"checkpointer": saver, **breakpoints(opened, asked, claim.graph)})

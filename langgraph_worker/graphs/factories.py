@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -19,28 +19,39 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
-from langgraph_sdk.runtime import _ExecutionRuntime
+from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 
 _MAX_WRAPPINGS = 4  # an awaitable of a context manager of a builder, and one to spare
 
 
-async def made_by(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore, stack: AsyncExitStack) -> Any:
+async def made_by(factory: Callable[..., Any], config: RunnableConfig, runtime: Any, stack: AsyncExitStack) -> Any:
     """What a factory makes: a graph, or whatever else it gives.
 
     Inside of it LangGraph's ``get_config()`` gives the config.
 
     :param config: a copy of it is what the factory gets.
+    :param runtime: see :func:`server_runtime`.
     :param stack: the factory's context managers end with it.
     """
     copied: RunnableConfig = {**config, "configurable": dict(config.get("configurable", {}))}
     with _as_current(copied):
-        arguments = _arguments(factory, copied, store)
+        arguments = _arguments(factory, copied, runtime)
         if _is_async(factory):
             value = factory(**arguments)
         else:
             # A plain function may block (build a client, ask a server for its models): not on the event loop.
             value = await _in_thread(factory, **arguments)
         return await _unwrap(value, stack)
+
+
+def server_runtime(store: BaseStore, context: Mapping[str, Any] | None) -> ServerRuntime[Any]:
+    """What a factory gets as its runtime, as LangGraph's server has it: the context as a mapping, whatever its schema.
+
+    :param context: None: the graph is looked at, not run; ``execution_runtime`` is None then.
+    """
+    if context is None:
+        return _ReadRuntime(access_context="assistants.read", store=store)
+    return _ExecutionRuntime(access_context="threads.create_run", store=store, context=dict(context))
 
 
 @contextmanager
@@ -54,7 +65,7 @@ def _as_current(config: RunnableConfig) -> Iterator[None]:
         var_child_runnable_config.reset(token)
 
 
-def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseStore) -> dict[str, Any]:
+def _arguments(factory: Callable[..., Any], config: RunnableConfig, runtime: Any) -> dict[str, Any]:
     """The runtime is recognised by its annotation or name. An only parameter is the config otherwise, whatever its name
     and its default are; of several, each without a default.
     """
@@ -64,7 +75,7 @@ def _arguments(factory: Callable[..., Any], config: RunnableConfig, store: BaseS
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if _is_runtime(parameter):
-            arguments[name] = _ExecutionRuntime(access_context="threads.create_run", store=store)
+            arguments[name] = runtime
         elif len(parameters) == 1 or _is_config(parameter) or parameter.default is parameter.empty:
             arguments[name] = config
     return arguments

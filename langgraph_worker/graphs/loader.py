@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.factories import made_by
+from langgraph_worker.graphs.factories import made_by, server_runtime
 from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
@@ -37,8 +37,9 @@ _FORMS = "a compiled graph, a StateGraph, or a function that returns one"
 class Graph:
     """A graph of the manifest, its module imported.
 
-    :param value: a compiled graph, or a factory.
-    :param kind: what the variable holds, for the log and the command line: ``compiled``, ``builder`` or ``factory``.
+    :param value: a compiled graph, or a factory; of a broken one the error.
+    :param kind: what the variable holds, for the log and the command line: ``compiled``, ``builder`` or ``factory``;
+        ``broken`` where it cannot be loaded.
     """
 
     spec: GraphSpec
@@ -79,6 +80,11 @@ class Graphs:
         return frozenset(self._graphs)
 
     @property
+    def broken(self) -> dict[str, GraphLoadError]:
+        """Why graphs cannot be loaded; a worker has none."""
+        return {name: graph.value for name, graph in self._graphs.items() if graph.kind == "broken"}
+
+    @property
     def packages(self) -> frozenset[str]:
         """The packages of graphs that the manifest names by a module."""
         specs = [graph.spec for graph in self._graphs.values()]
@@ -90,19 +96,26 @@ class Graphs:
 
     @asynccontextmanager
     async def open(
-        self, name: str, config: RunnableConfig, memory: BaseStore | None = None
+        self,
+        name: str,
+        config: RunnableConfig,
+        memory: BaseStore | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Pregel[Any]]:
-        """One run's graph, compiled, without a checkpointer of ours; its context managers end with the block.
+        """A graph, compiled, without a checkpointer of ours; its context managers end with the block.
 
         :param config: what factories get; a copy, so that they cannot change the run's.
         :param memory: what a graph gets that brings no long-term memory; None: one that ends with the block.
-        :raises GraphLoadError: the factory gave something else than a graph.
+        :param context: the run's values, for factories that take a runtime; None: the graph is looked at, not run.
+        :raises GraphLoadError: the factory gave something else than a graph, or the graph is broken.
         """
         graph, memory = self._graphs[name], InMemoryStore() if memory is None else memory
+        if name in self.broken:
+            raise self.broken[name]
         async with AsyncExitStack() as stack:
             value = graph.value
             if graph.kind == "factory":
-                value = await made_by(value, config, memory, stack)
+                value = await made_by(value, config, server_runtime(memory, context), stack)
             compiled = value.compile() if isinstance(value, StateGraph) else value
             if not isinstance(compiled, Pregel):
                 raise GraphLoadError(
@@ -129,12 +142,13 @@ class Graphs:
         return self._node_names[name]
 
 
-def load_graphs(manifest: Manifest) -> Graphs:
+def load_graphs(manifest: Manifest, *, keep_broken: bool = False) -> Graphs:
     """Import every graph of a project, and its embedding function; factories are not called yet.
 
     Appends the project's folders to ``sys.path``, and puts its variables into the environment: those that hold the
     worker's secrets stay out, also where one ``.env`` file is the worker's and the project's.
 
+    :param keep_broken: whether one that cannot be loaded stands beside the others, as ``broken``.
     :raises GraphLoadError: names the graph, its file and what is wrong.
     """
     refuse_server_clients()
@@ -143,9 +157,17 @@ def load_graphs(manifest: Manifest) -> Graphs:
     for name, value in manifest.env.items():
         if name.upper() not in secrets:
             os.environ.setdefault(name, value)
-    graphs = {spec.name: _load(spec, manifest) for spec in manifest.graphs}
+    load = _load_or_keep if keep_broken else _load
+    graphs = {spec.name: load(spec, manifest) for spec in manifest.graphs}
     memory = load_memory(manifest.path, manifest.store, lambda spec: _variable(spec, manifest))
     return Graphs(graphs, memory, (manifest.root, *manifest.import_paths))
+
+
+def _load_or_keep(spec: GraphSpec, manifest: Manifest) -> Graph:
+    try:
+        return _load(spec, manifest)
+    except GraphLoadError as error:
+        return Graph(spec, error, "broken")
 
 
 def _load(spec: GraphSpec, manifest: Manifest) -> Graph:

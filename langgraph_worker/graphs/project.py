@@ -12,13 +12,16 @@ from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
 
-def load_project(settings: WorkerSettings, note: Callable[[str], object] | None = None) -> Graphs:
+def load_project(
+    settings: WorkerSettings, note: Callable[[str], object] | None = None, *, keep_broken: bool = False
+) -> Graphs:
     """The graphs of the settings' ``langgraph.json``.
 
     The worker's secrets leave the environment first: the project's code, and the processes that it starts, get none.
 
     :param note: called, before anything is imported, with a sentence for each thing of the project that is missing here
         or not served.
+    :param keep_broken: whether a graph that cannot be loaded stands beside the others, as ``broken``.
     :raises GraphLoadError: names the file, the graph and what is wrong.
     :raises SettingsError: the default graph is none of them.
     """
@@ -27,7 +30,7 @@ def load_project(settings: WorkerSettings, note: Callable[[str], object] | None 
     if note is not None:
         for sentence in manifest.notes:
             note(sentence)
-    graphs = load_graphs(manifest)
+    graphs = load_graphs(manifest, keep_broken=keep_broken)
     graphs.release = release_of(manifest, settings.release)
     default = settings.default_graph
     if default is not None and default not in graphs.names:

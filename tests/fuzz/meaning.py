@@ -13,7 +13,7 @@ from langgraph._internal._constants import RESERVED
 from langgraph.channels.binop import _get_overwrite
 from langgraph.pregel import Pregel
 
-from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.event_check import require_allowed, require_fitting
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from tests.fuzz.hostile_values import SECRET
@@ -104,7 +104,8 @@ def judge_power(event: WorkflowEvent, graph: Pregel[Any]) -> bool:
     for name in named:
         require(name not in OF_LANGGRAPH and name not in _RESERVED_NAMES, f"it sets {name}")
     try:
-        require_allowed(event, "echo", graph, EventRights(), {MODEL})
+        require_allowed(event, "echo", EventRights(), {MODEL})
+        require_fitting(event, "echo", graph, EventRights())
     except RunFaultError as error:
         reason = str(error)
         judge_reason(reason)

@@ -30,6 +30,14 @@ class Project:
         entries = {name: f"./{file}:{name}" for name in graphs}
         self._manifest.write_text(json.dumps({"dependencies": ["."], "graphs": entries, **manifest}))
 
+    def add(self, graph: str, code: str, **manifest: Any) -> None:
+        """Another graph, in a module of its own, and further keys of the manifest."""
+        file = f"project_{uuid.uuid4().hex}.py"
+        (self._folder / file).write_text(textwrap.dedent(code))
+        body = json.loads(self._manifest.read_text())
+        body["graphs"][graph] = f"./{file}:{graph}"
+        self._manifest.write_text(json.dumps({**body, **manifest}))
+
     def call(self, *words: str) -> int:
         """Run one command of the worker; its exit code."""
         flags, arguments = read_command_line([*words, "--langgraph-json", str(self._manifest)])

@@ -2,12 +2,15 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
 from langgraph_sdk.runtime import ServerRuntime
+from pydantic import BaseModel
 
 
 class State(TypedDict, total=False):
@@ -65,3 +68,52 @@ async def async_managed() -> AsyncIterator[Any]:
 
 def asks_config():
     return builder(get_config()["configurable"].get("user", "nobody")).compile()
+
+
+@dataclass
+class Data:
+    user: str = "nobody"
+
+
+class Model(BaseModel):
+    user: str = "nobody"
+
+
+class Typed(TypedDict, total=False):
+    user: str
+
+
+def seen(runtime: Any, schema: Any = None) -> StateGraph:
+    """A graph that says what its factory sees of the context, and what its node does."""
+    run = runtime.execution_runtime
+    context = run.context if run else None
+
+    def say(state: State, runtime: Runtime) -> State:
+        return {"made": [_said(context), _said(runtime.context)]}
+
+    return StateGraph(State, context_schema=schema).add_node(say).add_edge(START, "say")
+
+
+def _said(context: Any) -> list[Any]:
+    values = context if isinstance(context, dict) or context is None else vars(context)
+    return [type(context).__name__, values]
+
+
+def sees_data(runtime: ServerRuntime[Data]):
+    return seen(runtime, Data).compile()
+
+
+def sees_model(runtime: ServerRuntime[Model]):
+    return seen(runtime, Model).compile()
+
+
+def sees_typed(runtime: ServerRuntime[Typed]):
+    return seen(runtime, Typed).compile()
+
+
+def sees_untyped(runtime: ServerRuntime):
+    return seen(runtime, Data).compile()
+
+
+def sees_any(runtime: ServerRuntime):
+    return seen(runtime).compile()

@@ -152,3 +152,38 @@ def test_the_picture_shows_subgraphs(project: Project, capsys: pytest.CaptureFix
 def test_a_picture_that_is_not_there_says_why(project: Project, name, text):
     with pytest.raises(WorkerError, match=text):
         project.call("graphs", "--mermaid", name)
+
+
+BROKEN = """
+    import nothing_of_that_name
+"""
+
+
+def test_a_graph_that_cannot_be_imported_hides_no_other(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.write(CODE, "desk", "odd")
+    project.add("broken", BROKEN)
+    assert project.call("graphs") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines if line[0] != " "] == [
+        ["desk", "builder"],
+        ["odd", "compiled"],
+        ["broken", "broken"],
+    ]
+    assert lines[-1].startswith("  cannot be loaded: graph 'broken' (")
+    assert "importing it raises ModuleNotFoundError: No module named 'nothing_of_that_name'" in lines[-1]
+    assert project.call("graphs", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (list(found), found["broken"]["kind"]) == (["desk", "odd", "broken"], "broken")
+    with pytest.raises(WorkerError, match=r"graph 'broken' has no picture: graph 'broken' .* ModuleNotFoundError"):
+        project.call("graphs", "--mermaid", "broken")
+    assert project.call("graphs", "--mermaid", "desk") == 0
+
+
+def test_what_is_missing_or_not_served_is_said_on_standard_error(project: Project, capsys: pytest.CaptureFixture[str]):
+    project.write(CODE, "desk")
+    project.add("odd", CODE, auth={"path": "./auth.py:auth"}, env="./.env")
+    assert project.call("graphs", "--json") == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["desk", "odd"]
+    assert "langgraph-worker: key 'auth' is not served: " in err
+    assert ".env" in err

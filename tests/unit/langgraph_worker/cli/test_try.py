@@ -225,6 +225,13 @@ def test_a_graph_that_is_none_names_those_that_are(project: Project):
         project.call("try", "zzz")
 
 
+def test_a_broken_graph_stops_no_other_one(project: Project, shown: Shown):
+    project.add("broken", "import nothing_of_that_name")
+    assert project.call("try", "doubles", "--input", '{"x": 2}') == 0
+    with pytest.raises(WorkerError, match=r"graph 'broken' .* importing it raises ModuleNotFoundError"):
+        project.call("try", "broken")
+
+
 def test_an_answer_to_nothing_is_refused(project: Project, shown: Shown):
     with pytest.raises(WorkerError, match=r"conversation 'new' asks nothing\. Give it an --input"):
         project.call("try", "asks", "--answer", "1", "--thread", "new")

@@ -17,7 +17,7 @@ from langgraph.runtime import RunControl
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
-from langgraph_worker.execution.event_check import require_allowed
+from langgraph_worker.execution.event_check import require_allowed, require_fitting
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.graphs.event_rights import EventRights
 from langgraph_worker.graphs.graph_spec import GraphSpec
@@ -25,6 +25,7 @@ from langgraph_worker.graphs.loader import Graph, Graphs
 from tests.support.runs import chain, opened
 from workflow_events.models import Answer, EventSource, EventType, RunConfig, WorkflowEvent, WorkflowEventPayload
 from workflow_events.results import ResultStatus
+from workflow_events.run_config import GraphCommand
 
 MODELS = frozenset({"qwen"})
 
@@ -65,7 +66,8 @@ def event(data: dict[str, Any] | None = None, *answers: Any, **configurable: Any
 def refusal(asked: WorkflowEvent, rights: EventRights | None = None) -> str:
     """The fault and its text; empty if there is none."""
     try:
-        require_allowed(asked, "desk", GRAPH, rights or EventRights(), MODELS)
+        require_allowed(asked, "desk", rights or EventRights(), MODELS)
+        require_fitting(asked, "desk", GRAPH, rights or EventRights())
     except RunFaultError as error:
         return f"{error.fault.name}: {error}"
     return ""
@@ -257,7 +259,7 @@ def test_a_schema_has_the_names_that_it_inherits(schema):
     graph = StateGraph(State, context_schema=schema).add_node("act", lambda state: {}).add_edge(START, "act").compile()
     for name, is_declared in (("user_id", True), ("language", True), ("tenant", False)):
         with nullcontext() if is_declared else pytest.raises(RunFaultError, match="has: language, user_id"):
-            require_allowed(event(**{name: "x"}), "desk", graph, EventRights("declared"), MODELS)
+            require_fitting(event(**{name: "x"}), "desk", graph, EventRights("declared"))
 
 
 OVERWRITES = [
@@ -330,6 +332,29 @@ async def test_a_run_is_answered_and_the_graph_does_not_start(tmp_path, message)
         claim = await desk.claim("desk", data)
         outcome = await desk.runner(Graphs({"desk": allowed})).run(claim, RunControl())
         assert outcome.result.status is ResultStatus.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"config": RunConfig(configurable={"base_url": "https://evil.example"})}, "config_not_allowed"),
+        ({"context": {"mcp": {"servers": ["https://evil.example"]}}}, "config_not_allowed"),
+        ({"config": RunConfig(configurable={"answer_model": "gpt-9"})}, "config_not_allowed"),
+        ({"payload": WorkflowEventPayload(command=GraphCommand(goto="act"))}, "input_not_allowed"),
+    ],
+)
+async def test_a_factory_does_not_see_what_is_refused(tmp_path, given, fault):
+    """It would connect to the server at once, with its key."""
+    seen: list[Any] = []
+
+    def make(config: RunnableConfig) -> StateGraph[Any, Any, Any, Any]:
+        seen.append(config["configurable"])
+        return builder()
+
+    async with opened(tmp_path / "runs.db") as desk:
+        outcome = await desk.run(await desk.claim("desk", **given), make)
+        assert (outcome.result.status, outcome.result.error_type) == (ResultStatus.ERROR, fault)
+        assert seen == []
 
 
 def with_context(**context: Any) -> WorkflowEvent:

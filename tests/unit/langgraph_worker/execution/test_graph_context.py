@@ -104,7 +104,10 @@ async def test_a_context_is_an_instance_of_the_graphs_schema(desk, schema, given
     assert {name: seen.configs[0]["configurable"][name] for name in given} == given
 
 
-@pytest.mark.parametrize(("schema", "context"), [(Defaults, Defaults("de")), (Plain, {"language": "de"}), (None, None)])
+@pytest.mark.parametrize(
+    ("schema", "context"),
+    [(Defaults, Defaults("de")), (Plain, {"language": "de"}), (None, {"language": "de", "elsewhere": 1})],
+)
 async def test_without_a_context_configurable_stands_in_for_it(desk, schema, context):
     seen = Seen()
     asked = RunConfig(configurable={"language": "de", "elsewhere": 1})

@@ -124,9 +124,21 @@ async def test_a_graph_in_each_form_runs(tmp_path, form):
     text, kind, seen = FORMS[form]
     graphs = project(tmp_path, **{form: HEAD + text})
     assert [graph.kind for graph in graphs] == [kind]
-    async with graphs.open(form, CONFIG) as graph:
+    async with graphs.open(form, CONFIG, context={}) as graph:
         assert await graph.ainvoke({}, CONFIG) == {"seen": seen}
         assert node_names(graph) == {"node"}
+
+
+async def test_a_factory_sees_whether_its_graph_runs_and_the_runs_values(tmp_path):
+    seen = "[runtime.access_context, getattr(runtime.execution_runtime, 'context', None)]"
+    text = f"def graph(runtime): return build({seen})"
+    graphs = project(tmp_path, asked=HEAD + text)
+    for context, seen in (
+        (None, ["assistants.read", None]),
+        ({"user": "ann"}, ["threads.create_run", {"user": "ann"}]),
+    ):
+        async with graphs.open("asked", CONFIG, context=context) as graph:
+            assert await graph.ainvoke({}, CONFIG) == {"seen": seen}
 
 
 @pytest.mark.parametrize("form", ["async_context_manager", "context_manager"])
