@@ -151,7 +151,7 @@ def test_a_question_is_in_the_log_and_in_an_xcom_and_can_be_answered_as_the_log_
     question = airflow.api.xcom("asks", run_id, "agent", "question")
     [asked] = question["questions"]
     assert asked["question"] == '{"question": "Buy?"}'
-    assert f'The graph asks: {{\\"question\\": \\"Buy?\\"}} [interrupt id {asked["interrupt_id"]}]' in log
+    assert f'The graph asks: {{"question": "Buy?"}} [interrupt id {asked["interrupt_id"]}]' in log
     assert "FinalRunInterrupted" in log
 
     event = {
@@ -185,7 +185,7 @@ def test_what_other_tasks_return_can_be_passed_on_in_a_native_dag(airflow, run, 
     assert event["payload"]["data"] == {
         "task": "pass on",
         "names": ["n1", "n2"],
-        "more": {"day": "2026-11-30", "price": "1.10", "tags": ["a", "b"], "pair": [1, 2]},
+        "more": {"day": "2026-11-30", "price": "1.25", "tags": ["a", "b"], "pair": [1, 2]},
     }
     assert (event["thread_id"], event["workflow_id"]) == ("12_34", "42")
 

@@ -85,16 +85,19 @@ def test_with_a_connection_from_airflows_database(try_dag, dag_id):
     require_success(try_dag(dag_id))
 
 
-@pytest.mark.parametrize(("dag_id", "name"), [("slow_to_defer", "agent"), ("pair", "left")])
-def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable, system_topics, tmp_path, dag_id, name):
+@pytest.mark.parametrize(
+    ("dag_id", "says"), [("slow_to_defer", "Asked graph"), ("quick_to_defer", "Waiting for the reply")]
+)
+def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable, system_topics, tmp_path, dag_id, says):
     folder = Folder(tmp_path)
     child = try_dag(dag_id, {"folder": str(tmp_path)}, **variable)
-    wait_until("the agent to work", lambda: folder.times(name, "begun"), timeout=SECONDS)
+    wait_until(f"the log to say {says}", lambda: says in child.output(), timeout=SECONDS)
+    folder.wait_for("agent", "begun")
     child.signal(signal.SIGINT)
-    folder.wait_for(name, "stopped")
+    folder.wait_for("agent", "stopped")
     assert child.wait(SECONDS) != 0
-    requests = re.findall(r"Asked graph witness as request (\S+)", child.output())
-    assert Wire(system_topics).wait_for_answer(*requests) == ("cancelled", "cancelled")
+    [request] = re.findall(r"Asked graph witness as request (\S+)", child.output())
+    assert Wire(system_topics).wait_for_answer(request) == ("cancelled", "cancelled")
 
 
 def require_end(child: Child, code: int) -> str:

@@ -70,7 +70,7 @@ with DAG("passed_on", render_template_as_native_obj=True):
 
     @task
     def more():
-        return {"day": date(2026, 11, 30), "price": Decimal("1.10"), "tags": {"b", "a"}, "pair": (1, 2)}
+        return {"day": date(2026, 11, 30), "price": Decimal("1.25"), "tags": {"b", "a"}, "pair": (1, 2)}
 
     ask(
         graph="echo",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk import DAG
 
@@ -43,6 +45,20 @@ def test_none_is_still_no_name_in_a_native_dag():
 def test_a_fleet_may_be_a_mapping_or_be_rendered_to_one():
     assert rendered(fleet={"name": "{{ params.number }}"}).fleet == {"name": "42"}
     assert rendered(fleet="{{ {'name': 'risk'} }}").fleet == {"name": "risk"}
+
+
+def test_a_mapped_task_s_names_are_text_too():
+    with DAG("d", params=PARAMS["params"], render_template_as_native_obj=True) as dag:
+        mapped = LangGraphTriggerOperator.partial(task_id="agent", thread_id="{{ params.order }}").expand(
+            graph=[1, "2_0"]
+        )
+    names = []
+    for number in (0, 1):
+        ti, dag_run = SimpleNamespace(map_index=number), SimpleNamespace(conf={})
+        context = PARAMS | {"ti": ti, "dag": dag, "dag_run": dag_run, "expanded_ti_count": 2}
+        mapped.render_template_fields(context)
+        names.append((context["task"].graph, context["task"].thread_id))
+    assert names == [(1, "12_34"), ("2_0", "12_34")]
 
 
 def test_an_input_stays_what_it_renders_to():
