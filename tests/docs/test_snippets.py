@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -173,6 +174,13 @@ def test_no_page_has_what_a_code_host_shows_as_an_empty_block_or_link():
 def test_what_a_service_sets_are_settings_of_the_worker(snippet):
     known = {setting.env for setting in documentation()}
     assert set(re.findall(r"^((?:KAFKA|LANGGRAPH_WORKER)_\w+)=", snippet.text, re.MULTILINE)) <= known
+
+
+@pytest.mark.parametrize("snippet", snippets("bash"), ids=name)
+def test_a_wheel_has_the_name_that_its_version_gives_it(snippet):
+    """A pattern would not do: no file's name ends with an extra."""
+    built = f"airflow_provider_langgraph-{version('airflow-provider-langgraph')}-py3-none-any.whl["
+    assert all(built in line for line in snippet.text.splitlines() if ".whl" in line)
 
 
 def test_systemd_waits_longer_than_the_worker_drains():
