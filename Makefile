@@ -85,6 +85,10 @@ check: env  ## everything a reviewer would run: format, lint, spelling, types, i
 	$(BIN)/mypy
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 
+docs: env  ## build the pages: docs/_build/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "open docs/_build/index.html"
+
 bench-runs: env  ## runs per second beside the stock savers; needs an idle machine
 	$(BIN)/python -m benchmarks.runs
 
@@ -99,5 +103,5 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
-  test-random-graphs test-storm test-triggerer-outages test-failover test-upgrade chaos fuzz mutants check bench-runs \
+  test-random-graphs test-storm test-triggerer-outages test-failover test-upgrade chaos fuzz mutants check docs bench-runs \
   bench-waiting bench-short-agents fmt

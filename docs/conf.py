@@ -17,7 +17,7 @@ project = "airflow-provider-langgraph"
 release = version = version_of(project)
 author = "The airflow-provider-langgraph authors"
 project_copyright = author
-extensions = ["myst_parser", "sphinx.ext.autodoc", "code_tables", "plain_types"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "code_tables", "plain_pages", "plain_types"]
 exclude_patterns = ["_build"]
 smartquotes = False  # tables quote JSON
 html_theme = "furo"

@@ -10,7 +10,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,8 +22,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from langgraph.graph import START, StateGraph
 from langgraph.store.memory import InMemoryStore
 
+from airflow_provider_langgraph.exceptions import KafkaError, error_for
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
 from langgraph_worker.graphs.manifest import read_manifest
+from langgraph_worker.settings.explain import documentation
 from tests.docs.snippets import ROOT, Snippet, files_of, snippets
 from tests.support.airflow_parse import parse_dags
 from workflow_events import WorkflowEvent, WorkflowResultEvent
@@ -95,20 +99,95 @@ def run_remembering_node(snippet: Snippet) -> None:
     assert answers == ["I do not know yet", "tea"]
 
 
+def run_dag_file(snippet: Snippet) -> None:
+    """It is a whole DAG file: Airflow's own checks run while it is read."""
+    execute(snippet)
+
+
+def run_callback(snippet: Snippet) -> None:
+    """It defines a callback that takes whatever ends a task."""
+    said: list[str] = []
+    defined = execute(snippet)
+    defined["notify"].__globals__["notify"] = said.append
+    answer = {"correlation_id": UUID(int=1), "workflow_id": "w", "workflow_run_id": "r"}
+    asks = {"status": "interrupted", "interrupts": [{"id": "i", "value": "buy?"}]}
+    failed = {"status": "failure", "error": "node 'a': KeyError: 'b'", "error_type": "KeyError"}
+    slow = {"status": "timeout", "error": "the deadline passed"}
+    for result in (asks, failed, slow):
+        error = error_for(WorkflowResultEvent.model_validate(answer | result))
+        defined["report"]({"exception": error})
+    defined["report"]({"exception": KafkaError("no broker")})
+    starts = ("a person is asked: ['buy?']", "KeyError in request ", "too slow: ", "not the agent: no broker")
+    assert [line.startswith(start) for line, start in zip(said, starts, strict=True)] == [True] * 4
+
+
+def run_model_graph(snippet: Snippet) -> None:
+    """It defines a graph that compiles; its model is not asked."""
+    assert execute(snippet)["graph"].compile().get_graph().nodes
+
+
+def run_claim_reader(snippet: Snippet) -> None:
+    """It defines a node that reads what an address names."""
+    with tempfile.TemporaryDirectory() as folder:
+        claim = Path(folder, "report.txt")
+        claim.write_text("12345")
+        assert asyncio.run(execute(snippet)["summarize"]({"report": f"file://{claim}"})) == {"summary": "5 characters"}
+
+
 RUN: dict[str, Callable[[Snippet], None]] = {
+    "@dag(": run_dag_file,
+    "on_failure_callback=": run_callback,
+    "ChatOllama(": run_model_graph,
+    "fsspec.open(": run_claim_reader,
     "LangGraphTriggerOperator(": run_operator,
     "idempotency_key()": run_node,
     "publish_workflow_event(": run_publisher,
     "runtime.store": run_remembering_node,
 }
-"""How a Python block is run, by what it contains."""
+"""How a Python block is run, by the first of these that it contains."""
+
+EXAMPLES = {
+    name: (ROOT / "example_dags" / f"{name}.py").read_text().partition(f"# [START {name}]\n")[2].partition("# [END")[0]
+    for name in ("example_langgraph", "example_langgraph_options")
+}
 
 
 @pytest.mark.timeout(120)  # the first one imports Airflow
 @pytest.mark.parametrize("snippet", PYTHON, ids=name)
 def test_a_python_block_runs(snippet):
-    [run] = [RUN[mark] for mark in RUN if mark in snippet.text]  # a new kind of block needs an entry there
+    if snippet.text in EXAMPLES.values():
+        return  # the example's own tests run it, and a page that says something else fails below
+    run = next(RUN[mark] for mark in RUN if mark in snippet.text)  # a new kind of block needs an entry there
     run(snippet)
+
+
+def test_the_pages_show_the_examples_as_they_are():
+    assert set(EXAMPLES.values()) <= {snippet.text for snippet in PYTHON}
+
+
+def test_no_page_has_what_a_code_host_shows_as_an_empty_block_or_link():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert not re.findall(r"^```\{|\{term\}|\[\]\(", page.read_text(), re.MULTILINE), page
+
+
+@pytest.mark.parametrize("snippet", snippets("ini"), ids=name)
+def test_what_a_service_sets_are_settings_of_the_worker(snippet):
+    known = {setting.env for setting in documentation()}
+    assert set(re.findall(r"^((?:KAFKA|LANGGRAPH_WORKER)_\w+)=", snippet.text, re.MULTILINE)) <= known
+
+
+@pytest.mark.parametrize("snippet", snippets("bash"), ids=name)
+def test_a_wheel_has_the_name_that_its_version_gives_it(snippet):
+    """A pattern would not do: no file's name ends with an extra."""
+    built = f"airflow_provider_langgraph-{version('airflow-provider-langgraph')}-py3-none-any.whl["
+    assert all(built in line for line in snippet.text.splitlines() if ".whl" in line)
+
+
+def test_systemd_waits_longer_than_the_worker_drains():
+    text = (ROOT / "docs" / "how-to" / "deploy-with-systemd.md").read_text()
+    [drain] = re.findall(r"^LANGGRAPH_WORKER_DRAIN_SECONDS=(\d+)$", text, re.MULTILINE)
+    [stop] = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    assert int(stop) >= int(drain) + 10
 
 
 @pytest.mark.parametrize("snippet", JSON, ids=name)

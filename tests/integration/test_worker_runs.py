@@ -131,10 +131,9 @@ def test_what_goes_wrong_in_a_run_is_answered_and_logged(desk, graph, data, stat
 
 def test_a_failed_run_is_logged_with_its_reason(desk):
     event = desk.ask("raises")
-    line = desk.logged("[finished] ")
-    assert f"request {str(event)[:8]})" in line
+    line = desk.logged(f"request {str(event)[:8]})")
     assert " ERROR " in line
-    assert "failed: node 'fail': ConnectionError: the exchange is closed" in line
+    assert "[finished] failed: node 'fail': ConnectionError: the exchange is closed" in line
     assert "(graph raises, " in line
     assert desk.logged('raise ConnectionError("the exchange is closed")').startswith("    ")
 

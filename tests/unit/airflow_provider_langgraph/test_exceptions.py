@@ -57,7 +57,7 @@ def test_settings_are_never_retried_and_kafka_is():
     assert issubclass(e.LangGraphError, AirflowException)
 
 
-@pytest.mark.parametrize("field", ["error", "error_type", "thread_id", "worker_id"])
+@pytest.mark.parametrize("field", ["error", "error_type", "thread_name", "worker_id"])
 def test_no_text_of_an_agent_passes_for_another_line_or_moves_the_cursor(field):
     evil = "first\n2026-01-01 INFO it succeeded\x1b[2J\r\u202e\x85"
     first, *others = str(e.error_for(answer("failure", **{field: evil}))).split("\n")

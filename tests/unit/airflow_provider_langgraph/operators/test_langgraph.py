@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
@@ -296,6 +297,13 @@ class TestAnswer:
     def test_anything_else_is_a_typed_error(self, event, error, says):
         with pytest.raises(error, match=says):
             operator().execute_complete(context(), event)
+
+    def test_a_failed_agent_shows_no_frames_of_the_provider_but_one(self):
+        with pytest.raises(RunFailed) as caught:
+            operator().resume_execution("execute_complete", {"event": fired("failure", error="boom")}, context())
+        frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+        assert frames[1:] == ["resume_execution"]
+        assert str(caught.value).startswith("boom (status failure; a retry can help; request ")
 
     def test_a_failure_is_not_remembered_as_returned(self):
         seen = context()

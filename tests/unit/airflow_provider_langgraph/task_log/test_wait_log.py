@@ -99,6 +99,16 @@ async def test_a_failed_node_says_why(wait, lines):
     assert lines() == ["Agent: plan failed: ValueError: no"]
 
 
+@pytest.mark.parametrize(
+    ("finished", "said"),
+    [(["read", "plan"], "resumed: read, plan not run again; "), ([], "resumed; "), ("no list", ""), (None, "")],
+)
+async def test_a_run_that_goes_on_names_what_is_not_run_again(wait, lines, finished, said):
+    wait.inbox.add(message("node_started", node="trade", data={"thread_id": "t-1", "not_run_again": finished}))
+    wait.log.write_due(None)
+    assert lines() == [f"Agent: {said}trade started"]
+
+
 async def test_no_worker_has_taken_the_request(wait, clock, lines):
     clock.now += wait_log.NO_WORKER_SECONDS
     wait.log.write_due(None)

@@ -12,6 +12,8 @@ import pytest
 from langgraph_worker import __version__
 from langgraph_worker.cli.first_line import write_first_line
 
+pytestmark = pytest.mark.timeout(120)  # it starts processes that import LangGraph
+
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    \[starting\] langgraph-worker "
     + re.escape(__version__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -191,6 +192,8 @@ async def test_the_log_names_the_release_of_each_start(tmp_path: Path, caplog: p
     async with project.serving("new", fails) as worker:
         await worker.ask(asked(2))
     first, second = [record for record in caplog.records if getattr(record, "action", None) == "started"]
-    assert first.getMessage().endswith("start 1, release old")
-    assert second.getMessage().endswith("start 1, release new; release old began it")
+    assert first.getMessage().endswith(", release old)")
+    assert second.getMessage().endswith(", release new; release old began it)")
     assert [(record.attempt, record.release) for record in (first, second)] == [(1, "old"), (1, "new")]
+    [resumed] = [record.getMessage() for record in caplog.records if getattr(record, "action", None) == "resumed"]
+    assert re.fullmatch(r"resumed: first not run again; goes on with then_fails \(graph \S+, request \S{8}\)", resumed)

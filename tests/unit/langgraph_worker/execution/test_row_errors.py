@@ -116,7 +116,9 @@ async def test_a_run_whose_end_cannot_be_kept_at_all_is_set_aside(
     store.error.__cause__ = ValueError("Failing row contains (geheim)")
     await store.accept([bad, good])
     await run_one(store, Succeeds())
-    assert f"the end of {bad.event.event_id} could not be stored: the run store refuses a row" in caplog.messages
+    request = str(bad.event.event_id)[:8]
+    said = "the end of a run could not be stored: the run store refuses a row"
+    assert f"{said} (graph graph, request {request})" in caplog.messages
     assert "geheim" not in caplog.text
     assert (await store.counts())[RunStatus.RUNNING] == 1, "its lease runs out, and a takeover ends it"
     assert await store.claim("w2", 9, ["graph"]) == []
@@ -137,4 +139,5 @@ async def test_a_step_that_cannot_be_kept_costs_no_other(store: Refuses, caplog:
             recorder.see((), {"id": str(number), "name": node, "triggers": (), "input": 1})
     assert store.recorded == ["a", "c"]
     [text] = [one for one in caplog.messages if "is not recorded" in one]
-    assert text == f"{claim.correlation_id}: its step 1 of node bad is not recorded: the run store refuses a row"
+    request = str(claim.correlation_id)[:8]
+    assert text == f"a step of node bad is not recorded: the run store refuses a row (step 1, request {request})"

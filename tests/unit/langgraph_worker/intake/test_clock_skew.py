@@ -29,7 +29,7 @@ def event(ahead: float) -> WorkflowEvent:
 def test_an_event_from_the_future_is_reported_with_its_origin(warnings):
     ClockSkewWatch().look(event(90))
     [line] = warnings()
-    assert "run r1 of billing" in line
+    assert " of billing, run r1)" in line
     assert "NTP" in line
 
 

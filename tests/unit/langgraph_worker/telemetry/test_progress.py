@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +15,14 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langgraph.config import get_stream_writer
 
+from langgraph_worker.domain.models import Step, StepStatus
 from langgraph_worker.telemetry.progress import Progress
 from tests.support.runs import Desk, chain, opened
-from workflow_events import ResultStatus
+from workflow_events import ResultStatus, WorkflowEvent
+
+EVENT = WorkflowEvent.model_validate(
+    {"event_type": "workflow.triggered", "source": "airflow", "workflow_id": "d", "workflow_run_id": "r"}
+)
 
 
 @pytest.fixture
@@ -82,6 +89,18 @@ async def test_a_node_reports_its_start_and_its_end(desk):
     ]
     assert notices.sent[1][1]["data"]["status"] == "COMPLETED"
     assert notices.sent[-1][1]["data"]["error"] == "ValueError: no"
+
+
+def test_the_first_node_of_a_run_that_goes_on_names_what_is_not_run_again():
+    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None)
+    run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim)
+    run.resumed(["read", "plan"])
+    for node in ("trade", "report"):
+        run.step(Step("1", "", node, None, StepStatus.RUNNING, started_at=datetime.now(UTC)))
+    assert [body["data"] for _, body in notices.sent] == [
+        {"thread_id": "t", "not_run_again": ["read", "plan"]},
+        {"thread_id": "t"},
+    ]
 
 
 @pytest.mark.parametrize("value", [object(), "\ud800", float("nan"), b"\xff", {1: {2}}, "x" * 100_000])
