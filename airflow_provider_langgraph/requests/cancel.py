@@ -34,7 +34,10 @@ class Canceller:
             client = self._connect(CANCEL_SECONDS)
             client.cancel(request, client.topics.control, reason=reason)
         except Exception as error:  # noqa: BLE001 - why the task ends matters more
-            text = "The agent could not be cancelled, and runs to its deadline at most: %s (request %s)"
-            self._log.warning(text, error, short_id(request))
+            self._log.warning(
+                "The agent could not be cancelled, and runs to its deadline at most: %s (request %s)",
+                error,
+                short_id(request),
+            )
         else:
             self._log.info("Cancelled the agent: %s (request %s)", reason, short_id(request))

@@ -83,6 +83,9 @@ REMEDIES: dict[str, str] = {
     "that "
     "it does not know (correct its name), or a graph that no worker serves (correct the name, or start a worker for "
     "it).",
+    "The agent's graph raised": "The lines below it are the graph's own: mend the code that the last of them names, or what it "
+    "works with.",
+    "The XCom … cannot be written": "The question is in the log all the same. The text says what Airflow refused.",
     "An event is published without what it should have": "Correct the name of the field that the text quotes.",
     "None has reported of any other request": "Start a worker for this events topic; `langgraph-worker check` on its "
     "host "
@@ -93,16 +96,16 @@ REMEDIES: dict[str, str] = {
     "Waiting on: …; trying again": "Nothing, if Kafka comes back: the wait goes on. The text names what does not "
     "answer.",
     "Waiting on: …": "Nothing is lost: the wait goes on with the reason that it names. Mend that.",
-    "could not be cancelled, it runs": "Kafka did not take the cancel. The agent ends at its deadline at the latest.",
-    "No worker could be informed of this try": "Grant Airflow the right to write to the control topic, or create it. "
+    "could not be cancelled, and runs": "Kafka did not take the cancel. The agent ends at its deadline at the latest.",
+    "A run of an older try may go on until": "Grant Airflow the right to write to the control topic, or create it. "
     "Until a worker accepts the new try, an agent of the older one may go on.",
     "could not be sent yet": "Nothing, if Kafka comes back: it is tried for ten minutes.",
     "could not be sent: …": "The cancel is given up after ten minutes without Kafka: its agent runs to its deadline.",
     "The connection's own error_cb failed": "Correct the function that the connection's extra names as `error_cb`.",
     "Cannot read …: …": "The lines of what the agent does are missing, and nothing else: create the progress topic, or "
     "grant Airflow the right to read it.",
-    "Airflow does not say whether its task was killed": "If the task was killed, its agent runs to its deadline.",
-    "is not cancelled: connection … cannot be read": "Mend the connection; the agent runs to its deadline.",
+    "Not cancelled: Airflow does not say": "If the task was killed, its agent runs to its deadline.",
+    "Not cancelled: connection … cannot be read": "Mend the connection; the agent runs to its deadline.",
     "Cannot … yet: …": "Nothing, if it works later: it is tried again.",
     "back failed: …; again in": "Nothing, if Kafka comes back.",
     "The shared consumer of … failed": "The triggerer starts another one, and no reply is lost. Please report the "

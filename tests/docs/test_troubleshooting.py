@@ -63,7 +63,7 @@ def test_each_fault_has_a_remedy(fault) -> None:
 def test_the_quoted_error_is_what_a_task_raises() -> None:
     [quoted] = re.findall(r"^FinalRun.*$", PAGE, re.MULTILINE)
     result = WorkflowResultEvent(
-        correlation_id=UUID(re.search(r"correlation id ([0-9a-f-]+)", quoted)[1]),
+        correlation_id=UUID(re.search(r"request ([0-9a-f-]+)", quoted)[1]),
         workflow_id="d",
         workflow_run_id="r",
         status=UNKNOWN_GRAPH.status,
@@ -75,7 +75,7 @@ def test_the_quoted_error_is_what_a_task_raises() -> None:
     assert quoted == f"{type(raised).__name__}: {raised}"
 
 
-@pytest.mark.parametrize("quoted", ["took the request", "The worker says of this request", "no events are taken in"])
+@pytest.mark.parametrize("quoted", ["taken by worker", "The worker says of this request", "no events are taken in"])
 def test_what_the_page_looks_for_is_written(quoted: str) -> None:
     code = [
         path.read_text()

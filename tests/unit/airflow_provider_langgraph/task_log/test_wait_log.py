@@ -207,7 +207,7 @@ async def test_clocks_that_differ_a_little_are_not_mentioned(wait, lines):
 async def test_what_was_heard_last_is_known_whether_it_was_written_or_not(wait, clock):
     assert wait.log.last_heard == ""
     wait.inbox.add(message("accepted", worker_id="w1"))
-    assert wait.log.last_heard == "worker w1 took the request"
+    assert wait.log.last_heard == "taken by worker w1"
     wait.log.write_due(None)
     wait.inbox.add(message("node_started", node="plan"))
     assert wait.log.last_heard == "plan started"
