@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from langgraph_worker.errors import BrokerError
+from workflow_events.backoff import Backoff
 from workflow_events.codec import Record
 from workflow_events.headers import correlation_id_of
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class EventsTopic:
@@ -32,13 +40,25 @@ class EventsTopic:
     async def named(self, records: Sequence[Record]) -> Sequence[Record]:
         """The records, those without a correlation header with the topic's id.
 
-        :raises BrokerError: the topic is another one than at the worker's start, or the broker does not say.
+        It waits for a broker that is away.
+
+        :raises BrokerError: the topic is another one than at the worker's start.
         """
         if not self._at_start or all(correlation_id_of(record.headers) is not None for record in records):
             return records
-        if await self._read() not in ("", self._at_start):
+        if await self._topic_id() not in ("", self._at_start):
             raise BrokerError(
                 f"topic {self._name} was deleted and created anew while this worker read it, which may have passed "
                 "records of the new one. Start the worker again: it reads the new topic from its beginning"
             )
         return [replace(record, topic_id=self._shown) for record in records]
+
+    async def _topic_id(self) -> str:
+        backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        while True:
+            try:
+                return await self._read()
+            except BrokerError as error:
+                text = "cannot ask which topic %s is, trying again: %s"
+                logger.warning(text, self._name, error, extra={"action": "kafka_trouble"})
+            await asyncio.sleep(backoff.next_seconds())

@@ -135,12 +135,13 @@ class ClusterAdmin:
         values = {name: str(found[name].value) for name in ("retention.ms", "cleanup.policy") if name in found}
         return _retention(values)
 
-    def topic_id(self, topic: str) -> str:
+    def topic_id(self, topic: str, within_seconds: float = 0.0) -> str:
         """Which topic of this name it is: one that is created anew has another id. Empty where the broker has none.
 
+        :param within_seconds: how long it asks again.
         :raises BrokerError: the broker does not say.
         """
-        end = time.monotonic() + _TOPIC_ID_SECONDS
+        end = time.monotonic() + within_seconds
         while True:
             try:
                 found = self._client.describe_topics(TopicCollection([topic]))[topic].result(_ADMIN_SECONDS)
@@ -190,7 +191,7 @@ def preflight(settings: WorkerSettings, timeout: float) -> Cluster:
     check_topics(admin, cluster, settings)
     for problem in compressed(admin, cluster, settings):
         logger.warning("%s", problem, extra={"action": "compressed"})
-    cluster = replace(cluster, events_topic_id=admin.topic_id(settings.kafka_workflow_events_topic))
+    cluster = replace(cluster, events_topic_id=admin.topic_id(settings.kafka_workflow_events_topic, _TOPIC_ID_SECONDS))
     retention = admin.retention(settings.kafka_workflow_events_topic)
     if retention is None:
         return cluster

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from langgraph_worker.errors import BrokerError
+from langgraph_worker.intake import events_topic
 from langgraph_worker.intake.events_topic import EventsTopic
 from workflow_events.codec import Record
 
@@ -49,6 +50,20 @@ async def test_a_broker_without_ids_of_topics_changes_nothing() -> None:
 async def test_a_broker_that_has_no_id_just_now_says_nothing_of_another_topic() -> None:
     [found] = await EventsTopic("events", answers(""), "two", "one").named([record(1)])
     assert found.topic_id == "two"
+
+
+async def test_a_broker_that_is_away_is_asked_again_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events_topic, "_FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(events_topic, "_LONGEST_PAUSE_SECONDS", 0.0)
+    troubles = [BrokerError("no broker answers")] * 3
+
+    async def read() -> str:
+        if troubles:
+            raise troubles.pop()
+        return "two"
+
+    [found] = await EventsTopic("events", read, "two", "one").named([record(1)])
+    assert (found.topic_id, troubles) == ("two", [])
 
 
 async def test_a_topic_that_is_created_anew_under_a_worker_ends_it() -> None:
