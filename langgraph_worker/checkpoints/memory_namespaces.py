@@ -38,7 +38,7 @@ def inside(label: str, op: Op) -> Op:
 
 
 def _require_labels(namespace: Sequence[Any]) -> None:
-    """As LangGraph does since langgraph-checkpoint 4.3: the databases keep a namespace as one text, joined by periods."""
+    """LangGraph checks only what comes by its own methods. The databases join the labels by periods."""
     for label in namespace:
         if not isinstance(label, str):
             why = f"it is a {type(label).__name__}, and labels are texts"

@@ -153,6 +153,21 @@ async def test_namespaces_that_langgraph_refuses_are_refused(desk, namespace):
         await memory.aput(namespace, "k", {})
 
 
+@pytest.mark.parametrize("label", ["a.b", "", "b\0", 1])
+async def test_labels_in_a_batch_are_checked_too(desk, label):
+    """A batch goes past the methods in which LangGraph checks them."""
+    memory = await desk.memory()
+    ops = [
+        GetOp((label,), "k"),
+        PutOp((label,), "k", {}),
+        SearchOp((label,)),
+        ListNamespacesOp(match_conditions=(MatchCondition("prefix", (label,)),)),
+    ]
+    for op in ops:
+        with pytest.raises(InvalidNamespaceError, match="namespace label"):
+            await memory.abatch([op])
+
+
 async def test_a_filter_that_it_does_not_know_is_the_graphs_error(desk):
     memory = await desk.memory()
     with pytest.raises(ValueError, match="operator"):

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from langgraph_worker.domain.models import Decision
 from tests.support.answers import Gate, questions
-from tests.support.run_store import answer, attempt, event, replies
 from tests.support.langgraph_versions import needs_langgraph
+from tests.support.run_store import answer, attempt, event, replies
 from tests.support.runs import Failing, State, chain
 from workflow_events.results import ResultStatus
 
