@@ -33,7 +33,7 @@ def example_langgraph_options() -> None:
         retry_delay=timedelta(seconds=10),
     )
 
-    # Waits in its worker slot: for a graph that answers in seconds, or where there is no triggerer.
+    # Waits in its worker slot to the end: where there is no triggerer.
     LangGraphTriggerOperator(
         task_id="blocking",
         graph="echo",
