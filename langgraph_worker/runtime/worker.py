@@ -140,8 +140,8 @@ class Worker:
         give back what does not, and publish what there is.
         """
         logger.info(
-            "stopping, in %g s at most for the runs; a second Ctrl-C or SIGTERM ends it at once. Runs that are cut off "
-            "continue later, from their last checkpoint",
+            "stopping: runs have %g s at most to finish their step; a second Ctrl-C or SIGTERM ends it at once. "
+            "Runs that are cut off continue later, from their last checkpoint",
             self._settings.drain_seconds,
             extra={"action": "stopping"},
         )
