@@ -206,6 +206,14 @@ class WorkflowEvent(WireModel):
         return self
 
     @model_validator(mode="after")
+    def _one_answer_by_question(self) -> WorkflowEvent:
+        given: dict[str, JsonValue] = {}
+        for answer in self.answers:
+            if given.setdefault(answer.interrupt_id, answer.value) != answer.value:
+                raise ValueError(f"answers: interrupt {answer.interrupt_id!r} has two that differ; leave one out")
+        return self
+
+    @model_validator(mode="after")
     def _one_value_by_name(self) -> WorkflowEvent:
         twice = sorted(set(self.context or ()) & set(self.config.configurable))
         if twice:

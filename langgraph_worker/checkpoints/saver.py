@@ -121,6 +121,10 @@ class RunSaver(BaseCheckpointSaver[str]):
         """As the database's own saver counts."""
         return self._dialect.next_version(current)  # type: ignore[no-any-return]
 
+    def begin(self) -> None:
+        """Its run may have been started over: its next checkpoint is not further than its lost owners came."""
+        self._progress = False
+
     async def aput(
         self,
         config: RunnableConfig,

@@ -159,6 +159,8 @@ class Runner:
             position = await self._position(claim, opened, graph, config)
             if position.state is not ThreadState.NEW:
                 require_same_release(claim, spec.on_new_release)
+            elif spec.on_new_release == "restart":
+                saver.begin()
             if position.state is ThreadState.INTERRUPTED:
                 return end_at(graph, position)
             watchers: list[BaseCallbackHandler] = [usage]

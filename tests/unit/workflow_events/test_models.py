@@ -27,6 +27,10 @@ from workflow_events import (
 from workflow_events.codec import Record, decode_event
 
 
+def _answer(value):
+    return {"interrupt_id": "q", "value": value}
+
+
 def event(**fields):
     return WorkflowEvent.model_validate(
         {"event_type": "workflow.triggered", "source": "airflow", "workflow_id": "dag", "workflow_run_id": "run"}
@@ -144,6 +148,10 @@ def test_other_names_and_tags_are_the_authors():
         ({"payload": {"command": {"goto": ["a", {"nod": "b"}]}}}, r"(?s)payload.command.goto\n.*must be a node's name"),
         ({"config": {"interrupt_before": "a"}}, r"(?s)config.interrupt_before\n.*must be a list of up to 1,024"),
         ({"config": {"interrupt_after": ["a", ""]}}, r"(?s)config.interrupt_after\n.*must be a list of up to 1,024"),
+        (
+            {"event_type": "workflow.resumed", "round": 1, "answers": [_answer("yes"), _answer("no")]},
+            "answers: interrupt 'q' has two that differ",
+        ),
         ({"payload": {"command": {"goto": "a", "resume": 1}}}, r"(?s)payload.command.*workflow\.resumed"),
         ({"payload": {"command": {"goto": "a", "graph": "__parent__"}}}, r"payload\.command\.graph"),
         ({"context": {"thread_id": "t"}}, r"(?s)context.*thread_id: LangGraph's own"),

@@ -59,7 +59,7 @@ def event(data: dict[str, Any] | None = None, *answers: Any, **configurable: Any
         payload=WorkflowEventPayload(data=data or {}),
         config=RunConfig(configurable=configurable),
         round=1 if answers else 0,
-        answers=[Answer(interrupt_id="i", value=value) for value in answers],
+        answers=[Answer(interrupt_id=f"i{number}", value=value) for number, value in enumerate(answers)],
     )
 
 

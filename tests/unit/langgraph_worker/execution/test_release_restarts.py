@@ -16,12 +16,14 @@ from sqlalchemy import create_engine, text
 
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.release_policy import StartOverError
 from langgraph_worker.graphs.graph_spec import GraphSpec, OnNewRelease
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.idempotency import idempotency_key
 from langgraph_worker.runtime.local_worker import LocalWorker, local_worker
 from langgraph_worker.settings.load import load_settings
-from tests.support.runs import State, chain, opened
+from langgraph_worker.store.sql.endings import MAX_TAKEOVERS
+from tests.support.runs import Desk, State, chain, opened
 from tests.support.ti_ids import new_ti_id
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
@@ -62,6 +64,33 @@ class Project:
             claim = await desk.claim(GRAPH, **event)
             await desk.only_run(replace(claim, release=release), self.nodes(release, [fails]))
         return claim
+
+    async def dies_in_turn(self, releases: Sequence[str], **event: Any) -> int:
+        """Workers of these releases that take a run and are gone when its first node has ended; how many got it."""
+        async with opened(self.folder / "store.db") as desk:
+            first = await desk.claim(GRAPH, **event)
+            desk.entry = {"on_new_release": self.policy}
+            await desk.only_run(replace(first, release=releases[0]), self.nodes(releases[0], [fails]))
+        for number, release in enumerate(releases[1:], start=1):
+            async with opened(self.folder / "store.db") as desk:
+                desk.entry = {"on_new_release": self.policy}
+                if not await self._dies(desk, release):
+                    return number
+        return len(releases)
+
+    async def _dies(self, desk: Desk, release: str) -> bool:
+        for _ in range(2):  # the second time it has started over
+            claims = await desk.store.claim("w1", 1, [GRAPH])
+            if not claims:
+                return False
+            claim = replace(claims[0], release=release)
+            try:
+                await desk.only_run(claim, self.nodes(release, [fails]))
+            except StartOverError:
+                await desk.store.start_over(claim)
+            else:
+                return True
+        raise AssertionError("it starts over twice")
 
     def count(self, sql: str) -> int:
         engine = create_engine(f"sqlite:///{self.folder / 'store.db'}")
@@ -138,6 +167,12 @@ async def test_a_run_whose_worker_died_starts_over_in_another_release(project: P
     assert project.count(f"SELECT count(*) FROM threads WHERE {left}") == 0
     assert project.count(f"SELECT count(*) FROM checkpoints WHERE {left}") == 0
     assert project.count("SELECT count(*) FROM checkpoints") > 0
+
+
+async def test_a_run_that_kills_the_workers_of_two_releases_in_turn_ends(project: Project) -> None:
+    """Each release starts it over, so that it comes as far as before each time, and no further."""
+    assert await project.dies_in_turn(["old", "new"] * 6) == 1 + MAX_TAKEOVERS
+    assert project.count("SELECT count(*) FROM workflow_runs WHERE error_type = 'worker_lost'") == 1
 
 
 async def test_a_node_that_is_gone_is_no_fault_of_a_run_that_starts_over(project: Project) -> None:
