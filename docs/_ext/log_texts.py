@@ -83,8 +83,8 @@ REMEDIES: dict[str, str] = {
     "that "
     "it does not know (correct its name), or a graph that no worker serves (correct the name, or start a worker for "
     "it).",
-    "The agent's graph raised": "The lines below it are the graph's own: mend the code that the last of them names, or what it "
-    "works with.",
+    "The agent's graph raised": "The lines below it are the graph's own: mend the code that the last of "
+    "them names, or what it works with.",
     "The XCom … cannot be written": "The question is in the log all the same. The text says what Airflow refused.",
     "An event is published without what it should have": "Correct the name of the field that the text quotes.",
     "None has reported of any other request": "Start a worker for this events topic; `langgraph-worker check` on its "

@@ -1,13 +1,12 @@
 """What LangGraph has mended since the oldest version that the worker takes, mended for the older ones too.
 
-Each piece names the version from which on it does nothing. So a project that needs an older LangGraph keeps the
-worker's rules; ``docs/reference/langgraph-versions.md`` lists what is left.
+Imported with an older one only. Each piece names the version from which on it does nothing. So a project that needs an
+older LangGraph keeps the worker's rules; ``docs/reference/langgraph-versions.md`` lists what is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from langgraph._internal._constants import CONFIG_KEY_REPLAY_STATE, CONFIG_KEY_SCRATCHPAD, RESUME
@@ -23,9 +22,8 @@ _NAMES_EACH_QUESTION = Version("1.2.20")
 _SEPARATOR = "|"
 
 
-def mend_older_langgraph() -> None:
-    """Change the LangGraph of this process, if it is an older one. Calling twice is harmless."""
-    found = Version(version("langgraph"))
+def mend(found: Version) -> None:
+    """Change the LangGraph of this process, which is the version that was found. Calling twice is harmless."""
     if found < _REPLAYS_ONLY_WHAT_IS_ADDRESSED:
         PregelLoop.is_replaying = property(_is_replaying, _set_replaying)  # type: ignore[assignment]
     if found < _NAMES_EACH_QUESTION and not isinstance(_algo._scratchpad, _Scratchpads):
@@ -91,7 +89,7 @@ class _Scratchpads:
         self, parent: Any, writes: list[Any], task_id: str, namespace: _Hash, answers: Any, *others: Any
     ) -> Any:
         if answers:
-            given = next((value for task, channel, value in writes if (task, channel) == (task_id, RESUME)), [])
+            given: Any = next((value for task, channel, value in writes if (task, channel) == (task_id, RESUME)), [])
             next_id = _question_id(namespace.text, len(given) if isinstance(given, list) else 1)
             if next_id in answers:
                 answers = {**answers, namespace: answers[next_id]}
@@ -99,8 +97,8 @@ class _Scratchpads:
 
 
 def _name_each_question() -> None:
-    _algo._scratchpad = _Scratchpads(_algo._scratchpad)
-    _algo.xxh3_128_hexdigest = _hash  # type: ignore[attr-defined]
+    _algo._scratchpad = _Scratchpads(_algo._scratchpad)  # type: ignore[assignment]
+    _algo.xxh3_128_hexdigest = _hash  # type: ignore[assignment, attr-defined]
     Interrupt.from_ns = classmethod(_named(Interrupt.from_ns))  # type: ignore[method-assign, assignment]
 
 

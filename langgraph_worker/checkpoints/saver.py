@@ -23,7 +23,7 @@ from langgraph_worker.checkpoints.dialect import Saver
 from langgraph_worker.checkpoints.finished_nodes import finished_nodes
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.make_dialect import make_dialect
-from langgraph_worker.checkpoints.older_langgraph import mend_older_langgraph
+from langgraph_worker.checkpoints.mended_langgraph import mend_older_langgraph
 from langgraph_worker.checkpoints.own_place import require_own_namespace, require_own_thread
 from langgraph_worker.checkpoints.resumed_graphs import GraphChangedError, ResumedGraphs
 from langgraph_worker.checkpoints.serializer import NamingSerializer, NotStorableError
