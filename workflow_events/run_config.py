@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pydantic_core
@@ -54,21 +55,22 @@ RunValues = Annotated[dict[Name, JsonValue], AfterValidator(_named_values)]
 """Values by name for a graph: none of LangGraph's own names, up to :data:`MAX_CONFIGURABLE_BYTES`."""
 
 
-def _or_say(text: str) -> WrapValidator:
+@dataclass(frozen=True)
+class _OrSay:
     """For a value of several forms: pydantic would name the form that it tried first, whichever was meant."""
 
-    def read(value: Any, forms: ValidatorFunctionWrapHandler) -> Any:
+    text: str
+
+    def __call__(self, value: Any, forms: ValidatorFunctionWrapHandler) -> Any:
         try:
             return forms(value)
         except ValidationError:
-            raise ValueError(text) from None
-
-    return WrapValidator(read)
+            raise ValueError(self.text) from None
 
 
 Nodes = Annotated[
     Literal["*"] | Annotated[list[Name], Field(max_length=1_024)],
-    _or_say("must be a list of up to 1,024 nodes' names, or * for all nodes"),
+    WrapValidator(_OrSay("must be a list of up to 1,024 nodes' names, or * for all nodes")),
 ]
 """Names of nodes, or ``*`` for all of them."""
 
@@ -144,7 +146,9 @@ class GraphSend(WireModel):
 _Target = Name | GraphSend
 Targets = Annotated[
     _Target | Annotated[list[_Target], Field(max_length=1_024)],
-    _or_say('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of up to 1,024 of these'),
+    WrapValidator(
+        _OrSay('must be a node\'s name, {"node": a name, "input": any JSON}, or a list of up to 1,024 of these')
+    ),
 ]
 """One or more nodes to go to."""
 

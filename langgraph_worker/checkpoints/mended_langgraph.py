@@ -1,4 +1,4 @@
-"""Which LangGraph is changed before a graph runs on it: an older one only. Of a newer one nothing private is touched."""
+"""Which LangGraph is changed before a graph runs on it: only an older one. Of a newer one nothing private is used."""
 
 from __future__ import annotations
 
