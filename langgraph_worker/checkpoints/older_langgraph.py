@@ -91,7 +91,7 @@ class _Scratchpads:
         self, parent: Any, writes: list[Any], task_id: str, namespace: _Hash, answers: Any, *others: Any
     ) -> Any:
         if answers:
-            given = next((value for task, channel, value in writes if (task, channel) == (task_id, RESUME)), [])
+            given: Any = next((value for task, channel, value in writes if (task, channel) == (task_id, RESUME)), [])
             next_id = _question_id(namespace.text, len(given) if isinstance(given, list) else 1)
             if next_id in answers:
                 answers = {**answers, namespace: answers[next_id]}
@@ -99,8 +99,8 @@ class _Scratchpads:
 
 
 def _name_each_question() -> None:
-    _algo._scratchpad = _Scratchpads(_algo._scratchpad)
-    _algo.xxh3_128_hexdigest = _hash  # type: ignore[attr-defined]
+    _algo._scratchpad = _Scratchpads(_algo._scratchpad)  # type: ignore[assignment]
+    _algo.xxh3_128_hexdigest = _hash  # type: ignore[attr-defined, assignment]
     Interrupt.from_ns = classmethod(_named(Interrupt.from_ns))  # type: ignore[method-assign, assignment]
 
 
