@@ -72,14 +72,14 @@ def test_a_task_defers_while_the_agent_works_and_returns_its_result(airflow, run
 
 def test_a_task_whose_agent_answers_soon_is_never_deferred(airflow, run, folder):
     folder.open_gate()
-    run_id = run("by_default")
+    run_id = run("answered_soon")
 
-    assert airflow.wait_for_run("by_default", run_id) == "success"
-    assert airflow.api.xcom("by_default", run_id, "agent")["answer"] == "done for by_default"
-    log = airflow.api.logs("by_default", run_id, "agent")
-    assert "succeeded: thread" in log
+    assert airflow.wait_for_run("answered_soon", run_id) == "success"
+    assert airflow.api.xcom("answered_soon", run_id, "agent")["answer"] == "done for answered_soon"
+    log = airflow.api.logs("answered_soon", run_id, "agent")
+    assert "The agent succeeded in" in log
     assert "DEFERRED" not in log
-    assert "Waiting for the reply" not in log  # no trigger was there
+    assert "Waiting for the answer" not in log  # no trigger was there
 
 
 def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):

@@ -86,7 +86,7 @@ def test_with_a_connection_from_airflows_database(try_dag, dag_id):
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "says"), [("slow_to_defer", "Asked graph"), ("quick_to_defer", "Waiting for the reply")]
+    ("dag_id", "says"), [("slow_to_defer", "Asked graph"), ("quick_to_defer", "Waiting for the answer")]
 )
 def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable, system_topics, tmp_path, dag_id, says):
     folder = Folder(tmp_path)

@@ -22,8 +22,8 @@ def ask(**arguments):
 with DAG("deferred"):
     ask(defer_after=0)
 
-with DAG("by_default"):
-    ask()
+with DAG("answered_soon"):
+    ask(defer_after=120)
 
 with DAG("retried"):
     ask(retries=1, retry_delay=timedelta(seconds=1))
