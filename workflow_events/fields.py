@@ -49,8 +49,13 @@ def _to_utc(value: datetime) -> datetime:
 UtcDatetime = Annotated[AwareDatetime, BeforeValidator(_naive_is_utc), AfterValidator(_to_utc)]
 """An instant from :data:`EARLIEST` to :data:`LATEST`, always in UTC. Input without a time zone counts as UTC."""
 
-Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+_NO_NUL = r"^[^\x00]*$"
+
+Name = Annotated[str, Field(min_length=1, max_length=512, pattern=_NO_NUL)]
 """An identifier chosen by a person or by Airflow: 1 to 512 characters, none of them NUL, which no database stores."""
+
+MaybeName = Annotated[str, Field(max_length=512, pattern=_NO_NUL)]
+"""A :data:`Name`, or nothing: ``""``."""
 
 
 def _without_nul(value: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from workflow_events.fields import EARLIEST as EARLIEST
 from workflow_events.fields import LATEST as LATEST
 from workflow_events.fields import Count as Count
-from workflow_events.fields import FieldError
+from workflow_events.fields import FieldError, MaybeName
 from workflow_events.fields import Name as Name
 from workflow_events.fields import Reason as Reason
 from workflow_events.fields import UtcDatetime as UtcDatetime
@@ -105,7 +105,7 @@ class Attempt(WireModel):
     """
 
     task: Name
-    deployment: str = Field(default="", max_length=512)
+    deployment: MaybeName = ""
     agent: Name = "default"
     id: Annotated[UUID, AfterValidator(_is_uuid7)]
     try_number: Count

@@ -193,6 +193,12 @@ def test_a_context_and_a_choice_of_assistant_cross_the_wire():
     assert (event().context, event().assistant) == (None, None)
 
 
+@pytest.mark.parametrize("name", ["task", "deployment", "agent"])
+def test_no_name_of_an_attempt_holds_what_no_database_stores(name):
+    with pytest.raises(ValidationError, match=rf"attempt\.{name}"):
+        event(attempt={**_TRIED, name: "a\x00b"})
+
+
 def test_an_attempt_needs_what_decides_it():
     with pytest.raises(ValidationError, match="try_number"):
         Attempt(task="t", id=new_ti_id(), max_tries=0)
