@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
+from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 
 SCHEDULER_MARGIN = timedelta(seconds=5)
 """The time that a busy scheduler may need to notice that a task's first part ended: a few of its loops."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_langgraph.airflow_compat import triggerer
-from airflow_provider_langgraph.airflow_compat.dags_test import is_dags_test
+from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
 from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD

@@ -276,8 +276,10 @@ class TestWorker:
         desk = guarded.desk
         with guarded.without(WRITE_RESULTS):
             event = desk.ask("echo")
-            line = desk.logged(f"the result of {event} cannot be published and is tried again in 60 s")
-            assert f"topic {guarded.fleet.results}: this user may not use the topic" in line
+            line = desk.logged(
+                f"a result cannot be published: topic {guarded.fleet.results}: this user may not use the topic"
+            )
+            assert f"It is tried again in 60 s (request {str(event)[:8]})" in line
         start_again(desk)
         assert desk.answer(event).status is ResultStatus.SUCCESS
 

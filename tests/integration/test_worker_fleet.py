@@ -87,7 +87,7 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(fleet):
     gate.open()
     result = desk.answer(event)
     owner.child.signal(signal.SIGCONT)
-    wait_until("the sleeper to notice", lambda: f"stopped {event}" in owner.child.output(), timeout=SECONDS)
+    wait_until("the sleeper to notice", lambda: "] stopped before its end: " in owner.child.output(), timeout=SECONDS)
     assert result.attempts == 2
     assert desk.run("echo", {"task": "still there"}).result["value"] == "still there"
     assert len(desk.kafka.read_all(desk.kafka.fleet.results)) == 2

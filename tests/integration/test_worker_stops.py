@@ -183,7 +183,8 @@ def test_a_result_that_kafka_refuses_holds_back_no_other(broker, tmp_path):
                 future.result(15)
             refused = desk.ask("echo", reply_topic=gone)
             assert desk.run("echo").status is ResultStatus.SUCCESS
-            line = desk.logged(f"the result of {refused} cannot be published")
+            line = desk.logged(f"a result cannot be published: topic {gone}: ")
+            assert f"(request {str(refused)[:8]})" in line
             assert "--create-topics" in line
             assert desk.run("echo").status is ResultStatus.SUCCESS
 

@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable,
     child.signal(signal.SIGINT)
     folder.wait_for("agent", "stopped")
     assert child.wait(SECONDS) != 0
-    [request] = re.findall(r"Asked graph witness as request (\S+)", child.output())
+    [request] = re.findall(r"Published request (\S+) to", child.output())
     assert Wire(system_topics).wait_for_answer(request) == ("cancelled", "cancelled")
 
 
