@@ -210,7 +210,7 @@ class WorkflowEvent(WireModel):
         given: dict[str, JsonValue] = {}
         for answer in self.answers:
             if given.setdefault(answer.interrupt_id, answer.value) != answer.value:
-                raise ValueError(f"answers: interrupt {answer.interrupt_id!r} has two that differ; leave one out")
+                raise FieldError("answers", f"interrupt {answer.interrupt_id!r} has two that differ; leave one out")
         return self
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.airflow_compat.provider_hook import build_settings, load_provider_hook
+from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.kafka.client_settings import checked
 from airflow_provider_langgraph.kafka.connection import KafkaConnection, not_defined
 from airflow_provider_langgraph.kafka.delivery import Delivered, deliver

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
+from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
 from airflow_provider_langgraph.exceptions import RunError
 from airflow_provider_langgraph.requests.arguments import one_of
