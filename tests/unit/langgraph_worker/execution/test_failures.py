@@ -61,7 +61,7 @@ async def test_the_line_of_its_end_has_them_too(tmp_path: Path, caplog: pytest.L
     await ask(tmp_path, chain(count=count))
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     first, *others = LineFormatter().format(record).split("\n")
-    assert first.endswith(": node 'count': KeyError: 'value'")
+    assert "failed: node 'count': KeyError: 'value' (graph " in first
     assert f'File "{HERE}"' in others[1]
     assert others[1].endswith(", in count")
     assert all(line.startswith("    ") for line in others)
