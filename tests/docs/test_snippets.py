@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -177,10 +176,10 @@ def test_what_a_service_sets_are_settings_of_the_worker(snippet):
 
 
 @pytest.mark.parametrize("snippet", snippets("bash"), ids=name)
-def test_a_wheel_has_the_name_that_its_version_gives_it(snippet):
-    """A pattern would not do: no file's name ends with an extra."""
-    built = f"airflow_provider_langgraph-{version('airflow-provider-langgraph')}-py3-none-any.whl["
-    assert all(built in line for line in snippet.text.splitlines() if ".whl" in line)
+def test_a_wheel_is_found_whatever_its_version_is(snippet):
+    """A bare pattern would not do: no file's name ends with an extra."""
+    found = "$(ls dist/airflow_provider_langgraph-*.whl)["
+    assert all(found in line for line in snippet.text.splitlines() if ".whl" in line)
 
 
 def test_systemd_waits_longer_than_the_worker_drains():

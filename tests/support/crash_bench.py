@@ -33,6 +33,7 @@ from workflow_events.headers import value_of
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRAPHS = ROOT / "tests" / "graphs" / "counted" / "langgraph.json"
 _SOON = 0.02  # seconds between two looks
+_START_SECONDS = 60.0  # it imports LangGraph beside the other tests' processes
 
 _T = TypeVar("_T")
 Place = tuple[int, int]
@@ -166,7 +167,7 @@ class CrashBench:
 
     def wait_ready(self) -> None:
         """Until the worker consumes."""
-        self.until("the worker to be ready", lambda: READY in self.worker.output())
+        self.until("the worker to be ready", lambda: READY in self.worker.output(), seconds=_START_SECONDS)
 
     def set_trap(self, point: str, about: object) -> None:
         """Kill the worker at a point (``inside:accept``, ``before:see 2``) on behalf of a request."""
@@ -179,7 +180,7 @@ class CrashBench:
         assert self.worker.status == -signal.SIGKILL, self._tail()
         (self._folder / "trap").unlink()
 
-    def until(self, what: str, check: Callable[[], _T | None]) -> _T:
+    def until(self, what: str, check: Callable[[], _T | None], seconds: float = SECONDS) -> _T:
         """Wait for it, while the worker lives."""
 
         def look() -> _T | None:
@@ -189,7 +190,7 @@ class CrashBench:
             return found
 
         try:
-            return wait_until(what, look, timeout=SECONDS, interval=_SOON)
+            return wait_until(what, look, timeout=seconds, interval=_SOON)
         except NotReadyError as error:
             raise AssertionError(f"{error}\n{self._tail()}") from None
 

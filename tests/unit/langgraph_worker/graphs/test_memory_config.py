@@ -104,7 +104,7 @@ def test_a_wrong_value_is_named_with_its_place_and_what_is_right(tmp_path, store
     ],
 )
 def test_an_embedding_function_that_cannot_be_loaded_is_named(tmp_path, embed, says):
-    with pytest.raises(GraphLoadError, match=rf"key 'store.index.embed' \({embed}\): .*{says}"):
+    with pytest.raises(GraphLoadError, match=rf"(?s)key 'store.index.embed' \({embed}\): .*{says}"):
         loaded(tmp_path, {"index": {"dims": 2, "embed": embed}})
 
 
