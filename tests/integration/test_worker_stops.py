@@ -202,11 +202,11 @@ def test_a_graph_that_exits_fails_its_run_and_no_other(desk, graph):
 
 
 def test_a_loop_that_stands_still_past_the_lease_doubles_nothing(broker, tmp_path):
-    with desk_of(broker, tmp_path, lease_seconds="1", renew_seconds="0.2") as desk, desk.worker:
+    with desk_of(broker, tmp_path, lease_seconds="3", renew_seconds="0.2") as desk, desk.worker:
         held, still = desk.gate(), desk.gate()
         other = desk.ask("gated", held.data)
         held.wait_for("waiting")
-        slow = desk.ask("stands_still", {**still.data, "size": 4})
+        slow = desk.ask("stands_still", {**still.data, "size": 7})
         assert desk.answer(slow).status is ResultStatus.SUCCESS
         held.open()
         assert desk.answer(other).attempts == 1
