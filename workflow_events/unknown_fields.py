@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, get_args
 
@@ -86,6 +87,7 @@ def _meant(model: type[BaseModel], name: str, before: str) -> str | None:
     return before + nearest
 
 
+@lru_cache(maxsize=256)  # asked for each field of each event; the names of refused ones may be any text
 def _part(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     """The model of a field that holds another message part, or a list of them."""
     field = model.model_fields.get(name)
