@@ -53,11 +53,21 @@ class StateSize:
 
 def written_bytes(statements: Iterable[Statement]) -> int:
     """The size of all values of these statements in their stored form. Ids and names are not counted."""
-    return sum(_size(value) for statement in statements for row in statement.rows for value in row)
+    total = 0
+    for statement in statements:
+        for row in statement.rows:
+            for value in row:
+                kind = type(value)
+                if kind is bytes:
+                    total += len(value)
+                elif kind not in _IDS_AND_NAMES:
+                    total += _json_bytes(value)
+    return total
 
 
-def _size(value: Any) -> int:
-    if isinstance(value, bytes):
-        return len(value)
+_IDS_AND_NAMES = frozenset({str, int, type(None)})
+
+
+def _json_bytes(value: Any) -> int:
     dumps = getattr(value, "dumps", None)  # of psycopg's Jsonb, which is not imported for SQLite
     return len(dumps(value.obj)) if dumps else 0  # the text was made when it was recorded: this only looks at it

@@ -13,7 +13,6 @@ from langgraph_worker.errors import RowError, StoreError, unexpected
 from langgraph_worker.execution.active_run import CANCEL_GRACE_SECONDS, ActiveRun, RunContext, Stop
 from langgraph_worker.execution.graph_shares import GraphShare, GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper
-from langgraph_worker.execution.run_tasks import note_run_tasks
 from langgraph_worker.store.retrying import retry_store
 from workflow_events.log_words import counted, short_id
 
@@ -61,9 +60,7 @@ class Executor:
         self._stopping = False
         self._claims_no_more = asyncio.Event()
         self._claims_no_more.set()
-        loop = asyncio.get_running_loop()
-        note_run_tasks(loop)
-        self._crashed: asyncio.Future[None] = loop.create_future()
+        self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def wake(self) -> None:
         """Look for runs now: the store has new requests."""

@@ -31,22 +31,20 @@ CACHE_SECONDS = 5.0
 class CacheScope:
     """What a run may find in a cache, and leave there.
 
-    :param key: part of every key: the graph's name, and the run's values, such as its model and its context. A node may
-        read them, and they are not in its input.
+    :param values: such as its model and its context. A node may read them, and they are not in its input.
     :param is_answered: a person has answered a question of this logical run. Its nodes use no cache: what a person
         decided for one run is not in a node's input either, and must decide no other; and a run must not pass its
         answer by because another one was not asked.
     """
 
     graph: str
-    key: str
+    values: RunValues
     is_answered: bool
 
-    @classmethod
-    def of_run(cls, graph: str, values: RunValues, *, is_answered: bool) -> CacheScope:
-        """The scope of a run."""
-        chosen = json.dumps([graph, values.as_json()])
-        return cls(graph, hashlib.sha256(chosen.encode()).hexdigest()[:32], is_answered)
+    def key(self) -> str:
+        """Part of every key: equal for equal graphs and values."""
+        chosen = json.dumps([self.graph, self.values.as_json()])
+        return hashlib.sha256(chosen.encode()).hexdigest()[:32]
 
 
 _scope: ContextVar[CacheScope | None] = ContextVar("langgraph_worker_cache_scope", default=None)
@@ -67,7 +65,8 @@ class GuardedCache:
 
     def __init__(self, cache: BaseCache[Any], scope: CacheScope) -> None:
         self._cache = cache
-        self._scope = scope
+        self._graph = scope.graph
+        self._key = scope.key()
         self._is_off = scope.is_answered
 
     def get(self, keys: Sequence[FullKey]) -> dict[FullKey, Any]:
@@ -107,7 +106,7 @@ class GuardedCache:
 
     def _scoped_key(self, key: FullKey) -> FullKey:
         namespace, digest = key  # the namespace stays: LangGraph's clear_cache names it
-        return namespace, f"{digest}-{self._scope.key}"
+        return namespace, f"{digest}-{self._key}"
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -117,7 +116,7 @@ class GuardedCache:
             self._is_off = True
             logger.warning(
                 "graph %s: its cache (%s) failed, and this run goes on without it, as if nothing was cached: %s: %s",
-                self._scope.graph,
+                self._graph,
                 type(self._cache).__name__,
                 type(error).__name__,
                 str(error) or f"no answer within {CACHE_SECONDS:g} s",

@@ -175,7 +175,7 @@ class Runner:
             if position.state is ThreadState.UNDER_WAY:
                 progress.resumed(log_resume(claim, saver.finished_nodes, position.snapshot))
             with (
-                caching_in(CacheScope.of_run(claim.graph, values, is_answered=is_answered)),
+                caching_in(CacheScope(claim.graph, values, is_answered)),
                 limit.explaining(),
                 stored.explaining(steps, exception_texts=texts),
             ):

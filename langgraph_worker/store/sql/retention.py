@@ -187,6 +187,8 @@ def _bury(connection: Connection, going: dict[UUID, PrunableRun], now: datetime,
 
 def delete_threads(connection: Connection, names: Collection[str]) -> int:
     """Remove the threads that have no run any more, with their checkpoints; return how many."""
+    if not names:
+        return 0
     used = set(connection.execute(select(_runs.thread_id).where(_runs.thread_id.in_(names)).distinct()).scalars())
     unused = set(names) - used
     if not unused:

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TypeGuard, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from langgraph_worker.domain.faults import INTERRUPT_NOT_PENDING
 from langgraph_worker.domain.models import Claim, Failure, RunStatus, Step
@@ -109,7 +110,7 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     written = _judge(batch, locked)
     good = _ask_nothing_if_left(connection, [write for write, is_good in zip(batch, written, strict=True) if is_good])
     # By kind, so that a kind is one statement however many runs write. A run's own order is kept: it ends last.
-    _change_lineages(connection, [*_only(good, RememberNodes), *_only(good, StartOver)])
+    _change_lineages(connection, _only(good, RememberNodes), _only(good, StartOver))
     _put_checkpoints(connection, _only(good, PutCheckpoint), execute, context.now)
     _record(connection, _only(good, RecordSteps))
     _finish(connection, _only(good, Finish), context)
@@ -177,22 +178,37 @@ def _only(writes: Sequence[Write], kind: type[_W]) -> list[_W]:
     return [write for write in writes if isinstance(write, kind)]
 
 
-def _change_lineages(connection: Connection, writes: Sequence[RememberNodes | StartOver]) -> None:
-    for write in sorted(writes, key=lambda write: write.claim.lineage):  # in one order, as they lock the rows
-        if isinstance(write, RememberNodes):
-            _remember_nodes(connection, write)
-        else:
-            start_over.next_generation(connection, write.claim)
+def _change_lineages(connection: Connection, known: Sequence[RememberNodes], over: Sequence[StartOver]) -> None:
+    if over:  # two kinds of statement; each locks the rows of its own, and these are locked in one order
+        keys = {write.claim.lineage for write in known} | {write.claim.lineage for write in over}
+        found = select(lineages.c.lineage).where(lineages.c.lineage.in_(keys)).order_by(lineages.c.lineage)
+        connection.execute(found.with_for_update(key_share=True)).all()
+    if known:
+        rows = [_nodes_row(write) for write in known]
+        connection.execute(_remember_nodes, sorted(rows, key=itemgetter("of_lineage")))
+    for write in over:
+        start_over.next_generation(connection, write.claim)
 
 
-def _remember_nodes(connection: Connection, write: RememberNodes) -> None:
-    claim = write.claim
-    first = and_(
-        lineages.c.lineage == claim.lineage,
-        lineages.c.generation == claim.generation,
+_remember_nodes = (
+    update(lineages)
+    .where(
+        lineages.c.lineage == bindparam("of_lineage"),
+        lineages.c.generation == bindparam("of_generation"),
         lineages.c.nodes.is_(None),
     )
-    connection.execute(update(lineages).where(first).values(nodes=stored_names(write.nodes), release=claim.release))
+    .values(nodes=bindparam("names"), release=bindparam("begun_by"))
+)
+
+
+def _nodes_row(write: RememberNodes) -> Parameters:
+    claim = write.claim
+    return {
+        "of_lineage": claim.lineage,
+        "of_generation": claim.generation,
+        "names": stored_names(write.nodes),
+        "begun_by": claim.release,
+    }
 
 
 def _put_checkpoints(connection: Connection, writes: Sequence[PutCheckpoint], execute: Execute, now: datetime) -> None:

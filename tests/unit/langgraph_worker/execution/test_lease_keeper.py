@@ -19,7 +19,7 @@ from langgraph_worker.execution.held_leases import HeldLeases
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.loop_watch import LoopWatch
 from langgraph_worker.execution.node_threads import running
-from langgraph_worker.execution.run_tasks import note_run_tasks
+from langgraph_worker.execution.run_tasks import lease_of
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.ti_ids import new_ti_id
 from workflow_events.models import Attempt, EventSource, EventType, WorkflowEvent
@@ -225,7 +225,6 @@ def in_run(work: Coroutine[Any, Any, None], claim: Claim) -> asyncio.Task[None]:
 
 
 async def test_only_the_run_whose_node_hangs_counts_it(store, worker, clock):
-    note_run_tasks(asyncio.get_running_loop())
     guilty, innocent = await two_claimed(store, worker)
 
     async def node() -> None:
@@ -241,7 +240,6 @@ async def test_only_the_run_whose_node_hangs_counts_it(store, worker, clock):
 
 
 async def test_each_run_counts_a_hang_that_is_of_no_run(store, worker, clock):
-    note_run_tasks(asyncio.get_running_loop())
     claims = await two_claimed(store, worker)
     clock.step = LEASE / 30
     assert worker.hung.wait(LIMIT)  # blocks the loop
@@ -254,7 +252,6 @@ async def test_a_store_that_is_away_keeps_no_hanging_process_alive(store, worker
         raise StoreError("away")
 
     monkeypatch.setattr(store, "spare", away)
-    note_run_tasks(asyncio.get_running_loop())
     claims = await two_claimed(store, worker)
 
     async def node() -> None:
@@ -266,22 +263,26 @@ async def test_a_store_that_is_away_keeps_no_hanging_process_alive(store, worker
     assert await takeovers(store, worker, clock) == {claim.thread_id: 1 for claim in claims}
 
 
-async def test_a_tasks_own_factory_stays_in_use():
-    loop = asyncio.get_running_loop()
-    made = []
+async def test_a_task_is_of_the_run_that_created_it_whichever_run_waits_for_it(store, worker):
+    mine, other = await two_claimed(store, worker)
+    looks: list[Lease | None] = []
+    begun = asyncio.Event()
 
-    def own(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
-        made.append(work)
-        return asyncio.Task(work, loop=loop, **more)
+    async def node() -> None:
+        begun.set()
+        await asyncio.sleep(0)
+        looks.append(await asyncio.to_thread(lease_of, asyncio.current_task()))
 
-    before = loop.get_task_factory()
-    loop.set_task_factory(own)
-    try:
-        note_run_tasks(loop)
-        await asyncio.create_task(asyncio.sleep(0))
-    finally:
-        loop.set_task_factory(before)
-    assert len(made) == 1
+    async def waiter(work: asyncio.Task[None]) -> None:
+        await work
+
+    work = in_run(node(), mine)
+    work.add_done_callback(lambda _: None)
+    await begun.wait()
+    await in_run(waiter(work), other)
+    assert looks == [mine.lease]
+    assert lease_of(asyncio.current_task()) is None
+    assert lease_of(None) is None
 
 
 @pytest.mark.parametrize(
