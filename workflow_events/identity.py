@@ -37,9 +37,15 @@ def record_id(cluster: str, topic: str, partition: int, offset: int, topic_id: s
     return uuid5(NAMESPACE, _joined(*place, topic_id) if topic_id else _joined(*place))
 
 
-def task_key(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-    """One Airflow task instance over all its attempts: 64 hex digits."""
-    return hashlib.sha256(_joined(deployment, dag_id, run_id, task_id, map_index).encode()).hexdigest()
+def task_key(
+    deployment: str, dag_id: str, run_id: str, task_id: str, map_index: int = -1, loop_index: int | None = None
+) -> str:
+    """One Airflow task instance over all its attempts: 64 hex digits.
+
+    :param loop_index: which iteration of a task loop it is (Airflow 3.4); None outside of loops.
+    """
+    loop = () if loop_index is None else ("loop", loop_index)
+    return hashlib.sha256(_joined(deployment, dag_id, run_id, task_id, map_index, *loop).encode()).hexdigest()
 
 
 def lineage_key(task: str, agent: str) -> str:

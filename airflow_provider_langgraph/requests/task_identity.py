@@ -56,7 +56,7 @@ def attempt_of(
     installation = deployment(context)
     map_index = -1 if ti.map_index is None else ti.map_index
     return Attempt(
-        task=task_key(installation, ti.dag_id, ti.run_id, ti.task_id, map_index),
+        task=task_key(installation, ti.dag_id, ti.run_id, ti.task_id, map_index, _loop_index(context)),
         deployment=installation,
         id=UUID(str(ti.id)),
         try_number=ti.try_number,
@@ -66,6 +66,15 @@ def attempt_of(
         on_retry=on_retry,
         on_clear=on_clear,
     )
+
+
+def _loop_index(context: Context) -> int | None:
+    """The iteration of the task loop that a task is in; None outside of loops, and in Airflows that have none.
+
+    Each iteration counts its tries anew: without it the second one would be taken for a late try of the first.
+    """
+    loop: Any = context.get("loop")
+    return None if loop is None else int(loop.index)
 
 
 def note_returned(context: Context) -> None:

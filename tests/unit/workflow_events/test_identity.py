@@ -37,6 +37,12 @@ def test_parts_cannot_run_into_each_other():
     assert identity.task_key("a", "b", "r", "t", 1) != identity.task_key("a", "b", "r", "t1")
 
 
+def test_each_iteration_of_a_task_loop_is_a_task_of_its_own():
+    tasks = [("t", -1, None), ("t", -1, 1), ("t", -1, 2), ("t", 1, None), ("t", 1, 1), ("t", 1, 2)]
+    keys = {identity.task_key("d", "dag", "run", task, mapped, loop) for task, mapped, loop in tasks}
+    assert len(keys) == len(tasks)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [({"a": 1, "b": 2}, {"b": 2, "a": 1}), ({"x": "é"}, {"x": "\u00e9"})],

@@ -130,6 +130,15 @@ class TestRequest:
         assert event.attempt.run_start == NOW
         assert (event.context, event.assistant) == (None, None)
 
+    def test_each_iteration_of_a_task_loop_is_a_task_of_its_own(self):
+        mapped = context(map_index=3)
+        tasks = [
+            operator()._event(where | {"loop": SimpleNamespace(index=index)}).attempt.task
+            for where in (context(), mapped)
+            for index in (1, 2)
+        ]
+        assert len({*tasks, operator()._event(context()).attempt.task, operator()._event(mapped).attempt.task}) == 6
+
     @pytest.mark.parametrize("value", ["cats", [{"role": "user", "content": "hi"}], 0, [], {}])
     def test_an_input_is_whatever_json_the_graph_takes(self, value):
         assert operator(input=value)._event(context()).payload.data == value
