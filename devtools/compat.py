@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,7 @@ class Release:
         packages of ``locks/airflow.txt``.
     :param pins: packages that must be even older.
     :param lowest: whether to take the lowest versions that pyproject.toml allows, not the highest.
+    :param locks: the folder of its lock.
     """
 
     name: str
@@ -70,11 +72,12 @@ class Release:
     until: str | None = None
     pins: tuple[str, ...] = ()
     lowest: bool = False
+    locks: Path = LOCKS
 
     @property
     def lock(self) -> Path:
         """Its packages, with hashes."""
-        return LOCKS / f"{self.name}.txt"
+        return self.locks / f"{self.name}.txt"
 
 
 RELEASES = (
@@ -84,6 +87,33 @@ RELEASES = (
     # Not 3.1.0: there the retry of a task that had deferred resumes with the old event instead of running again.
     Release("lowest", "3.1.1", until="2025-10-27", pins=("structlog==25.4.0",), lowest=True),
 )
+
+
+_BY_NAME = {release.name: release for release in RELEASES}
+_UNLOCKED = CACHE / "locks"
+
+
+def release_of(name: str) -> Release:
+    """A release by its name, or any other version of Airflow that the registry has, such as ``3.4.0``.
+
+    :raises CompatError: neither.
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if re.fullmatch(r"\d+\.\d+\.\d+\w*", name):
+        return Release(name, name, locks=_UNLOCKED)
+    raise CompatError(f"{name!r} is none of all, {', '.join(_BY_NAME)}, and no version of Airflow such as 3.4.0")
+
+
+def locked(release: Release) -> Path:
+    """A release's lock. That of a version that has none in the repository is resolved today, into ``.cache``.
+
+    :raises CompatError: the registry has no such version, or nothing fits it.
+    """
+    if release.locks == _UNLOCKED:
+        _UNLOCKED.mkdir(parents=True, exist_ok=True)
+        resolve(release)
+    return release.lock
 
 
 LOWEST_WORKER = LOCKS / "lowest-worker.txt"
@@ -125,7 +155,9 @@ def environment(lock: Path, wheel: Path) -> Path:
 def resolve(release: Release, *, upgrade: bool = False) -> None:
     """Write a release's lock. Versions that it has already are kept where they fit, unless ``upgrade``."""
     options = ["--resolution", "lowest-direct" if release.lowest else "highest"]
-    if release.until is None:
+    if release.locks == _UNLOCKED:
+        pass  # the newest of each package that fits: this asks whether a new Airflow works at all
+    elif release.until is None:
         options += ["--constraints", str(LOCKS.parent / "airflow.txt")]
     else:
         options += ["--exclude-newer", release.until]

@@ -1,7 +1,7 @@
 """One Airflow after another: the newest of each release that the provider supports, and the lowest versions of all.
 
-COMPAT names them ("3.1 lowest", or "all"), as ``make test-compat`` does. Without it the two older releases run, and
-with them what takes a short time only: packaging, and a kill.
+COMPAT names them ("3.1 lowest", "all", or any version such as "3.4.0"), as ``make test-compat`` does. Without it the
+two older releases run, and with them what takes a short time only: packaging, and a kill.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from devtools.airflow import AirflowStack
 from devtools.broker import Broker
-from devtools.compat import RELEASES, Release, build_wheel, environment
+from devtools.compat import RELEASES, CompatError, Release, build_wheel, environment, locked, release_of
 from devtools.postgres import PostgresServer
 from devtools.processes import wait_until
 from tests.support.kafka import KafkaTopics
@@ -44,13 +44,11 @@ class Pair:
 
 
 def _chosen() -> list[Release]:
-    by_name = {release.name: release for release in RELEASES}
-    names = list(by_name) if NAMES == ["all"] else NAMES or ["3.1", "3.2"]
-    if unknown := set(names) - set(by_name):
-        raise pytest.UsageError(
-            f"COMPAT={' '.join(names)!r}: {', '.join(unknown)} is none of all, {', '.join(by_name)}"
-        )
-    return [by_name[name] for name in names]
+    names = [release.name for release in RELEASES] if NAMES == ["all"] else NAMES or ["3.1", "3.2"]
+    try:
+        return [release_of(name) for name in names]
+    except CompatError as error:
+        raise pytest.UsageError(f"COMPAT={' '.join(names)!r}: {error}") from error
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +67,7 @@ def release(request: pytest.FixtureRequest) -> Release:
 @pytest.fixture(scope="package")
 def python(release: Release, wheel: Path) -> Path:
     """The interpreter that has this Airflow and the wheel."""
-    return environment(release.lock, wheel)
+    return environment(locked(release), wheel)
 
 
 @pytest.fixture(scope="package")
