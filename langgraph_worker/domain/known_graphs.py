@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from workflow_events.nearest_name import nearest_name
+from workflow_events.nearest_name import did_you_mean
 
 SEEN_WITHIN_SECONDS = 35.0
 """A worker that has not announced itself for so long, of every ten seconds, does not run, or cannot reach the store."""
@@ -28,11 +28,9 @@ class KnownGraphs:
 
 def known_in_words(name: str, known: Collection[str]) -> str:
     """The names that are known, and the one of them that was probably meant: two sentences at most."""
-    nearest = nearest_name(name, known)
     shown = sorted(known)[:_MOST_SHOWN]
     more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
-    meant = f" Did you mean {nearest!r}?" if nearest else ""
-    return f"Known: {', '.join(shown) or 'none'}{more}.{meant}"
+    return f"Known: {', '.join(shown) or 'none'}{more}.{did_you_mean(name, known)}"
 
 
 def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: float) -> str:

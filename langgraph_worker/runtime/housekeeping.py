@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from langgraph_worker.publishing.outbox import Outbox
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
+from workflow_events.log_words import counted
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_SECONDS = 1.0
 _ANNOUNCE_EVERY_SECONDS = 10.0
@@ -57,7 +61,13 @@ class Housekeeping:
         if self._now() - self._announced_at >= _ANNOUNCE_EVERY_SECONDS:
             await retry_store(lambda: self._store.announce(self._info), "announce this worker")
             self._announced_at = self._now()
-        if await retry_store(self._expire, "end what waited too long"):
+        if ended := await retry_store(self._expire, "end what waited too long"):
+            logger.warning(
+                "ended %s that waited past the deadline, or too long for a graph that no worker knows; the answer says "
+                "why",
+                counted(ended, "request"),
+                extra={"action": "expired"},
+            )
             self._outbox.wake()
         await self._sweep()
         await self._free_room.look()
