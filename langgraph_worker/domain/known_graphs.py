@@ -41,9 +41,10 @@ def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: flo
     )
 
 
-def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None) -> str:
+def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None, *, came_late: bool) -> str:
     """Why a request did not start by its deadline, as far as the store knows, and the remedy.
 
+    :param came_late: whether the deadline had passed when the store accepted the request.
     :param thread: of the request, for the reader.
     :param holder: another request that holds it; None if none does.
     """
@@ -51,6 +52,12 @@ def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | No
         return (
             f"no worker of the fleet serves a graph named {name!r}. {known_in_words(name, graphs.names)} Correct the "
             "name, or add the graph to langgraph.json of a worker"
+        )
+    if came_late:
+        return (
+            "no worker had taken the request from Kafka by then: none ran, or those that ran had no room or could not "
+            "reach Kafka or the run store; their logs say which. Keep workers running, or allow the task a longer "
+            "timeout"
         )
     if name not in graphs.served:
         return (

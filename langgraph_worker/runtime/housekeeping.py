@@ -61,13 +61,7 @@ class Housekeeping:
         if self._now() - self._announced_at >= _ANNOUNCE_EVERY_SECONDS:
             await retry_store(lambda: self._store.announce(self._info), "announce this worker")
             self._announced_at = self._now()
-        if ended := await retry_store(self._expire, "end what waited too long"):
-            logger.warning(
-                "ended %s that waited past the deadline, or too long for a graph that no worker knows; the answer says "
-                "why",
-                counted(ended, "request"),
-                extra={"action": "expired"},
-            )
+        if await retry_store(self._expire, "end what waited too long"):
             self._outbox.wake()
         await self._sweep()
         await self._free_room.look()
@@ -80,4 +74,12 @@ class Housekeeping:
                 self._swept_at = began
 
     async def _expire(self) -> int:
-        return await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)
+        ended = await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)
+        if ended:
+            logger.warning(
+                "ended %s that waited past the deadline, or too long for a graph that no worker knows; the answer says "
+                "why",
+                counted(ended, "request"),
+                extra={"action": "expired"},
+            )
+        return ended

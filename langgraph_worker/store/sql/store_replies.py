@@ -56,7 +56,8 @@ def past_deadline(
     """
     state = "could be taken up again" if run.attempts else "could start"
     thread = run.thread_name or run.thread_id or ""
-    why = why_it_waited(run.graph or "", graphs, thread, holder if holder != run.correlation_id else None)
+    other = holder if holder != run.correlation_id else None
+    why = why_it_waited(run.graph or "", graphs, thread, other, came_late=run.accepted_at >= deadline)
     text = f"the deadline {in_utc(deadline)} passed before the run {state}: {why}"
     return _answer(run, faults.DEADLINE, text, now)
 
