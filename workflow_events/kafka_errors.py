@@ -58,7 +58,7 @@ _UNREACHABLE = Hint(
 )
 _NO_TOPIC = Hint(
     "the topic does not exist",
-    "create it (`langgraph-worker run --create-topics` does), or correct its name in {topics}",
+    "correct {topics}, or create it (`langgraph-worker run --create-topics` with the fleet's name does)",
 )
 _HINTS: Mapping[str, Hint] = {
     "_AUTHENTICATION": _CREDENTIALS_REFUSED,

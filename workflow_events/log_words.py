@@ -12,6 +12,11 @@ def short_id(request: UUID | str) -> str:
     return str(request)[:8]
 
 
+def with_article(noun: str) -> str:
+    """``an object``, ``a Thing``."""
+    return f"{'an' if noun[:1].casefold() in 'aeio' else 'a'} {noun}"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -21,5 +21,11 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'counter'?``, to follow a sentence; empty if no known name is alike."""
+    nearest = nearest_name(name, known)
+    return f" Did you mean {nearest!r}?" if nearest else ""
+
+
 def _plain(name: str) -> str:
     return name.casefold().replace("_", "").replace("-", "")

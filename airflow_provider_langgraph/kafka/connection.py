@@ -32,7 +32,8 @@ def not_defined(name: str) -> KafkaError:
     """The error for an Airflow connection that does not exist. Retried: a secrets backend that fails looks the same."""
     variable = f"AIRFLOW_CONN_{name.upper()}"
     return KafkaError(
-        f"Airflow connection {name!r} is not defined. Make it: airflow connections add {name} --conn-type kafka "
-        f"--conn-extra '{_EXAMPLE}'; or set the environment variable {variable} to "
-        f'{{"conn_type": "kafka", "extra": {_EXAMPLE}}}. The operator names another one by kafka_config_id'
+        f"Airflow connection {name!r} is not defined. If you mean another one, correct the operator's "
+        f"kafka_config_id. Else make it: airflow connections add {name} --conn-type kafka --conn-extra "
+        f"'{_EXAMPLE}'; or set the environment variable "
+        f'{variable} to {{"conn_type": "kafka", "extra": {_EXAMPLE}}}'
     )

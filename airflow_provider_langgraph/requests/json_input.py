@@ -12,6 +12,7 @@ import pydantic_core
 from pydantic import BaseModel
 
 from airflow_provider_langgraph.exceptions import SettingsError
+from workflow_events.log_words import with_article
 
 _PLAIN = (str, int, float, bool, type(None))
 _TEXTS = (str, bytes, bytearray, memoryview)
@@ -71,9 +72,9 @@ def _leaf(value: Any, place: tuple[str, ...]) -> Any:
         return pydantic_core.to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
     except Exception:  # noqa: BLE001 - an author's object may raise anything when it is looked at
         raise SettingsError(
-            f"{_text(place)}: a {type(value).__qualname__} has no JSON form. Convert it to text, numbers, lists or "
-            "mappings; dates, sets, tuples, Decimals, UUIDs, data classes, pydantic models and mapped outputs are "
-            "converted for you"
+            f"{_text(place)}: {with_article(type(value).__qualname__)} has no JSON form. Convert it to text, numbers, "
+            "lists or mappings; dates, sets, tuples, Decimals, UUIDs, data classes, pydantic models and mapped outputs "
+            "are converted for you"
         ) from None
 
 

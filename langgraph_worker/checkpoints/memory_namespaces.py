@@ -18,6 +18,8 @@ from langgraph.store.base import (
     SearchOp,
 )
 
+from workflow_events.log_words import with_article
+
 
 def inside(label: str, op: Op) -> Op:
     """The operation as it is stored: every namespace begins with the memory's label.
@@ -41,7 +43,7 @@ def _require_labels(namespace: Sequence[Any]) -> None:
     """LangGraph checks only what comes by its own methods. The databases join the labels by periods."""
     for label in namespace:
         if not isinstance(label, str):
-            why = f"it is a {type(label).__name__}, and labels are texts"
+            why = f"it is {with_article(type(label).__name__)}, and labels are texts"
         elif not label:
             why = "labels may not be empty"
         elif "." in label or "\x00" in label:

@@ -15,6 +15,7 @@ from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings, misspelt_variables
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import missing_file, shown_url
+from workflow_events.log_words import counted
 from workflow_events.plain_text import one_line
 
 _REACH_KAFKA_SECONDS = 8.0
@@ -61,7 +62,7 @@ def _verdict(name: str, examine: Callable[[], str]) -> bool:
 def _describe(flags: Mapping[str, str]) -> str:
     names = {setting.env for setting in documentation()}
     given = sum(1 for name, value in os.environ.items() if name.upper() in names and value)
-    text = f"{given} settings from the environment, {len(flags)} from flags, the others at their defaults"
+    text = f"{counted(given, 'setting')} from the environment, {len(flags)} from flags, the others at their defaults"
     unknown = misspelt_variables()
     return f"{text}; no setting has the name {', '.join(unknown)}" if unknown else text
 
@@ -74,9 +75,8 @@ def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
     except WorkerError as error:
         _print("broker", False, str(error))
         return _print("topics", False, "unknown: only the broker knows them"), set()
-    _print(
-        "broker", True, f"{settings.kafka_bootstrap_servers}, {cluster.brokers} brokers, cluster {cluster.cluster_id}"
-    )
+    brokers = counted(cluster.brokers, "broker")
+    _print("broker", True, f"{settings.kafka_bootstrap_servers}, {brokers}, cluster {cluster.cluster_id}")
     members: set[str] = set()
 
     def examine() -> str:

@@ -10,6 +10,7 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from langgraph_worker.errors import WorkerError
+from workflow_events.log_words import with_article
 
 MAX_KEPT_CHARACTERS = 65_536
 """What ``workflow_errors`` keeps of an exception's text, which may quote a whole input."""
@@ -37,7 +38,7 @@ class NotSerializableError(WorkerError):
     def __init__(self, path: str, kind: str, reason: str = "") -> None:
         self.path = path
         self.kind = kind
-        super().__init__(f"{path or 'the value itself'} is a {kind}{', ' + reason if reason else ''}")
+        super().__init__(f"{path or 'the value itself'} is {with_article(kind)}{', ' + reason if reason else ''}")
 
 
 def to_json(value: Any) -> JsonValue:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from workflow_events.nearest_name import nearest_name
+from workflow_events.nearest_name import did_you_mean
 
 SEEN_WITHIN_SECONDS = 35.0
 """A worker that has not announced itself for so long, of every ten seconds, does not run, or cannot reach the store."""
@@ -28,11 +28,9 @@ class KnownGraphs:
 
 def known_in_words(name: str, known: Collection[str]) -> str:
     """The names that are known, and the one of them that was probably meant: two sentences at most."""
-    nearest = nearest_name(name, known)
     shown = sorted(known)[:_MOST_SHOWN]
     more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
-    meant = f" Did you mean {nearest!r}?" if nearest else ""
-    return f"Known: {', '.join(shown) or 'none'}{more}.{meant}"
+    return f"Known: {', '.join(shown) or 'none'}{more}.{did_you_mean(name, known)}"
 
 
 def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: float) -> str:
@@ -43,9 +41,10 @@ def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: flo
     )
 
 
-def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None) -> str:
+def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None, *, came_late: bool) -> str:
     """Why a request did not start by its deadline, as far as the store knows, and the remedy.
 
+    :param came_late: whether the deadline had passed when the store accepted the request.
     :param thread: of the request, for the reader.
     :param holder: another request that holds it; None if none does.
     """
@@ -53,6 +52,12 @@ def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | No
         return (
             f"no worker of the fleet serves a graph named {name!r}. {known_in_words(name, graphs.names)} Correct the "
             "name, or add the graph to langgraph.json of a worker"
+        )
+    if came_late:
+        return (
+            "no worker had taken the request from Kafka by then: none ran, or those that ran had no room or could not "
+            "reach Kafka or the run store; their logs say which. Keep workers running, or allow the task a longer "
+            "timeout"
         )
     if name not in graphs.served:
         return (

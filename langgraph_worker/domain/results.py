@@ -15,6 +15,7 @@ from langgraph_worker.domain.faults import DEADLINE, RESULT_NOT_SERIALIZABLE, Fa
 from langgraph_worker.domain.graph_traceback import graph_traceback
 from langgraph_worker.domain.models import Claim, Failure
 from langgraph_worker.domain.reply_encoding import clean
+from workflow_events.log_words import in_utc
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
 
 _MAX_ERROR_CHARACTERS = 4_000  # in a result
@@ -68,7 +69,10 @@ class Reporter:
     def past_deadline(self, finished_at: datetime) -> Outcome:
         """The deadline passed."""
         at = self.claim.event.deadline
-        text = f"the deadline {at.isoformat(timespec='seconds') if at else ''} passed while the graph was running"
+        text = (
+            f"the deadline {in_utc(at) if at else ''} passed while the graph was running. Allow the "
+            "task a longer timeout; its execution_timeout counts too"
+        )
         return self.fault(DEADLINE, text, finished_at)
 
     def not_storable(self, error: Exception, finished_at: datetime) -> Outcome:

@@ -17,12 +17,18 @@ from langgraph_worker.execution.graph_stream import StreamEnd
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.execution.step_recorder import StepRecorder
 from langgraph_worker.execution.thread_position import graph_changed
+from workflow_events.log_words import with_article
 from workflow_events.results import Interrupt
 
 _NO_MAPPING = (
     "Send a mapping if that is the graph's state. A template of Airflow renders to text: pass another task's output as "
     "it is, or a mapping with templates inside"
 )
+_TAKES_A_MAPPING = "Expected dict, got "
+"""How LangGraph begins to say that a graph's input is no mapping. The value follows, which no text may quote."""
+
+_ADVICE_OF_LANGGRAPH = "\nFor troubleshooting, visit: "
+"""How LangGraph's texts end. Its page is about what nodes return, and here no node has run."""
 
 
 _NAMED = (RunFaultError, GraphChangedError, GraphLoadError, NotStorableError)
@@ -62,14 +68,24 @@ def outcome_of_error(reporter: Reporter, error: BaseException, steps: StepRecord
     if isinstance(error, NotStorableError):
         return reporter.fault(faults.RESULT_NOT_SERIALIZABLE, _not_storable(error, steps, reporter), now, error)
     if steps.started == 0 and rejects_input(error):
-        problem = describe(error) if reporter.exception_texts else type(error).__name__
-        text = f"the graph rejects its input: {problem}"
+        text = f"the graph rejects its input: {_input_problem(error, reporter)}"
         if reporter.claim.event.payload.command is not None:
             text = f"field 'payload.command': {text}"
         elif not isinstance(reporter.claim.event.payload.data, dict):
             text = f"field 'payload.data': {text}. {_NO_MAPPING}"
         return reporter.fault(faults.BAD_INPUT, text, now, error)
     return reporter.raised(error, steps.failed_node, now, retriable=can_retry_help(error))
+
+
+def _input_problem(error: BaseException, reporter: Reporter) -> str:
+    if not reporter.exception_texts:
+        return type(error).__name__
+    text = describe(error).partition(_ADVICE_OF_LANGGRAPH)[0]
+    if not text.startswith(_TAKES_A_MAPPING):
+        return text
+    command, data = reporter.claim.event.payload.command, reporter.claim.event.payload.data
+    given = data if command is None else command.update
+    return f"it takes a mapping, and was given {with_article(type(given).__name__)}"
 
 
 def _located(error: NotSerializableError, reporter: Reporter) -> str:

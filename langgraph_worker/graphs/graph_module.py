@@ -17,6 +17,7 @@ from types import ModuleType
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
+from workflow_events.nearest_name import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def import_graph_module(spec: GraphSpec, manifest: Manifest) -> ModuleType:
         return importlib.import_module(spec.source)
     file = (manifest.root / spec.source).resolve()
     if not file.is_file():
-        raise GraphLoadError(f"there is no file {file}")
+        meant = did_you_mean(spec.source, _files_beside(file, manifest.root))
+        raise GraphLoadError(f"there is no file {file}.{meant} Correct the path in {manifest.path.name}")
     # The names are always the same: checkpoints name the classes that they hold by them.
     if package := _package_around(file, manifest.import_paths):
         root, names = package
@@ -50,6 +52,12 @@ def import_graph_module(spec: GraphSpec, manifest: Manifest) -> ModuleType:
             return importlib.import_module(".".join(names))
         return _import_hidden(spec, root, names)
     return _import_from(_own_name(*Path(spec.source).with_suffix("").parts), file)
+
+
+def _files_beside(file: Path, root: Path) -> list[str]:
+    """The Python files of its folder, written as ``langgraph.json`` writes paths."""
+    found = file.parent.glob("*.py") if file.is_relative_to(root) else ()
+    return [f"./{one.relative_to(root).as_posix()}" for one in found]
 
 
 def name_clash(spec: GraphSpec, manifest: Manifest, error: BaseException | None = None) -> str:

@@ -29,6 +29,8 @@ from langgraph_worker.graphs.memory_config import MemoryConfig, load_memory
 from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
 from langgraph_worker.settings.secret_values import secret_variables
+from workflow_events.log_words import with_article
+from workflow_events.nearest_name import did_you_mean
 
 _FORMS = "a compiled graph, a StateGraph, or a function that returns one"
 
@@ -119,7 +121,7 @@ class Graphs:
             compiled = value.compile() if isinstance(value, StateGraph) else value
             if not isinstance(compiled, Pregel):
                 raise GraphLoadError(
-                    f"graph {name!r} ({graph.spec.target}): it gave a {type(value).__name__}, not {_FORMS}"
+                    f"graph {name!r} ({graph.spec.target}): it gave {with_article(type(value).__name__)}, not {_FORMS}"
                 )
             yield compiled if compiled.store is not None else compiled.copy(update={"store": memory})
 
@@ -182,7 +184,7 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
             f"worker's environment, or correct the file{name_clash(spec, manifest, error)}"
         ) from error
     if not isinstance(value, (Pregel, StateGraph)) and not callable(value):
-        raise GraphLoadError(f"{where}: {spec.variable!r} is a {type(value).__name__}, not {_FORMS}")
+        raise GraphLoadError(f"{where}: {spec.variable!r} is {with_article(type(value).__name__)}, not {_FORMS}")
     try:
         return Graph.from_variable(spec, value)
     except ValueError as error:
@@ -192,5 +194,7 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
 def _variable(spec: GraphSpec, manifest: Manifest) -> Any:
     module = import_graph_module(spec, manifest)
     if not hasattr(module, spec.variable):
-        raise GraphLoadError(f"there is no {spec.variable!r} in {spec.source}{name_clash(spec, manifest)}")
+        names = [name for name in vars(module) if not name.startswith("_")]
+        meant = did_you_mean(spec.variable, names) or f" Correct the name in {manifest.path.name}"
+        raise GraphLoadError(f"there is no {spec.variable!r} in {spec.source}.{meant}{name_clash(spec, manifest)}")
     return getattr(module, spec.variable)

@@ -15,6 +15,7 @@ from langgraph_worker.graphs.installed_packages import copy_notes, package_notes
 from langgraph_worker.graphs.memory_config import StoreSpec, store_spec
 from langgraph_worker.graphs.project_env import project_env
 from langgraph_worker.graphs.unserved_keys import is_javascript, javascript_note, unserved_keys
+from workflow_events.nearest_name import nearest_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def _body(path: Path) -> dict[str, Any]:
         raise GraphLoadError(f"{path} is not JSON: {error}") from None
     graphs = body.get("graphs") if isinstance(body, dict) else None
     if not isinstance(graphs, dict) or not graphs:
-        raise GraphLoadError(f"{path}: key 'graphs' must be an object with at least one name and {FORMS}")
+        meant = nearest_name("graphs", body) if isinstance(body, dict) and graphs is None else None
+        wrong = f". It has a key {meant!r}, which is not read" if meant else ""
+        raise GraphLoadError(f"{path}: key 'graphs' must be an object with at least one name and {FORMS}{wrong}")
     return dict(body)
 
 

@@ -15,6 +15,7 @@ from langgraph.store.base.embed import ensure_embeddings
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.graph_spec import GraphSpec
+from workflow_events.log_words import with_article
 
 _EMBED = '"provider:model", such as "openai:text-embedding-3-small", or "./path/to/file.py:function"'
 _WHOLE = ("$",)
@@ -136,7 +137,9 @@ def load_memory(path: Path, spec: StoreSpec, load: Callable[[GraphSpec], Any]) -
         if "/" in source or source.endswith(".py"):
             embed = load(GraphSpec("store.index.embed", source, True, variable))
         if not isinstance(embed, str | Embeddings) and not callable(embed):
-            raise GraphLoadError(f"it is a {type(embed).__name__}, not a function or LangChain's Embeddings")
+            raise GraphLoadError(
+                f"it is {with_article(type(embed).__name__)}, not a function or LangChain's Embeddings"
+            )
         embeddings = ensure_embeddings(embed)
     except GraphLoadError as error:
         raise GraphLoadError(f"{where}: {error}") from None

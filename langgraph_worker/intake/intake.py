@@ -40,6 +40,8 @@ _WORDS = {
     Decision.REFUSED: "is refused",
 }
 """What each decision lets the graph do, for the log."""
+_WAITS = "waits for a worker that serves it"
+"""What a graph does that would run, and that no worker serves now."""
 
 
 class DeadLetterWriter(Protocol):
@@ -199,7 +201,7 @@ class Intake:
             logger.info(
                 "accepted: graph %s %s%s (request %s of %s, run %s)",
                 request.graph,
-                _WORDS[entry.decision],
+                _WAITS if entry.decision in _WILL_RUN and request.graph in unserved else _WORDS[entry.decision],
                 f": {entry.detail}" if entry.detail else "",
                 entry.correlation_id,
                 request.event.workflow_id,

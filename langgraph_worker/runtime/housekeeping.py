@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from langgraph_worker.publishing.outbox import Outbox
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
+from workflow_events.log_words import counted
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_SECONDS = 1.0
 _ANNOUNCE_EVERY_SECONDS = 10.0
@@ -70,4 +74,12 @@ class Housekeeping:
                 self._swept_at = began
 
     async def _expire(self) -> int:
-        return await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)
+        ended = await self._store.expire(self._info.graphs.keys(), self._graph_grace_seconds)
+        if ended:
+            logger.warning(
+                "ended %s that waited past the deadline, or too long for a graph that no worker knows; the answer says "
+                "why",
+                counted(ended, "request"),
+                extra={"action": "expired"},
+            )
+        return ended

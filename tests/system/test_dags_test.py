@@ -69,7 +69,7 @@ def stored(home: AirflowStack, broker: Broker) -> Iterator[None]:
 @pytest.mark.parametrize("dag_id", EXAMPLES)
 def test_without_a_connection_the_error_names_it_and_how_to_make_one(try_dag, dag_id):
     output = require_end(try_dag(dag_id), 1)
-    assert "KafkaError: Airflow connection 'kafka_default' is not defined. Make it:" in output
+    assert "KafkaError: Airflow connection 'kafka_default' is not defined. " in output
     assert "airflow connections add kafka_default --conn-type kafka" in output
     assert "AIRFLOW_CONN_KAFKA_DEFAULT" in output
 

@@ -264,6 +264,15 @@ def topic_limit(settings: WorkerSettings, topic: str) -> int | None:
         return None
 
 
+def _no_topics(missing: Sequence[str], settings: WorkerSettings) -> str:
+    it, topics = ("it", "topic") if len(missing) == 1 else ("them", "topics")
+    return (
+        f"no {topics} {', '.join(missing)} at {settings.kafka_bootstrap_servers}, or this user may not see {it}. "
+        f"Create {it} (`langgraph-worker run --create-topics` does), grant this user the rights on {it}, or correct "
+        "LANGGRAPH_WORKER_FLEET or the KAFKA_..._TOPIC setting"
+    )
+
+
 def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> str:
     """Check the topics that a worker uses, and return them in words.
 
@@ -278,11 +287,7 @@ def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings
     to_create = {spec.name for spec in used_specs(settings.topics)} if settings.create_topics else set()
     absent = admin.missing(needed, cluster)
     if missing := [name for name in absent if name not in to_create]:
-        raise BrokerError(
-            f"no topic {', '.join(missing)} at {settings.kafka_bootstrap_servers}, or this user may not see it. Create "
-            "it, start with --create-topics, grant this user its rights, or correct LANGGRAPH_WORKER_FLEET or the "
-            "KAFKA_..._TOPIC setting"
-        )
+        raise BrokerError(_no_topics(missing, settings))
     for name, limit in admin.size_limits(settings.reply_topics & cluster.topics).items():
         if limit < settings.max_message_bytes:
             raise BrokerError(

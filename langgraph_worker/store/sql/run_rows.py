@@ -30,6 +30,7 @@ class WaitingRun(RunBrief):
     """An unfinished run that no worker runs."""
 
     graph: str | None
+    accepted_at: datetime
     deadline: datetime | None
 
 

@@ -10,6 +10,7 @@ from langgraph_worker.domain import faults
 from langgraph_worker.domain.faults import Fault
 from langgraph_worker.domain.known_graphs import KnownGraphs, unknown_graph_in_words, why_it_waited
 from langgraph_worker.store.sql.run_rows import ClaimableRun, ControlledRun, RunBrief, RunRow, WaitingRun
+from workflow_events.log_words import in_utc
 from workflow_events.results import WorkflowResultEvent
 
 
@@ -55,8 +56,9 @@ def past_deadline(
     """
     state = "could be taken up again" if run.attempts else "could start"
     thread = run.thread_name or run.thread_id or ""
-    why = why_it_waited(run.graph or "", graphs, thread, holder if holder != run.correlation_id else None)
-    text = f"the deadline {deadline.isoformat(timespec='seconds')} passed before the run {state}: {why}"
+    other = holder if holder != run.correlation_id else None
+    why = why_it_waited(run.graph or "", graphs, thread, other, came_late=run.accepted_at >= deadline)
+    text = f"the deadline {in_utc(deadline)} passed before the run {state}: {why}"
     return _answer(run, faults.DEADLINE, text, now)
 
 

@@ -102,7 +102,8 @@ def expire(tx: Transaction, known_graphs: Collection[str], grace: timedelta) -> 
         if since is None:
             continue
         if run.deadline is not None and run.deadline <= tx.now:
-            why = why_it_waited(run.graph or "", graphs, _thread_of(run), _other_holder(tx, run))
+            late = run.accepted_at >= run.deadline
+            why = why_it_waited(run.graph or "", graphs, _thread_of(run), _other_holder(tx, run), came_late=late)
             end_with(tx, run, faults.DEADLINE, f"the deadline {run.deadline.isoformat()} passed: {why}")
         elif run.graph not in graphs.names and since <= tx.now - grace:
             text = unknown_graph_in_words(run.graph or "", graphs.names, grace.total_seconds())

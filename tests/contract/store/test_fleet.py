@@ -154,3 +154,14 @@ async def test_a_short_deadline_beside_workers_claims_no_cause_that_is_not_known
     assert "workers that serve graph 'mine' run, and none took it up" in reason
     assert "which one it was is not recorded" in reason
     assert "LANGGRAPH_WORKER_CONCURRENCY" in reason
+
+
+async def test_a_request_that_came_after_its_deadline_is_not_blamed_on_workers_that_are_busy(
+    store: Store, clock: Clock
+) -> None:
+    """No worker ran until then: the first one that starts takes it from Kafka when it is too late."""
+    await store.accept([request(event(deadline=clock.now - timedelta(seconds=10)), graph="mine")])
+    reason = await late_reason(store, clock)
+    assert "no worker had taken the request from Kafka by then: none ran, or" in reason
+    assert "Keep workers running" in reason
+    assert "LANGGRAPH_WORKER_CONCURRENCY" not in reason

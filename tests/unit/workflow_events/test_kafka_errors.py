@@ -68,3 +68,11 @@ def test_an_error_that_explains_itself_has_none():
 )
 def test_no_value_that_may_be_a_secret_is_repeated(text, shown):
     assert without_secrets(text) == (shown or text)
+
+
+def test_the_first_remedy_for_a_topic_that_does_not_exist_is_its_fleets_name():
+    found = hint("UNKNOWN_TOPIC_OR_PART", airflow_side.WORDS)
+    assert found is not None
+    assert found.remedy.startswith(
+        "correct the operator's fleet or [langgraph] of Airflow's configuration, or create it"
+    )

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from workflow_events.log_words import counted, in_seconds, number_ranges, short_id
+from workflow_events.log_words import counted, in_seconds, number_ranges, short_id, with_article
 
 
 def test_a_short_id_begins_the_whole_one():
@@ -29,3 +29,8 @@ def test_a_duration_has_the_digits_that_matter(seconds, shown):
 
 def test_one_is_no_plural():
     assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+@pytest.mark.parametrize("shown", ["an object", "an int", "an Order", "a set", "a UUID", "a Thing"])
+def test_an_article_fits_its_noun(shown):
+    assert with_article(shown.split()[1]) == shown

@@ -106,7 +106,8 @@ async def test_a_dags_test_reads_its_connection_synchronously(monkeypatch):
 
 async def test_a_connection_that_does_not_exist_is_named_with_ways_to_make_it():
     says = (
-        r"Airflow connection 'no-such' is not defined\. Make it: airflow connections add no-such --conn-type kafka "
+        r"Airflow connection 'no-such' is not defined\. If you mean another one, correct the operator's "
+        r"kafka_config_id\. Else make it: airflow connections add no-such --conn-type kafka "
         r".*AIRFLOW_CONN_NO-SUCH"
     )
     with pytest.raises(KafkaError, match=says):

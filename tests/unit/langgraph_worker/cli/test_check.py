@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from langgraph.store.base.embed import ensure_embeddings
 
-from langgraph_worker.cli.check import describe_opened_store, describe_store
+from langgraph_worker.broker.kafka.admin import check_topics
+from langgraph_worker.cli.check import _describe, describe_opened_store, describe_store
 from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
@@ -91,3 +92,25 @@ async def _make(settings: WorkerSettings) -> None:
     store = make_store(settings)
     await store.open()
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"),
+    [
+        ({"risk.workflow-events"}, "or this user may not see them. Create them"),
+        ({"risk.workflow-events", "risk.workflow-control", "risk.workflow-results"}, "see it. Create it"),
+    ],
+)
+def test_what_is_missing_is_one_topic_or_several(settings, topics, said):
+    class Admin:
+        def missing(self, needed, cluster):
+            return sorted(needed - topics)
+
+    with pytest.raises(WorkerError, match=r"^no topics? risk\.workflow-") as caught:
+        check_topics(Admin(), None, settings)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_one_setting_is_no_plural(settings, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "b:9092")
+    assert _describe({}).startswith("1 setting from the environment, 0 from flags")

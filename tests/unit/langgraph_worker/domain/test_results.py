@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ValidationError
 
 from langgraph_worker.domain.json_values import NotSerializableError, capped, describe, to_json
+from workflow_events.log_words import with_article
 
 
 class Report(BaseModel):
@@ -63,14 +64,14 @@ def test_what_has_no_json_form_is_named_with_its_place(state, path, kind):
     with pytest.raises(NotSerializableError) as caught:
         to_json(state)
     assert (caught.value.path, caught.value.kind) == (path, kind)
-    assert str(caught.value) == f"{path} is a {kind}"
+    assert str(caught.value) == f"{path} is {with_article(kind)}"
 
 
 def test_the_length_of_a_name_is_no_matter():
     """It may be an input's: as many copies of it as its list has values would fill the worker's memory."""
     tracemalloc.start()
     try:
-        with pytest.raises(NotSerializableError, match=r"k\[2000\] is a object"):
+        with pytest.raises(NotSerializableError, match=r"k\[2000\] is an object"):
             to_json({"k" * 100_000: [*range(2_000), object()]})
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:

@@ -41,12 +41,18 @@ async def test_a_function_gets_the_json_that_was_sent(desk, value):
     assert seen == [value]
 
 
-@pytest.mark.parametrize("value", ["cats", ["cats"], [1], 7])
-async def test_a_graph_whose_state_is_a_mapping_refuses_all_else_before_any_node(desk, value):
+@pytest.mark.parametrize(
+    ("value", "kind"), [("cats", "a str"), (["cats"], "a list"), ([1], "a list"), (7654, "an int")]
+)
+async def test_a_graph_whose_state_is_a_mapping_refuses_all_else_before_any_node(desk, value, kind):
     ran = []
     result = (await desk.run(await desk.claim("g", value), chain(a=lambda state: ran.append(1) or {}))).result
     assert (result.status, result.error_type, result.retriable) == (ResultStatus.ERROR, "bad_input", False)
-    assert result.error.startswith("field 'payload.data': ")
+    assert result.error.startswith(
+        f"field 'payload.data': the graph rejects its input: it takes a mapping, and was given {kind}. "
+    )
+    assert "cats" not in result.error
+    assert "7654" not in result.error
     assert "A template of Airflow renders to text" in result.error
     assert ran == []
 
@@ -199,3 +205,4 @@ async def test_a_function_takes_no_command(desk):
 async def test_an_update_that_the_graph_rejects_is_the_commands(desk):
     said = await refused(desk, {"update": [["value", 1], ["value", 2]]})
     assert said.startswith("field 'payload.command': the graph rejects its input: ")
+    assert "For troubleshooting" not in said

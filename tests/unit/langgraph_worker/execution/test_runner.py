@@ -66,6 +66,9 @@ async def test_the_deadline_ends_a_run(desk, monkeypatch):
     claim = await desk.claim("g", deadline=datetime.now(UTC) + timedelta(minutes=30))
     result = (await desk.run(claim, chain(hang=hang))).result
     assert (result.status, result.error_type, result.retriable) == (ResultStatus.TIMEOUT, "deadline", True)
+    assert result.error.endswith(
+        " UTC passed while the graph was running. Allow the task a longer timeout; its execution_timeout counts too"
+    )
     assert stopped.is_set()
     assert [step["status"] for step in desk.steps()] == ["FAILED"]
 

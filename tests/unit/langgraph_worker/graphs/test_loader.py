@@ -218,15 +218,18 @@ def test_a_module_by_its_dotted_name(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "text", "reason"),
     [
-        ("./gone.py:graph", "", "there is no file"),
+        ("./gone.py:graph", "", "gone.py. Correct the path in langgraph.json"),
+        ("./aa.py:graph", "", "aa.py. Did you mean './a.py'? Correct the path in langgraph.json"),
+        ("../gone.py:graph", "", "gone.py. Correct the path in langgraph.json"),
         ("gone_module:graph", "", "importing it raises ModuleNotFoundError"),
         ("./a.py:graph", "import no_such_package", "importing it raises ModuleNotFoundError: No module named"),
         ("./a.py:graph", "def broken(:", "importing it raises SyntaxError"),
         ("./a.py:graph", "raise OSError('no model server')", "importing it raises OSError: no model server"),
         ("./a.py:graph", "import sys; sys.exit(0)", "importing it raises SystemExit: 0"),
-        ("./a.py:graph", "grahp = 1", "there is no 'graph' in ./a.py"),
+        ("./a.py:graph", "grahp = 1", "there is no 'graph' in ./a.py. Did you mean 'grahp'?"),
+        ("./a.py:graph", "", "there is no 'graph' in ./a.py. Correct the name in langgraph.json"),
         ("./a.py:graph", HEAD + "graph = StateGraph(State)", "it does not compile: Graph must have an entrypoint"),
-        ("./a.py:graph", "graph = 1", "'graph' is a int, not a compiled graph"),
+        ("./a.py:graph", "graph = 1", "'graph' is an int, not a compiled graph"),
     ],
 )
 def test_what_cannot_be_loaded_is_named_with_graph_file_and_reason(tmp_path, entry, text, reason):

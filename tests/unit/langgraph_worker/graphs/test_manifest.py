@@ -87,6 +87,8 @@ def test_a_wrong_key_of_an_entry_is_named(tmp_path, key, value, reason):
         ("{", "is not JSON"),
         ([], "key 'graphs'"),
         ({"graphs": {}}, "key 'graphs'"),
+        ({"graph": {"a": "./a.py:g"}}, "key 'graphs' must be an object with at least one name"),
+        ({"graph": {"a": "./a.py:g"}}, "It has a key 'graph', which is not read"),
         ({"graphs": {"a": "./a.py"}}, "graph 'a': './a.py' is not of the form"),
         ({"graphs": {"a": "./a.py:not-a-name"}}, "graph 'a'"),
         ({"graphs": {"a": 5}}, "graph 'a' must be"),

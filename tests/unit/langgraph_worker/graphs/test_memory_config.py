@@ -99,7 +99,7 @@ def test_a_wrong_value_is_named_with_its_place_and_what_is_right(tmp_path, store
     [
         ("./gone.py:embed", r"there is no file .*gone\.py"),
         ("./meaning.py:gone", "there is no 'gone' in ./meaning.py"),
-        ("./meaning.py:number", "it is a int, not a function or LangChain's Embeddings"),
+        ("./meaning.py:number", "it is an int, not a function or LangChain's Embeddings"),
         ("nobody:knows", r"install langchain and the provider's package"),
     ],
 )

@@ -91,6 +91,14 @@ async def test_a_typo_in_the_graphs_name_is_said_as_soon_as_the_request_is_taken
     assert any(note in line.getMessage() and line.levelno == logging.WARNING for line in caplog.records)
 
 
+async def test_a_graph_that_no_worker_serves_is_not_said_to_start(caplog):
+    caplog.set_level(logging.INFO)
+    await notes_of(record(1, graph="cuont"), record(2))
+    accepted = [line.getMessage() for line in caplog.records if line.getMessage().startswith("accepted: ")]
+    assert accepted[0].startswith("accepted: graph cuont waits for a worker that serves it: ")
+    assert accepted[1].startswith("accepted: graph count starts from its input: ")
+
+
 async def test_graphs_of_this_worker_and_of_others_need_no_note():
     assert await notes_of(record(1), record(2, graph="other"), workers=(worker("w2", "other"),)) == [[], []]
 

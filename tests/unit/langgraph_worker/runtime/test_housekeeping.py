@@ -58,3 +58,23 @@ async def test_expired_items_are_removed_at_the_projects_pace(monkeypatch, ttl, 
     await memories.is_done.wait()
     running.cancel()
     assert memories.at == expected
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "ended 1 request that waited"), (2, "ended 2 requests that waited")])
+async def test_what_ends_without_a_run_is_in_the_workers_log(caplog, monkeypatch, count, said):
+    monkeypatch.setattr(housekeeping, "_LOOK_EVERY_SECONDS", 0)
+    memories = Swept(MemoryConfig(), 0)
+    ended, woken = [count], asyncio.Event()
+
+    async def expire(*_: Any) -> int:
+        return ended.pop() if ended else 0
+
+    store = SimpleNamespace(announce=nothing, expire=expire)
+    outbox, info = SimpleNamespace(wake=woken.set), SimpleNamespace(graphs={})
+    made: Any = Housekeeping(store, memories, outbox, memories, info, 60.0, now=lambda: 0.0)  # type: ignore[arg-type]
+    running = asyncio.create_task(made.run())
+    await woken.wait()
+    running.cancel()
+    [line] = caplog.records
+    assert line.levelname == "WARNING"
+    assert line.getMessage().startswith(said)
