@@ -37,9 +37,12 @@ async def test_a_later_topic_is() -> None:
     assert [one.topic_id for one in found] == ["two", "two"]
 
 
-async def test_the_broker_is_not_asked_where_each_record_names_its_id() -> None:
-    records = [record(1, named=True)]
-    assert await EventsTopic("events", answers(), "two", "one").named(records) == records
+async def test_records_that_name_their_ids_must_be_of_the_same_topic_too() -> None:
+    """The client reads on behind the old offsets: what lies before them in the new topic would be lost."""
+    topic = EventsTopic("events", answers("one", "two"), "one", "one")
+    await topic.named([record(1, named=True)])
+    with pytest.raises(BrokerError, match="created anew"):
+        await topic.named([record(2, named=True)])
 
 
 async def test_a_broker_without_ids_of_topics_changes_nothing() -> None:
