@@ -125,6 +125,8 @@ class Intake:
         await asyncio.gather(*(self._bury(record, rejection) for record, rejection in rejected))
         taken = [(record, entry) for record, judged in screened if (entry := _entry(judged)) is not None]
         entries, accepted = [entry for _, entry in taken], await self._accepted(taken)
+        if self._topic is not None:
+            await self._topic.require_same()
         self._commit(batch)
         will_run = [entry.correlation_id for entry in accepted if entry.decision in _WILL_RUN]
         await self._report(entries, accepted, will_run)

@@ -19,7 +19,7 @@ async def test_nodes_that_use_every_thread_hold_nothing_up(monkeypatch: pytest.M
     monkeypatch.setattr(topic_ids, "ClusterAdmin", lambda _: SimpleNamespace(topic_id=lambda topic: f"id of {topic}"))
     asyncio.get_running_loop().set_default_executor(NodeThreads(1))
     end = threading.Event()
-    node = asyncio.ensure_future(asyncio.to_thread(end.wait))
+    node = asyncio.get_running_loop().run_in_executor(None, end.wait)
     ids = TopicIds(WorkerSettings())
     try:
         async with asyncio.timeout(10):
