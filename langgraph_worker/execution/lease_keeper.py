@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from langgraph_worker.domain.models import Lease
 from langgraph_worker.errors import LeaseLostError, StoreError
@@ -196,16 +197,24 @@ class LeaseKeeper:
         return turn_on(self._loop, self._loop_thread)
 
     def _hang(self) -> None:
-        """Spare the runs that do not hang the loop, if it is known which one does; then end."""
+        """Spare the runs that do not hang the loop, if it is known which one does; then end, whatever happened."""
+        try:
+            self._spare_neighbours()
+        except Exception as error:  # noqa: BLE001 - the process would go on for ever, and renew its leases
+            text = "the runs beside the one that blocks the loop are not spared: %r"
+            write_within(LINE_SECONDS, partial(logger.error, text, error, extra={"action": "hung"}))
+        self._on_hung()
+
+    def _spare_neighbours(self) -> None:
         guilty = lease_of(self._watch.blocking_turn)
         write_within(LINE_SECONDS, lambda: _log_guilty(guilty))
-        if guilty is not None:
-            others = self._held.all() - {guilty}
-            sparing = threading.Thread(target=self._spare, args=(others,), name=f"{THREAD}-spare", daemon=True)
-            sparing.start()
-            # While leases are renewed, nobody takes them over.
-            sparing.join(self._lease_seconds * (_SPARE_IF_OVERDUE if self._held.overdue() else _SPARE))
-        self._on_hung()
+        if guilty is None:
+            return
+        others = self._held.all() - {guilty}
+        sparing = threading.Thread(target=self._spare, args=(others,), name=f"{THREAD}-spare", daemon=True)
+        sparing.start()
+        # While leases are renewed, nobody takes them over.
+        sparing.join(self._lease_seconds * (_SPARE_IF_OVERDUE if self._held.overdue() else _SPARE))
 
     def _spare(self, leases: Collection[Lease]) -> None:
         try:

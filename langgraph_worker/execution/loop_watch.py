@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from langgraph_worker.execution.held_leases import HeldLeases
 from langgraph_worker.execution.run_tasks import Turn
@@ -38,8 +39,9 @@ def write_within(seconds: float, write: Callable[[], object]) -> None:
     A log whose reader has stopped holds up everything that writes to it, and so may be what the loop hangs in.
     """
     writing = threading.Thread(target=write, name="lease-keeper-log", daemon=True)
-    writing.start()
-    writing.join(seconds)
+    with suppress(RuntimeError):  # the process has no room for another thread
+        writing.start()
+        writing.join(seconds)
 
 
 def _write_last_words() -> None:

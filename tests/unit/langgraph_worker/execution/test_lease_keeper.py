@@ -281,6 +281,27 @@ async def test_a_store_that_is_away_keeps_no_hanging_process_alive(store, worker
     assert await takeovers(store, worker, clock) == {claim.thread_id: 1 for claim in claims}
 
 
+@pytest.mark.parametrize("fails", ["lease_of", "threading.Thread.start"])
+async def test_whatever_fails_while_the_guilty_run_is_looked_for_keeps_no_hanging_process_alive(
+    store, clock, monkeypatch, fails
+):
+    def fail(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    worker = Worker(store, clock, replace(TIMING, hang_seconds=LEASE / 2))
+    claim = await claimed(store, worker)
+
+    async def node() -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(f"langgraph_worker.execution.lease_keeper.{fails}", fail)
+            clock.step = LEASE / 30
+            assert worker.hung.wait(LIMIT)  # blocks the loop
+            clock.step = 0.0
+
+    await in_run(node(), claim)
+    await worker.stop()
+
+
 async def test_a_task_is_of_the_run_that_created_it_whichever_run_waits_for_it(store, worker):
     mine, other = await two_claimed(store, worker)
     looks: list[Lease | None] = []
