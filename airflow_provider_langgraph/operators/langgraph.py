@@ -144,6 +144,13 @@ class LangGraphTriggerOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Publish the request; then return, or wait in the slot, and defer if the agent is still at work."""
+        try:
+            return self._ask(context)
+        except RunError as error:
+            # The frames of this provider say nothing of why an agent failed; Airflow's page would show them all.
+            raise error.with_traceback(None) from error.__cause__
+
+    def _ask(self, context: Context) -> Any:
         defer_after = defer_after_seconds(self.defer_after)
         handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
         if not self.wait_for_completion:
@@ -171,8 +178,7 @@ class LangGraphTriggerOperator(BaseOperator):
         except (TaskDeferralTimeout, TaskDeferralError) as error:
             raise ended_deferral(error, request_id(context), self._canceller) from error
         except RunError as error:
-            # The frames of this provider say nothing of why an agent failed; Airflow's page would show them all.
-            raise error.with_traceback(None) from error.__cause__
+            raise error.with_traceback(None) from error.__cause__  # as in execute
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,6 +56,8 @@ def _seconds(value: Any, name: str) -> float:
         raise SettingsError(
             f"{name} must be a timedelta or a number of seconds, not {value!r}. 0 defers at once"
         ) from None
+    except OverflowError:
+        seconds = math.inf
     if not 0 <= seconds < LONGEST_TIMEOUT.total_seconds():
         raise SettingsError(f"{name} must be 0 or more, and below {LONGEST_TIMEOUT.days} days, not {value!r}")
     return seconds

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from langgraph_worker.domain.models import Lease
 from langgraph_worker.errors import LeaseLostError, StoreError
 from langgraph_worker.execution.held_leases import HeldLeases
-from langgraph_worker.execution.loop_watch import LoopWatch, end_process
-from langgraph_worker.execution.run_tasks import lease_of
+from langgraph_worker.execution.loop_watch import LINE_SECONDS, LoopWatch, end_process, write_within
+from langgraph_worker.execution.run_tasks import Turn, lease_of, turn_on
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.port import RunStore
 
@@ -82,7 +82,7 @@ class LeaseKeeper:
             self._beat_seconds,
             self._hang,
             now,
-            self._task_on_loop,
+            self._turn_on_loop,
         )
         self._one_at_a_time = threading.Lock()
         self._at_once = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD}-at-once")
@@ -91,6 +91,7 @@ class LeaseKeeper:
         self._beat_at = now()
         self._on_lost: Callable[[Lease], None]
         self._loop: asyncio.AbstractEventLoop
+        self._loop_thread: int
 
     def time(self) -> float:
         """Seconds of the keeper's clock."""
@@ -119,6 +120,7 @@ class LeaseKeeper:
         """
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
         self._beat_at = self._now()
         keeper = threading.Thread(target=self._keep, name=THREAD, daemon=True)
         watch = threading.Thread(target=self._watch.run, args=(self._stop,), name=f"{THREAD}-watch", daemon=True)
@@ -191,22 +193,28 @@ class LeaseKeeper:
 
     # ---- the watching thread ----
 
-    def _task_on_loop(self) -> asyncio.Task[Any] | None:
-        return asyncio.current_task(self._loop)
+    def _turn_on_loop(self) -> Turn | None:
+        return turn_on(self._loop, self._loop_thread)
 
     def _hang(self) -> None:
-        """Spare the runs that do not hang the loop, if it is known which one does; then end."""
-        guilty = lease_of(self._watch.blocking_task)
-        if guilty is None:
-            logger.critical("it is not known which run blocks the loop, so each counts it", extra={"action": "hung"})
-        else:
-            logger.critical("a node on thread %s blocks the loop", guilty.thread_id, extra={"action": "hung"})
-            others = self._held.all() - {guilty}
-            sparing = threading.Thread(target=self._spare, args=(others,), name=f"{THREAD}-spare", daemon=True)
-            sparing.start()
-            # While leases are renewed, nobody takes them over.
-            sparing.join(self._lease_seconds * (_SPARE_IF_OVERDUE if self._held.overdue() else _SPARE))
+        """Spare the runs that do not hang the loop, if it is known which one does; then end, whatever happened."""
+        try:
+            self._spare_neighbours()
+        except Exception as error:  # noqa: BLE001 - the process would go on for ever, and renew its leases
+            text = "the runs beside the one that blocks the loop are not spared: %r"
+            write_within(LINE_SECONDS, partial(logger.error, text, error, extra={"action": "hung"}))
         self._on_hung()
+
+    def _spare_neighbours(self) -> None:
+        guilty = lease_of(self._watch.blocking_turn)
+        write_within(LINE_SECONDS, lambda: _log_guilty(guilty))
+        if guilty is None:
+            return
+        others = self._held.all() - {guilty}
+        sparing = threading.Thread(target=self._spare, args=(others,), name=f"{THREAD}-spare", daemon=True)
+        sparing.start()
+        # While leases are renewed, nobody takes them over.
+        sparing.join(self._lease_seconds * (_SPARE_IF_OVERDUE if self._held.overdue() else _SPARE))
 
     def _spare(self, leases: Collection[Lease]) -> None:
         try:
@@ -224,3 +232,10 @@ class LeaseKeeper:
             if self._stop.is_set():
                 return
             pause_seconds = self._renew_seconds if self.renew() else min(_RETRY_SECONDS, self._renew_seconds / 2)
+
+
+def _log_guilty(guilty: Lease | None) -> None:
+    if guilty is None:
+        logger.critical("it is not known which run blocks the loop, so each counts it", extra={"action": "hung"})
+    else:
+        logger.critical("a node on thread %s blocks the loop", guilty.thread_id, extra={"action": "hung"})

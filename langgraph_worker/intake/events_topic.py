@@ -19,10 +19,12 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class EventsTopic:
-    """Gives the records without an id of their own the topic's id.
+    """Makes sure that batches are of the topic that the worker began to read, and gives records without an id of their
+    own the topic's id.
 
-    It asks the broker for each batch that has such a record, after it was read: an id that is the same as at the
-    worker's start was the topic's all the time between.
+    It asks the broker after a batch was read: an id that is the same as at the worker's start was the topic's all the
+    time between. Records that name their ids count too: Kafka's client reads on in the new topic at the offsets of the
+    old one, so what comes before them there was passed, and would be lost with their commit.
 
     A broker that has no ids of topics, or none just now, says nothing: then the ids are those of the worker's start.
 
@@ -46,12 +48,21 @@ class EventsTopic:
         """
         if not self._at_start or all(correlation_id_of(record.headers) is not None for record in records):
             return records
-        if await self._topic_id() not in ("", self._at_start):
+        await self.require_same()
+        return [replace(record, topic_id=self._shown) for record in records]
+
+    async def require_same(self) -> None:
+        """Make sure that all that was read until now is of the topic of the worker's start: before it is committed.
+
+        It waits for a broker that is away.
+
+        :raises BrokerError: the topic is another one than at the worker's start.
+        """
+        if self._at_start and await self._topic_id() not in ("", self._at_start):
             raise BrokerError(
                 f"topic {self._name} was deleted and created anew while this worker read it, which may have passed "
                 "records of the new one. Start the worker again: it reads the new topic from its beginning"
             )
-        return [replace(record, topic_id=self._shown) for record in records]
 
     async def _topic_id(self) -> str:
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)

@@ -118,22 +118,25 @@ class Intake:
         if batch.records:
             last = batch.records[-1].where
             logger.debug("took %d records up to %s", len(batch.records), last, extra={"action": "taken"})
+        records = batch.records if self._topic is None else await self._topic.named(batch.records)
         await asyncio.gather(*(self._bury_undecodable(place) for place in batch.undecodable))
-        screened = [(record, judged) async for record, judged in self._screened(batch)]
+        screened = [(record, judged) async for record, judged in self._screened(records)]
         if batch.is_ahead:  # all else waits for its order, what must be refused too
             screened = [(record, judged) for record, judged in screened if _is_answer(judged)]
         rejected = [(record, judged) for record, judged in screened if isinstance(judged, Rejected)]
         await asyncio.gather(*(self._bury(record, rejection) for record, rejection in rejected))
         taken = [(record, entry) for record, judged in screened if (entry := _entry(judged)) is not None]
         entries, accepted = [entry for _, entry in taken], await self._accepted(taken)
+        if self._topic is not None:
+            await self._topic.require_same()
         self._commit(batch)
         will_run = [entry.correlation_id for entry in accepted if entry.decision in _WILL_RUN]
         await self._report(entries, accepted, will_run)
         self._free_room.took(0 if batch.is_ahead else len(batch.records), will_run)
         self._wake()
 
-    async def _screened(self, batch: Batch) -> AsyncIterator[tuple[Record, Request | Rejected]]:
-        for record in batch.records if self._topic is None else await self._topic.named(batch.records):
+    async def _screened(self, records: Sequence[Record]) -> AsyncIterator[tuple[Record, Request | Rejected]]:
+        for record in records:
             yield record, self._judged(record)
             # A large event takes a good part of a second: a batch of them in one go would look like a loop that hangs.
             await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Coroutine
 from types import FrameType
 from typing import Any, NoReturn
 
+from langgraph_worker.broker.kafka import topic_ids
 from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.execution import lease_keeper, node_threads
@@ -111,7 +112,14 @@ def _still_busy(others: Collection[threading.Thread], seconds: float) -> bool:
     No thread can be stopped: an orderly exit would wait for some, and crash others.
     """
     end = time.monotonic() + seconds
-    names = (node_threads.THREAD, EventConsumer.THREAD, ControlReader.THREAD, database.THREAD, lease_keeper.THREAD)
+    names = (
+        node_threads.THREAD,
+        EventConsumer.THREAD,
+        ControlReader.THREAD,
+        database.THREAD,
+        lease_keeper.THREAD,
+        topic_ids.THREAD,
+    )
     found = [thread for thread in threading.enumerate() if thread not in others]
     ours = [thread for thread in found if thread.name.startswith(names)]
     for thread in ours:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from langgraph_worker import __version__
-from langgraph_worker.broker.kafka.admin import Cluster, ClusterAdmin, preflight, topic_limit
+from langgraph_worker.broker.kafka.admin import Cluster, preflight, topic_limit
 from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortProducer
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
 from langgraph_worker.broker.kafka.producer import AckProducer
+from langgraph_worker.broker.kafka.topic_ids import TopicIds
 from langgraph_worker.broker.port import Control, Events
 from langgraph_worker.errors import SettingsError, unexpected
 from langgraph_worker.execution.node_threads import NodeThreads
@@ -89,17 +90,18 @@ class Worker:
             logger.warning("%s", risk, extra={"action": "store_risk"})
         producer = AckProducer(producer_config(settings), partial(topic_limit, settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
-        topic = await self._events_topic(runs.store, cluster)
+        topic = await self._events_topic(stack, runs.store, cluster)
         return Foundation(cluster, runs, producer, self._open_progress(stack, cluster), topic)
 
-    async def _events_topic(self, store: RunStore, cluster: Cluster) -> EventsTopic:
+    async def _events_topic(self, stack: AsyncExitStack, store: RunStore, cluster: Cluster) -> EventsTopic:
         name, topic_id = self._settings.kafka_workflow_events_topic, cluster.events_topic_id
-        admin = ClusterAdmin(self._settings)
+        ids = TopicIds(self._settings)
+        stack.callback(ids.close)
         first = ""
         if topic_id:
             place = cluster.cluster_id, name, topic_id
             first = await retry_store(lambda: store.first_topic_id(*place), "note which events topic it is")
-        return EventsTopic(name, lambda: asyncio.to_thread(admin.topic_id, name), topic_id, first)
+        return EventsTopic(name, lambda: ids.read(name), topic_id, first)
 
     def _open_progress(self, stack: AsyncExitStack, cluster: Cluster) -> Progress:
         settings = self._settings

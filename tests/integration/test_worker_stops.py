@@ -246,6 +246,36 @@ def test_the_events_of_a_topic_that_was_created_anew_all_run(broker, tmp_path):
     assert not old & new
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("named", [True, False], ids=["named", "plain"])
+def test_no_event_is_passed_in_a_topic_that_is_created_anew_under_a_worker(broker, tmp_path, named):
+    """Kafka's client reads on at the old offsets, behind the first events of the new topic."""
+    if broker.kind == "embedded":
+        pytest.skip("the embedded broker has no ids of topics")
+    with desk_of(broker, tmp_path) as desk, desk.worker:
+        events = desk.kafka.fleet.events
+        put(desk, "old", 3, named)
+        answered(desk, "old", 3)
+        for future in desk.kafka.admin.delete_topics([events]).values():
+            future.result(15)
+        desk.kafka.create(events)
+        desk.kafka.forget_producer()
+        put(desk, "new", 8, named)
+        assert desk.worker.child.wait(SECONDS) == 1
+        desk.logged(f"topic {events} was deleted and created anew")
+        desk.worker.launch()
+        answered(desk, "new", 8)
+
+
+def put(desk, name, count, named):
+    """Write events to one partition; the named ones as Airflow's side writes them."""
+    for number in range(count):
+        own = {"event_id": str(uuid4())} if named else {}
+        headers = [("correlation-id", one.encode()) for one in own.values()]
+        body = json.dumps(PLAIN | own | {"workflow_run_id": f"{name}-{number}"})
+        desk.kafka.produce(desk.kafka.fleet.events, body, headers=headers, partition=0)
+
+
 def answered(desk, name, count):
     """The correlation ids of the successful results of these runs, once each has one."""
 

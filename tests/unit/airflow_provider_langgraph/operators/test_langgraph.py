@@ -23,6 +23,7 @@ from airflow_provider_langgraph.exceptions import (
     SettingsError,
     WaitError,
 )
+from airflow_provider_langgraph.operators import langgraph
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.requests import task_identity
 from airflow_provider_langgraph.requests.cancel import CANCEL_SECONDS
@@ -223,6 +224,7 @@ class TestArguments:
             ({"fleet": "ris k"}, "fleet: 'ris k' is no name for a fleet"),
             ({"defer_after": -1}, "defer_after must be 0 or more"),
             ({"defer_after": float("nan")}, "defer_after must be 0 or more"),
+            ({"defer_after": 10**400}, "defer_after must be 0 or more, and below"),
             ({"defer_after": True}, "defer_after must be a timedelta or a number of seconds, not True"),
             ({"defer_after": "soon"}, "defer_after must be .*, not 'soon'. 0 defers at once"),
         ],
@@ -313,6 +315,17 @@ class TestAnswer:
         frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
         assert frames[1:] == ["resume_execution"]
         assert str(caught.value).startswith("boom (status failure; a retry can help; request ")
+
+    @pytest.mark.parametrize("deferrable", [True, False])
+    def test_one_that_fails_in_the_slot_shows_none_but_those_of_execute(self, hook, monkeypatch, deferrable):
+        failure = reply("failure", error="boom")
+        monkeypatch.setattr(langgraph, "result_within", lambda *_: failure)
+        monkeypatch.setattr(langgraph, "wait_for_result", lambda *_: failure)
+        with pytest.raises(RunFailed) as caught:
+            operator(deferrable=deferrable).execute(context())
+        frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+        assert not {"_ask", "_return", "return_value"} & set(frames)
+        assert "execute" in frames
 
     def test_a_failure_is_not_remembered_as_returned(self):
         seen = context()

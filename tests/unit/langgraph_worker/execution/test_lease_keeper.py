@@ -239,6 +239,24 @@ async def test_only_the_run_whose_node_hangs_counts_it(store, worker, clock):
     assert await takeovers(store, worker, clock) == {guilty.thread_id: 1, innocent.thread_id: 0}
 
 
+async def test_a_callback_that_hangs_is_of_the_run_whose_node_has_left_it(store, worker, clock):
+    guilty, innocent = await two_claimed(store, worker)
+    called = asyncio.Event()
+
+    def callback() -> None:
+        clock.step = LEASE / 30
+        assert worker.hung.wait(LIMIT)  # blocks the loop, in no task
+        clock.step = 0.0
+        called.set()
+
+    async def node() -> None:
+        asyncio.get_running_loop().call_later(0.0, callback)
+
+    await in_run(node(), guilty)
+    await called.wait()
+    assert await takeovers(store, worker, clock) == {guilty.thread_id: 1, innocent.thread_id: 0}
+
+
 async def test_each_run_counts_a_hang_that_is_of_no_run(store, worker, clock):
     claims = await two_claimed(store, worker)
     clock.step = LEASE / 30
@@ -261,6 +279,27 @@ async def test_a_store_that_is_away_keeps_no_hanging_process_alive(store, worker
 
     await in_run(node(), claims[0])
     assert await takeovers(store, worker, clock) == {claim.thread_id: 1 for claim in claims}
+
+
+@pytest.mark.parametrize("fails", ["lease_of", "threading.Thread.start"])
+async def test_whatever_fails_while_the_guilty_run_is_looked_for_keeps_no_hanging_process_alive(
+    store, clock, monkeypatch, fails
+):
+    def fail(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    worker = Worker(store, clock, replace(TIMING, hang_seconds=LEASE / 2))
+    claim = await claimed(store, worker)
+
+    async def node() -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(f"langgraph_worker.execution.lease_keeper.{fails}", fail)
+            clock.step = LEASE / 30
+            assert worker.hung.wait(LIMIT)  # blocks the loop
+            clock.step = 0.0
+
+    await in_run(node(), claim)
+    await worker.stop()
 
 
 async def test_a_task_is_of_the_run_that_created_it_whichever_run_waits_for_it(store, worker):
@@ -294,7 +333,7 @@ def test_a_task_is_to_blame_only_if_every_look_finds_it(clock, on_loop, blamed):
     seen = []
     held = HeldLeases(LEASE, clock.monotonic)
     watch = LoopWatch(
-        held, LEASE, 0.4, 0.1, lambda: seen.append(watch.blocking_task), clock.monotonic, lambda: next(found)
+        held, LEASE, 0.4, 0.1, lambda: seen.append(watch.blocking_turn), clock.monotonic, lambda: next(found)
     )
     for number in range(len(looks)):
         clock.seconds += 0.1

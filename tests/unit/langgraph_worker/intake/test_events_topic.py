@@ -37,9 +37,21 @@ async def test_a_later_topic_is() -> None:
     assert [one.topic_id for one in found] == ["two", "two"]
 
 
-async def test_the_broker_is_not_asked_where_each_record_names_its_id() -> None:
+async def test_no_id_is_asked_for_where_each_record_names_its_own() -> None:
     records = [record(1, named=True)]
     assert await EventsTopic("events", answers(), "two", "one").named(records) == records
+
+
+async def test_what_another_topic_may_have_passed_is_not_committed() -> None:
+    topic = EventsTopic("events", answers("one", "", "two"), "one", "one")
+    await topic.require_same()
+    await topic.require_same()
+    with pytest.raises(BrokerError, match="created anew"):
+        await topic.require_same()
+
+
+async def test_a_broker_without_ids_of_topics_is_not_asked_before_a_commit() -> None:
+    await EventsTopic("events", answers(), "", "").require_same()
 
 
 async def test_a_broker_without_ids_of_topics_changes_nothing() -> None:

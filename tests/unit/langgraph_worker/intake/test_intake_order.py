@@ -13,9 +13,10 @@ import pytest
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain.models import Accepted, Backlog, Decision, Refusal, Request, WorkerInfo
-from langgraph_worker.errors import DeadLetterError, RowError, StoreError
+from langgraph_worker.errors import BrokerError, DeadLetterError, RowError, StoreError
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.batch_queue import BatchQueue
+from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.intake import Intake, IntakeOutputs
 from langgraph_worker.intake.screening import ScreeningRules
@@ -84,10 +85,11 @@ async def take(
     is_ahead: bool = False,
     limits: BacklogLimits | None = None,
     undecodable: UndecodablePlace | None = None,
+    topic: EventsTopic | None = None,
 ) -> None:
     batches = BatchQueue()
     free_room = FreeRoom(log, log, 1, 1, limits or BacklogLimits(log, load_settings({})))
-    intake = Intake(batches, RULES, IntakeOutputs(log, log, log.commit, free_room, lambda: None), Progress())
+    intake = Intake(batches, RULES, IntakeOutputs(log, log, log.commit, free_room, lambda: None), Progress(), topic)
     places = () if undecodable is None else (undecodable,)
     batches.offer(Batch(records, {} if is_ahead else {0: 1}, is_ahead, places))
     intake.stop()
@@ -99,6 +101,26 @@ async def test_offsets_are_committed_when_the_store_has_the_batch():
     await take(log, record(json.dumps(PLAIN).encode()))
     assert log.done == ["accepted", "committed"]
     assert isinstance(log.entries[0], Request)
+
+
+@pytest.mark.parametrize("now", ["one", "two"])
+@pytest.mark.parametrize("places", [None, PLACE])
+async def test_offsets_are_committed_only_in_the_topic_that_the_worker_began_to_read(now, places):
+    """Also where the batch has nothing but events that name their ids, or what cannot be decoded."""
+    log = Log()
+    named = [] if places else [record(json.dumps(PLAIN).encode(), ("correlation-id", str(uuid4()).encode()))]
+
+    async def read() -> str:
+        log.done.append("asked")
+        return now
+
+    taking = take(log, *named, undecodable=places, topic=EventsTopic("events", read, "one", "one"))
+    if now == "one":
+        await taking
+    else:
+        with pytest.raises(BrokerError, match="created anew"):
+            await taking
+    assert log.done[1:] == ["asked", *(["committed"] if now == "one" else [])]
 
 
 @pytest.mark.parametrize("bodies", [[], [json.dumps(PLAIN).encode()]])
