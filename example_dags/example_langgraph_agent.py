@@ -19,7 +19,7 @@ from airflow_provider_langgraph.operators.langgraph import LangGraphOperator
     tags=["example", "langgraph"],
     doc_md=__doc__,
     params={"task": Param("say hello", type="string")},
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=10), "timeout": timedelta(minutes=5)},
+    default_args={"timeout": timedelta(minutes=5)},
 )
 def example_langgraph_agent() -> None:
     """Ask, and ask again with the answer."""

@@ -31,7 +31,7 @@ def example_langgraph_decorator() -> None:
         """Who is greeted."""
         return list((params or {})["names"])
 
-    @task.langgraph(graph="echo", timeout=timedelta(minutes=5), retries=2, retry_delay=timedelta(seconds=10))
+    @task.langgraph(graph="echo", timeout=timedelta(minutes=5))
     def greet(name: str) -> dict[str, str]:
         """The graph's input. Called for each try, but not again when a deferred task resumes."""
         return {"task": f"say hello to {name}"}
