@@ -67,7 +67,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": _modules("operators.langgraph"),
+        "operators": _modules("operators.langgraph", "operators.agent"),
+        "task-decorators": [
+            {"class-name": "airflow_provider_langgraph.decorators.langgraph.langgraph_task", "name": "langgraph"}
+        ],
         "hooks": _modules("hooks.kafka"),
         "triggers": _modules("triggers.result"),
         "config": {

@@ -30,3 +30,5 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
 nitpicky = True
+# Of the overloads of langgraph_task: type variables, and a protocol of Airflow that only type checkers import.
+nitpick_ignore = [("py:class", name) for name in ("FParams", "FReturn", "Task")]

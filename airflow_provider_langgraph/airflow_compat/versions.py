@@ -10,4 +10,9 @@ try:
 except ImportError:  # 3.1
     from airflow.exceptions import TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
 
-__all__ = ["TaskDeferralError", "TaskDeferralTimeout"]
+try:
+    from airflow.sdk.bases.decorator import determine_kwargs
+except ImportError:  # 3.1; the lowest common-compat does not have it either
+    from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
+
+__all__ = ["TaskDeferralError", "TaskDeferralTimeout", "determine_kwargs"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
+    from airflow_provider_langgraph.operators.agent import LangGraphOperator
     from airflow_provider_langgraph.requests.handle import RequestHandle
     from workflow_events.models import WorkflowEvent
     from workflow_events.results import WorkflowResultEvent
 
-__all__ = ["LangGraphTriggerOperator"]
+__all__ = ["LangGraphOperator", "LangGraphTriggerOperator"]
 
 _NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
 
@@ -221,9 +222,15 @@ class LangGraphTriggerOperator(BaseOperator):
                 execution_timeout=self.execution_timeout,
                 on_retry=self.on_retry,
                 on_clear=self.on_clear,
+                names=self._author_names,
             ),
             context,
         )
+
+    @property
+    def _author_names(self) -> Mapping[str, str]:
+        """What the author calls an argument, where a form of this operator has another name for it; for errors."""
+        return {}
 
     def _defer(self, handle: RequestHandle, waited_seconds: float) -> NoReturn:
         if waited_seconds:
@@ -243,3 +250,12 @@ class LangGraphTriggerOperator(BaseOperator):
     @property
     def _canceller(self) -> Canceller:
         return Canceller(self._connect, self.log)
+
+
+def __getattr__(name: str) -> Any:
+    """``LangGraphOperator``, whose module builds on this one: so it is imported when it is asked for."""
+    if name != "LangGraphOperator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from airflow_provider_langgraph.operators.agent import LangGraphOperator
+
+    return LangGraphOperator

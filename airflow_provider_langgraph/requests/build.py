@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -27,6 +28,7 @@ class RequestArguments:
 
     :param timeout: how long the agent may take from now on.
     :param execution_timeout: the task's own limit, from its start; it ends the agent as well.
+    :param names: what the author calls an argument, where it is not the argument's own name; for errors.
     """
 
     graph: str | None = None
@@ -40,6 +42,11 @@ class RequestArguments:
     execution_timeout: timedelta | None = None
     on_retry: Literal["resume", "restart"] = "resume"
     on_clear: Literal["restart", "resume"] = "restart"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def json_of(self, argument: str) -> Any:
+        """An argument as JSON; its errors name it as the author does."""
+        return as_json(getattr(self, argument), self.names.get(argument, argument))
 
 
 def request_id(context: Context) -> UUID:
@@ -60,16 +67,16 @@ def build_event(arguments: RequestArguments, context: Context) -> WorkflowEvent:
         "source": EventSource.AIRFLOW,
         "workflow_id": as_name(arguments.workflow_id) or ti.dag_id,
         "workflow_run_id": ti.run_id,
-        "payload": {"data": {} if arguments.input is None else as_json(arguments.input, "input")},
+        "payload": {"data": {} if arguments.input is None else arguments.json_of("input")},
         "graph": as_name(arguments.graph),
         "assistant": as_name(arguments.assistant),
-        "context": as_json(arguments.context, "context"),
+        "context": arguments.json_of("context"),
         "thread_id": as_name(arguments.thread_id),
         "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
         "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
-        "config": {} if arguments.config is None else as_json(arguments.config, "config"),
+        "config": {} if arguments.config is None else arguments.json_of("config"),
     }
     try:
         return WorkflowEvent.model_validate(fields)
     except ValidationError as error:
-        raise SettingsError(describe_problem(error)) from error
+        raise SettingsError(describe_problem(error, arguments.names)) from error

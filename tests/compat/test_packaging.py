@@ -58,6 +58,10 @@ def test_its_description_is_valid_and_names_what_is_there(execute, release):
         "    for entry in info[key]:\n"
         "        for name in entry['python-modules']:\n"
         "            importlib.import_module(name)\n"
+        "from airflow.sdk import task\n"
+        "for entry in info['task-decorators']:\n"
+        "    module, _, function = entry['class-name'].rpartition('.')\n"
+        "    assert getattr(task, entry['name']) is getattr(importlib.import_module(module), function)\n"
         "print('Airflow', airflow.__version__)\n"
     )
     assert execute("-c", code).splitlines()[-1] == f"Airflow {release.airflow}"

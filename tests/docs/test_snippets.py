@@ -139,6 +139,7 @@ RUN: dict[str, Callable[[Snippet], None]] = {
     "ChatOllama(": run_model_graph,
     "fsspec.open(": run_claim_reader,
     "LangGraphTriggerOperator(": run_operator,
+    "LangGraphOperator(": run_operator,
     "idempotency_key()": run_node,
     "publish_workflow_event(": run_publisher,
     "runtime.store": run_remembering_node,
@@ -147,7 +148,12 @@ RUN: dict[str, Callable[[Snippet], None]] = {
 
 EXAMPLES = {
     name: (ROOT / "example_dags" / f"{name}.py").read_text().partition(f"# [START {name}]\n")[2].partition("# [END")[0]
-    for name in ("example_langgraph", "example_langgraph_options")
+    for name in (
+        "example_langgraph",
+        "example_langgraph_agent",
+        "example_langgraph_decorator",
+        "example_langgraph_options",
+    )
 }
 
 

@@ -86,6 +86,9 @@ def test_airflow_shows_the_provider(airflow_side, tmp_path):
         "schema = json.loads((pathlib.Path(airflow.__file__).parent / 'provider_info.schema.json').read_text())\n"
         "jsonschema.validate(get_provider_info(), schema)\n"
         "from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator\n"
+        "from airflow_provider_langgraph.operators.langgraph import LangGraphOperator\n"
+        "from airflow.sdk import task\n"
+        "assert task.langgraph.__module__ == 'airflow_provider_langgraph.decorators.langgraph'\n"
         "assert u.find_spec('langgraph') is None, 'LangGraph came along'\n"
         "print(airflow.__version__, LangGraphTriggerOperator.__name__)\n"
     )

@@ -70,6 +70,21 @@ def test_a_task_defers_while_the_agent_works_and_returns_its_result(airflow, run
     assert "done for deferred" not in log  # a result may be large or secret
 
 
+def test_a_function_that_made_the_input_is_not_called_again_when_its_task_resumes(airflow, run, folder):
+    run_id = run("decorated")
+    airflow.wait_for_task("decorated", run_id, "agent", "deferred")
+    folder.open_gate()
+
+    assert airflow.wait_for_run("decorated", run_id) == "success"
+    result = airflow.api.xcom("decorated", run_id, "agent")
+    assert result == {
+        "folder": str(folder.path),
+        "name": "{{ dag_run.run_id }}",
+        "answer": "done for {{ dag_run.run_id }}",
+    }
+    assert (folder.path / "calls").read_text() == "called\n"
+
+
 def test_a_task_whose_agent_answers_soon_is_never_deferred(airflow, run, folder):
     folder.open_gate()
     run_id = run("answered_soon")
@@ -252,8 +267,15 @@ def test_as_text_the_next_task_gets_such_a_result_as_plain_values(airflow, run, 
 def test_the_examples_run(airflow):
     report = airflow.run_dag("example_langgraph")
     options = airflow.run_dag("example_langgraph_options")
+    functions = airflow.run_dag("example_langgraph_decorator")
+    agents = airflow.run_dag("example_langgraph_agent")
 
     assert airflow.wait_for_run("example_langgraph", report) == "success"
     assert "drawdown" in airflow.api.xcom("example_langgraph", report, "report")
     assert airflow.wait_for_run("example_langgraph_options", options) == "success"
     assert "say hello on 20" in json.dumps(airflow.api.xcom("example_langgraph_options", options, "templated"))
+    assert airflow.wait_for_run("example_langgraph_decorator", functions) == "success"
+    answers = airflow.api.xcom("example_langgraph_decorator", functions, "report")
+    assert answers == ["echo: say hello to Ann", "echo: say hello to Bob"]
+    assert airflow.wait_for_run("example_langgraph_agent", agents) == "success"
+    assert airflow.api.xcom("example_langgraph_agent", agents, "second")["answer"] == "echo: echo: say hello"

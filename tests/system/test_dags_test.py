@@ -17,7 +17,12 @@ from tests.system.witnesses import Folder, Wire
 
 pytestmark = [pytest.mark.system, pytest.mark.integration]
 
-EXAMPLES = ("example_langgraph", "example_langgraph_options")
+EXAMPLES = (
+    "example_langgraph",
+    "example_langgraph_agent",
+    "example_langgraph_decorator",
+    "example_langgraph_options",
+)
 SECONDS = 120.0
 
 TryDag = Callable[..., Child]

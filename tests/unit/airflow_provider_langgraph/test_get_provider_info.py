@@ -7,7 +7,9 @@ from pathlib import Path
 
 import airflow
 import jsonschema
+from airflow.sdk import task
 
+import airflow_provider_langgraph
 from airflow_provider_langgraph.get_provider_info import get_provider_info
 
 
@@ -22,6 +24,24 @@ def test_every_module_it_names_exists():
         for entry in info[kind]:
             for module in entry["python-modules"]:
                 assert importlib.import_module(module)
+
+
+def test_every_decorator_that_it_names_exists_and_has_airflows_name_for_it():
+    names = {}
+    for entry in get_provider_info()["task-decorators"]:
+        module, _, function = entry["class-name"].rpartition(".")
+        names[entry["name"]] = getattr(importlib.import_module(module), function)
+    assert names == {"langgraph": task.langgraph}
+
+
+def test_every_module_of_an_author_is_named():
+    """A module that is left out is in no list of Airflow's."""
+    info = get_provider_info()
+    root = Path(airflow_provider_langgraph.__file__).parent
+    for kind in ("operators", "hooks", "triggers"):
+        named = {name for entry in info[kind] for name in entry["python-modules"]}
+        there = {file.stem for file in (root / kind).glob("*.py")} - {"__init__"}
+        assert named == {f"airflow_provider_langgraph.{kind}.{name}" for name in there}
 
 
 def test_airflow_finds_it():

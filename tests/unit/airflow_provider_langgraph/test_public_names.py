@@ -12,6 +12,7 @@ from airflow_provider_langgraph import handle
 from airflow_provider_langgraph.requests import handle as requests_handle
 
 PUBLIC = {
+    "decorators.langgraph": ["langgraph_task"],
     "exceptions": [
         "FinalRunCancelled",
         "FinalRunFailed",
@@ -35,7 +36,8 @@ PUBLIC = {
     ],
     "handle": ["RequestHandle"],
     "hooks.kafka": ["Delivered", "EndOffsets", "KafkaHook"],
-    "operators.langgraph": ["LangGraphTriggerOperator"],
+    "operators.agent": ["LangGraphOperator"],
+    "operators.langgraph": ["LangGraphOperator", "LangGraphTriggerOperator"],
     "requests.handle": ["RequestHandle"],
     "triggers.result": ["WorkflowResultTrigger"],
 }
@@ -52,7 +54,7 @@ def test_the_documented_path_of_the_handle_leads_to_the_same_class():
     assert handle.RequestHandle is requests_handle.RequestHandle
 
 
-@pytest.mark.parametrize("package", ["", ".hooks", ".operators", ".requests", ".triggers"])
+@pytest.mark.parametrize("package", ["", ".decorators", ".hooks", ".operators", ".requests", ".triggers"])
 def test_a_package_imports_nothing_by_itself_but_its_version(package):
     """DAG files import modules of them, and must stay cheap to parse."""
     module = importlib.import_module(f"airflow_provider_langgraph{package}")

@@ -29,6 +29,8 @@ def test_every_file_parses(parsed):
     assert parsed["errors"] == {}
     assert parsed["dags"] == {
         "example_langgraph": {"extract": ["agent"], "agent": ["report"], "report": []},
+        "example_langgraph_agent": {"first": ["second"], "second": []},
+        "example_langgraph_decorator": {"names": ["greet"], "greet": ["report"], "report": []},
         "example_langgraph_options": {"templated": [], "blocking": [], "fire_and_forget": []},
     }
 
@@ -79,6 +81,14 @@ def test_the_report_names_the_model_or_its_made_up_numbers(module):
     assert module.render(answer | {"unverified_numbers": []}).endswith("\nS.\nNote: written by m:1.")
     rules = {"summary_source": "rules", "note": "why", "unverified_numbers": ["99%", "7"]}
     assert module.render(answer | rules).endswith("\nNote: why.\nNumbers that the model made up: 99%, 7.")
+
+
+def test_the_decorated_function_makes_the_input_of_the_graph():
+    dag = load(DAGS / "example_langgraph_decorator.py").example_langgraph_decorator()
+    functions = {task.task_id: task.python_callable for task in dag.tasks}
+    assert functions["names"](params={"names": ["Ann"]}) == ["Ann"]
+    assert functions["greet"]("Ann") == {"task": "say hello to Ann"}
+    assert functions["report"]([{"answer": "hello"}]) == ["hello"]
 
 
 def test_a_link_in_another_folder_finds_the_prices(tmp_path):

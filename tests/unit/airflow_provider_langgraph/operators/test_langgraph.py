@@ -6,14 +6,12 @@ import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from uuid import UUID
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_langgraph.exceptions import (
     FinalRunRejected,
-    KafkaError,
     KafkaSettingsError,
     PublishError,
     ResultRefusedError,
@@ -27,55 +25,10 @@ from airflow_provider_langgraph.operators import langgraph
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.requests import task_identity
 from airflow_provider_langgraph.requests.cancel import CANCEL_SECONDS
-from airflow_provider_langgraph.requests.reply import reply_of
-from airflow_provider_langgraph.requests.topics import topics_of
 from airflow_provider_langgraph.waiting.blocking_wait import BlockingWait
+from tests.support.asking_task import NOW, TI_ID, Hook, context, fired, packed, reply
 from tests.support.ti_ids import new_ti_id
-from workflow_events import WorkflowResultEvent
-from workflow_events.codec import Record, encode
 from workflow_events.identity import correlation_id, task_key
-
-TI_ID = UUID("019a0000-0000-7000-8000-000000000001")
-NOW = datetime.now(UTC)
-
-
-class Hook:
-    """A hook that only takes note.
-
-    :ivar made: the arguments with which hooks were made.
-    """
-
-    kafka_config_id = "kafka_default"
-
-    def __init__(self, missing=()):
-        self.missing = missing
-        self.calls = []
-        self.made = []
-
-    def make(self, kafka_config_id, **options):
-        self.made.append({"kafka_config_id": kafka_config_id, **options})
-        self.topics = topics_of(options["fleet"])
-        return self
-
-    def require_topics(self, *topics):
-        if set(topics) & set(self.missing):
-            raise KafkaError(f"no topic {topics}")
-
-    def end_offsets(self, topic):
-        return SimpleNamespace(cluster="c", offsets={0: 7}, topic_id="t")
-
-    def publish(self, event, topic):
-        self.calls.append((topic, event.attempt.try_number))
-
-    def announce(self, task_identity, topic):
-        self.calls.append((topic, task_identity.try_number))
-
-    def abandon(self):
-        pass
-
-    def cancel(self, request, topic, *, reason):
-        self.require_topics(topic)
-        self.calls.append((topic, request))
 
 
 @pytest.fixture
@@ -85,31 +38,9 @@ def hook(monkeypatch):
     return hook
 
 
-class StateStore(dict):
-    def set(self, key, value, *, retention):
-        self[key] = value
-
-
 @pytest.fixture(autouse=True)
 def named_deployment(monkeypatch):
     monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "test-airflow")
-
-
-def context(**fields):
-    ti = SimpleNamespace(
-        **{
-            "id": TI_ID,
-            "dag_id": "report",
-            "run_id": "run_1",
-            "task_id": "agent",
-            "map_index": -1,
-            "try_number": 1,
-            "max_tries": 2,
-            "start_date": NOW,
-        }
-        | fields
-    )
-    return {"ti": ti, "dag_run": SimpleNamespace(start_date=NOW), "task_state_store": StateStore()}
 
 
 def operator(**fields):
@@ -240,26 +171,6 @@ class TestArguments:
 
     def test_it_defers_whatever_the_deployments_default_is(self):
         assert operator().deferrable is True
-
-
-def fired(status, **fields):
-    return packed(reply(status, **fields))
-
-
-def packed(result):
-    message = encode(result)
-    return reply_of(Record("results", 0, 7, message.value, message.headers), str(result.correlation_id))
-
-
-def reply(status, **fields):
-    return WorkflowResultEvent(
-        correlation_id=correlation_id(TI_ID),
-        workflow_id="report",
-        workflow_run_id="run_1",
-        status=status,
-        result={"answer": 42} if status == "success" else None,
-        **fields,
-    )
 
 
 @pytest.mark.usefixtures("hook")
