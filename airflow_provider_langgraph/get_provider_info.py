@@ -67,7 +67,8 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": _modules("operators.langgraph"),
+        "operators": _modules("operators.langgraph", "operators.cancel"),
+        "sensors": _modules("sensors.langgraph"),
         "hooks": _modules("hooks.kafka"),
         "triggers": _modules("triggers.result"),
         "config": {

@@ -147,7 +147,7 @@ RUN: dict[str, Callable[[Snippet], None]] = {
 
 EXAMPLES = {
     name: (ROOT / "example_dags" / f"{name}.py").read_text().partition(f"# [START {name}]\n")[2].partition("# [END")[0]
-    for name in ("example_langgraph", "example_langgraph_options")
+    for name in ("example_langgraph", "example_langgraph_options", "example_langgraph_result_sensor")
 }
 
 

@@ -22,6 +22,7 @@ PUBLIC = {
         "KafkaSettingsError",
         "LangGraphError",
         "MessageRefusedError",
+        "OutputSchemaError",
         "PublishError",
         "ResultRefusedError",
         "RunCancelled",
@@ -35,8 +36,10 @@ PUBLIC = {
     ],
     "handle": ["RequestHandle"],
     "hooks.kafka": ["Delivered", "EndOffsets", "KafkaHook"],
+    "operators.cancel": ["LangGraphCancelOperator"],
     "operators.langgraph": ["LangGraphTriggerOperator"],
     "requests.handle": ["RequestHandle"],
+    "sensors.langgraph": ["LangGraphResultSensor"],
     "triggers.result": ["WorkflowResultTrigger"],
 }
 
@@ -52,7 +55,7 @@ def test_the_documented_path_of_the_handle_leads_to_the_same_class():
     assert handle.RequestHandle is requests_handle.RequestHandle
 
 
-@pytest.mark.parametrize("package", ["", ".hooks", ".operators", ".requests", ".triggers"])
+@pytest.mark.parametrize("package", ["", ".hooks", ".operators", ".requests", ".sensors", ".triggers"])
 def test_a_package_imports_nothing_by_itself_but_its_version(package):
     """DAG files import modules of them, and must stay cheap to parse."""
     module = importlib.import_module(f"airflow_provider_langgraph{package}")
