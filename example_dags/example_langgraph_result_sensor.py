@@ -1,8 +1,7 @@
 """Ask an agent, work meanwhile, and decide at the end: wait for its answer, or cancel it.
 
-`ask` publishes a request to the graph `echo` and ends: its return value is the request's handle. `other_work` runs while
-the agent does. `decide` then either lets `answer` wait for the agent, or `cancel` end it. In
-`example_langgraph_options.py` are other ways to run a graph.
+`ask` publishes a request to the graph `echo` and ends: its return value is the request's handle. `other_work` runs
+while the agent does. `decide` then either lets `answer` wait for the agent, or `cancel` end it.
 """
 
 from __future__ import annotations

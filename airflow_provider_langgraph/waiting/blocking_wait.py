@@ -34,7 +34,8 @@ def wait_for_result(
     """
     with _cancelled_if_it_fails(handle, canceller):
         try:
-            record = _wait(handle, kill, most_seconds).reply(log)
+            wait = _wait(handle, kill)
+            record = wait.reply(log) if most_seconds is None else wait.reply_at_most(most_seconds, log)
         except TimeoutError as error:
             raise no_reply(handle.correlation_id, str(error), canceller, getattr(error, "heard", "")) from None
         if record is None:
@@ -57,8 +58,8 @@ def result_within(
         return None if record is None else decode_reply(record)
 
 
-def _wait(handle: RequestHandle, kill: KillSignal, most_seconds: float | None = None) -> BlockingWait:
-    wait = BlockingWait(handle, most_seconds)
+def _wait(handle: RequestHandle, kill: KillSignal) -> BlockingWait:
+    wait = BlockingWait(handle)
     kill.stop_with(wait.kill)
     return wait
 
@@ -75,7 +76,7 @@ def _cancelled_if_it_fails(handle: RequestHandle, canceller: Canceller) -> Itera
         raise
 
 
-async def _at_most(seconds: float | None, wait: Coroutine[Any, Any, _T]) -> _T | None:
+async def _at_most(seconds: float, wait: Coroutine[Any, Any, _T]) -> _T | None:
     """The outcome of a wait; None if it has none after so many seconds."""
     limit = asyncio.timeout(seconds)
     try:
@@ -88,20 +89,16 @@ async def _at_most(seconds: float | None, wait: Coroutine[Any, Any, _T]) -> _T |
 
 
 class BlockingWait:
-    """One wait that another thread, or a signal handler, can end.
+    """One wait that another thread, or a signal handler, can end."""
 
-    :param most_seconds: how long :meth:`reply` waits at most; None: until the request's deadline and its grace.
-    """
-
-    def __init__(self, handle: RequestHandle, most_seconds: float | None = None) -> None:
+    def __init__(self, handle: RequestHandle) -> None:
         self._handle = handle
-        self._most_seconds = most_seconds
         self._killed = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
-    def reply(self, log: Any) -> Record | None:
-        """Block until the reply is there, and return its record; None: there was none within that time.
+    def reply(self, log: Any) -> Record:
+        """Block until the reply is there, and return its record.
 
         :raises TimeoutError: none came by the deadline and its grace.
         :raises WaitError: the results cannot be read.
@@ -109,7 +106,13 @@ class BlockingWait:
         """
         from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
 
-        return asyncio.run(self._run(_at_most(self._most_seconds, wait_for_reply(self._handle, log))))
+        return asyncio.run(self._run(wait_for_reply(self._handle, log)))
+
+    def reply_at_most(self, seconds: float, log: Any) -> Record | None:
+        """:meth:`reply` for so many seconds at most; None: there was none."""
+        from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
+
+        return asyncio.run(self._run(_at_most(seconds, wait_for_reply(self._handle, log))))
 
     def reply_within(self, seconds: float, log: Any) -> Record | None:
         """Block for so many seconds at most, and return the reply's record; None if there was none.
