@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.hooks.handle_client import client_of
-from airflow_provider_langgraph.requests.given_handle import handle_in
+from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
 from airflow_provider_langgraph.requests.topics import check_fleet
 from workflow_events.log_words import short_id
 from workflow_events.plain_text import one_line
@@ -67,6 +67,8 @@ class LangGraphCancelOperator(BaseOperator):
         if (handle is None) == (correlation_id is None):
             raise SettingsError(_ONE_OF_BOTH)
         check_fleet(fleet)
+        if handle is not None:
+            check_handle(handle)
         self.handle = handle
         self.correlation_id = correlation_id
         self.names_a_handle = handle is not None
@@ -107,6 +109,13 @@ def _uuid(value: Any) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (ValueError, TypeError, AttributeError):
-        shown = value if isinstance(value, str) else type(value).__qualname__
-        shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
-        raise SettingsError(f"correlation_id: {one_line(shown)!r} is no UUID. {_REMEDY}") from None
+        raise SettingsError(f"correlation_id: {_found(value)}. {_REMEDY}") from None
+
+
+def _found(value: Any) -> str:
+    """What was given instead of a UUID."""
+    if value is None:
+        return "it is None: the task that it comes from has returned nothing of that name"
+    if not isinstance(value, str):
+        return f"a {type(value).__qualname__} is no UUID"
+    return f"{one_line(value if len(value) <= _SHOWN_CHARACTERS else f'{value[:_SHOWN_CHARACTERS]}…')!r} is no UUID"

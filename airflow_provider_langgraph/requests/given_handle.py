@@ -12,12 +12,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.handle import RequestHandle
-from airflow_provider_langgraph.requests.topics import with_configured_topics
+from airflow_provider_langgraph.requests.topics import is_still_to_come, with_configured_topics
 from workflow_events.json_places import field_names
 from workflow_events.plain_text import one_line
 
 _REMEDY = "Pass what a LangGraphTriggerOperator with wait_for_completion=False returns, such as handle=ask.output"
 _SHOWN_CHARACTERS = 60
+
+
+def check_handle(value: Any) -> None:
+    """Check an operator's ``handle`` when the DAG file is parsed. Texts and mappings are checked when the task runs.
+
+    :raises SettingsError: it can never be one, such as another operator instead of its output.
+    """
+    if not is_still_to_come(value) and not isinstance(value, str | Mapping | RequestHandle):
+        raise SettingsError(f"handle: {_found(value)}. {_REMEDY}")
 
 
 def handle_in(value: Any) -> RequestHandle:
@@ -67,6 +76,8 @@ def _parsed(text: str) -> Any:
 
 def _found(value: Any) -> str:
     """What was given instead of a mapping."""
+    if hasattr(value, "task_id"):
+        return f"it is the task {value.task_id!r}, not its output"
     if value is None:
         return "it is None: the task that publishes the request has returned nothing, perhaps because it was skipped"
     if isinstance(value, list | tuple):

@@ -16,7 +16,7 @@ from airflow_provider_langgraph.hooks.handle_client import client_of
 from airflow_provider_langgraph.operators.reply_task import ReplyTask
 from airflow_provider_langgraph.requests.cancel import Canceller, NoCanceller
 from airflow_provider_langgraph.requests.deadline import GRACE, as_timedelta
-from airflow_provider_langgraph.requests.given_handle import handle_in
+from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
 from airflow_provider_langgraph.requests.outcome import sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.result_value import ResultFormat
@@ -92,6 +92,7 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
             raise SettingsError(_SILENT_FAIL)
         if self.reschedule and not deferrable:
             raise SettingsError(_RESCHEDULE)
+        check_handle(handle)
         self.handle = handle
         self._init_wait(
             defer_after=defer_after, deferrable=deferrable, result_format=result_format, output_schema=output_schema

@@ -99,7 +99,7 @@ def test_a_cancel_that_is_not_acknowledged_fails_the_task(hook, error):
             {"correlation_id": "7"},
             "^correlation_id: '7' is no UUID. Pass the handle of the request as handle=ask.output",
         ),
-        ({"correlation_id": HANDLE}, "^correlation_id: 'dict' is no UUID"),
+        ({"correlation_id": HANDLE}, "^correlation_id: a dict is no UUID"),
         ({"correlation_id": "x" * 500}, "^correlation_id: 'x{60}…' is no UUID"),
         ({"handle": str(REQUEST)}, f"^handle: the text '{REQUEST}' is no mapping"),
         ({"handle": {"verdict": "buy"}}, "^handle: it has no correlation_id"),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_langgraph.exceptions import (
@@ -22,6 +23,8 @@ from airflow_provider_langgraph.exceptions import (
     SettingsError,
     WaitError,
 )
+from airflow_provider_langgraph.operators.cancel import LangGraphCancelOperator
+from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.requests.cancel import CANCEL_SECONDS
 from airflow_provider_langgraph.requests.deadline import GRACE, LEAST_WAIT, SAFETY_NET
 from airflow_provider_langgraph.requests.handle import RequestHandle
@@ -131,9 +134,21 @@ class TestHandle:
         ],
     )
     def test_what_is_none_is_named_with_the_remedy(self, handle, says):
+        given = sensor()
+        given.handle = handle  # as Airflow renders it
         with pytest.raises(SettingsError, match=says) as caught:
-            sensor(handle=handle).execute(context())
+            given.execute(context())
         assert "wait_for_completion=False returns, such as handle=ask.output" in str(caught.value)
+
+    def test_what_can_never_be_one_is_refused_when_the_dag_is_parsed(self):
+        with DAG("d", schedule=None):
+            other = LangGraphTriggerOperator(task_id="ask", wait_for_completion=False)
+            for kind in (LangGraphResultSensor, LangGraphCancelOperator):
+                with pytest.raises(SettingsError, match=r"^handle: it is the task 'ask', not its output\. Pass"):
+                    kind(task_id=f"wrong_{kind.__name__}", handle=other)
+                assert kind(task_id=kind.__name__, handle=other.output).upstream_task_ids == {"ask"}
+        with pytest.raises(SettingsError, match=r"^handle: it is None"):
+            LangGraphResultSensor(task_id="next", handle=None)
 
     def test_the_topics_that_an_older_one_does_not_name_are_the_configured_ones(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__LANGGRAPH__CONTROL_TOPIC", "steer")
