@@ -15,7 +15,8 @@
         ├── RunTimedOut               status timeout, or no answer before the deadline
         ├── RunCancelled              status cancelled: by a person, or by a newer attempt
         ├── RunInterrupted            status interrupted: the graph waits for a person
-        └── ResultRefusedError        status success, but Airflow cannot keep the result as it is; never retried
+        ├── ResultRefusedError        status success, but Airflow cannot keep the result as it is; never retried
+        └── OutputSchemaError         status success, but the result does not fit output_schema; never retried
 
 How they are named: ``…Error`` for what could not be done, and for each base class; ``Run`` with a participle for a run
 that has ended without a result, after the result's status. ``retriable`` is given by the class.
@@ -41,6 +42,7 @@ __all__ = [
     "KafkaSettingsError",
     "LangGraphError",
     "MessageRefusedError",
+    "OutputSchemaError",
     "PublishError",
     "ResultRefusedError",
     "RunCancelled",
@@ -133,6 +135,12 @@ class ResultRefusedError(RunError, AirflowFailException):
     """The agent succeeded, but its result is not returned: it holds keys of which Airflow makes objects, or what
     Airflow cannot keep.
     """
+
+    retriable = False
+
+
+class OutputSchemaError(RunError, AirflowFailException):
+    """The agent succeeded, but its result does not fit the task's ``output_schema``: names the field."""
 
     retriable = False
 

@@ -67,10 +67,11 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": _modules("operators.langgraph", "operators.agent"),
+        "operators": _modules("operators.langgraph", "operators.agent", "operators.cancel"),
         "task-decorators": [
             {"class-name": "airflow_provider_langgraph.decorators.langgraph.langgraph_task", "name": "langgraph"}
         ],
+        "sensors": _modules("sensors.langgraph"),
         "hooks": _modules("hooks.kafka"),
         "triggers": _modules("triggers.result"),
         "config": {

@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
-from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
-from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
-from airflow_provider_langgraph.exceptions import RunError
+from airflow_provider_langgraph.exceptions import SettingsError
+from airflow_provider_langgraph.operators.reply_task import ReplyTask
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
 from airflow_provider_langgraph.requests.cancel import Canceller
 from airflow_provider_langgraph.requests.client import CALL_SECONDS
-from airflow_provider_langgraph.requests.deadline import as_timedelta, deferral_timeout
-from airflow_provider_langgraph.requests.early_resume import earliest_resume
-from airflow_provider_langgraph.requests.kill_signal import KillSignal
-from airflow_provider_langgraph.requests.outcome import ended_deferral, result_in, return_value
+from airflow_provider_langgraph.requests.deadline import as_timedelta
+from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.publish import publish_request, require_wanted
-from airflow_provider_langgraph.requests.question import show_questions
-from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
-from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
+from airflow_provider_langgraph.requests.result_value import ResultFormat
+from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
 from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
-from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
-from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
-from workflow_events.results import ResultStatus
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_langgraph.hooks.kafka import KafkaHook
     from airflow_provider_langgraph.operators.agent import LangGraphOperator
-    from airflow_provider_langgraph.requests.handle import RequestHandle
     from workflow_events.models import WorkflowEvent
-    from workflow_events.results import WorkflowResultEvent
 
 __all__ = ["LangGraphOperator", "LangGraphTriggerOperator"]
 
-_NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
-
-_DAGS_TEST = (
-    "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
-    "read by synchronous calls, and no reply is held back for a scheduler"
+_NOTHING_TO_VALIDATE = (
+    "output_schema: with wait_for_completion=False the task returns a handle, not a result. Give output_schema to the "
+    "LangGraphResultSensor that waits for the handle"
 )
 
+_NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
 
-class LangGraphTriggerOperator(BaseOperator):
+
+class LangGraphTriggerOperator(ReplyTask, BaseOperator):
     """Runs a LangGraph graph on a fleet of workers and returns its result.
 
     The task publishes a request to Kafka, waits a few seconds for an agent that answers soon, and defers: while the
@@ -81,6 +74,9 @@ class LangGraphTriggerOperator(BaseOperator):
     :param on_clear: ``restart`` begins anew, ``resume`` continues what did not succeed.
     :param result_format: ``json`` returns the result as plain values; one of which Airflow would make objects, or that
         it cannot keep, fails the task. ``text`` returns its JSON text, whatever it holds.
+    :param output_schema: what the result must be: a pydantic model class, or another type of which pydantic makes a
+        validator; or its dotted path, such as ``"my_package.models.Report"``. The task returns the validated value as
+        JSON; a result that does not fit fails it, and the error names the field.
     :returns: the graph's final state as JSON.
     :raises RunError: (a subclass) the agent failed, was refused, timed out, was cancelled or waits for a person, or its
         result cannot be returned; it is an ``AirflowFailException`` too where Airflow's retry cannot help.
@@ -121,6 +117,7 @@ class LangGraphTriggerOperator(BaseOperator):
         on_retry: Literal["resume", "restart"] = "resume",
         on_clear: Literal["restart", "resume"] = "restart",
         result_format: ResultFormat = "json",
+        output_schema: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,53 +130,26 @@ class LangGraphTriggerOperator(BaseOperator):
         self.workflow_id = workflow_id
         self.timeout = as_timedelta(timeout)
         self.wait_for_completion = wait_for_completion
-        check_defer_after(defer_after)
-        self.defer_after = defer_after
-        self.deferrable = deferrable
+        self._init_wait(
+            defer_after=defer_after, deferrable=deferrable, result_format=result_format, output_schema=output_schema
+        )
+        if output_schema is not None and not wait_for_completion:
+            raise SettingsError(_NOTHING_TO_VALIDATE)
         self.kafka_config_id = kafka_config_id
         check_fleet(fleet)
         self.fleet = fleet
         self.on_retry = one_of("on_retry", on_retry, ("resume", "restart"))
         self.on_clear = one_of("on_clear", on_clear, ("restart", "resume"))
-        self.result_format: ResultFormat = one_of("result_format", result_format, FORMATS)
 
-    def execute(self, context: Context) -> Any:
+    def _execute(self, context: Context) -> Any:
         """Publish the request; then return, or wait in the slot, and defer if the agent is still at work."""
-        try:
-            return self._ask(context)
-        except RunError as error:
-            # The frames of this provider say nothing of why an agent failed; Airflow's page would show them all.
-            raise error.with_traceback(None) from error.__cause__
-
-    def _ask(self, context: Context) -> Any:
-        defer_after = defer_after_seconds(self.defer_after)
+        defer_after_seconds(self.defer_after)  # what cannot be waited for as its author says is not asked for
+        OutputSchema.of(self.output_schema)
         handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
         if not self.wait_for_completion:
             require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
             return handle.to_dict()
-        if is_dags_test():
-            self.log.info(_DAGS_TEST, self.kafka_config_id)
-        if not self.deferrable:
-            return self._return(wait_for_result(handle, self._kill, self._canceller, self.log), context)
-        seconds = slot_seconds(defer_after, handle.deadline)
-        result = result_within(handle, seconds, self._kill, self._canceller, self.log)
-        if result is None:
-            require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
-            self._defer(handle, seconds)
-        return self._return(result, context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Called by Airflow when the trigger has fired."""
-        return self._return(result_in(event, request_id(context), self._canceller), context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Called by Airflow when the deferral is over, also when its trigger crashed or never ran."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except (TaskDeferralTimeout, TaskDeferralError) as error:
-            raise ended_deferral(error, request_id(context), self._canceller) from error
-        except RunError as error:
-            raise error.with_traceback(None) from error.__cause__  # as in execute
+        return self._wait(handle, context)
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any
@@ -191,22 +161,11 @@ class LangGraphTriggerOperator(BaseOperator):
             for name, template in templates.items():
                 setattr(self, name, name_as_text(self, template, getattr(self, name), context))
 
-    def on_kill(self) -> None:
-        """Called by Airflow when the task's process has to end; :meth:`execute` goes on meanwhile."""
-        self._kill.set()
+    def _request_id(self, context: Context) -> UUID:
+        return request_id(context)
 
-    @property
-    def _kill(self) -> KillSignal:
-        """The signal of one copy: Airflow executes copies of an operator, and the kill of one must not end the next.
-
-        Made by one step of the interpreter, since a signal handler may ask for it meanwhile.
-        """
-        return self.__dict__.setdefault("_kill_signal", KillSignal())  # type: ignore[no-any-return]
-
-    def _return(self, result: WorkflowResultEvent, context: Context) -> Any:
-        if result.status is ResultStatus.INTERRUPTED:
-            show_questions(result, topics_of(self.fleet).events, context, self.log)
-        return return_value(result, self.result_format, context, self.log)
+    def _events_topic(self) -> str:
+        return topics_of(self.fleet).events
 
     def _event(self, context: Context) -> WorkflowEvent:
         return build_event(
@@ -231,16 +190,6 @@ class LangGraphTriggerOperator(BaseOperator):
     def _author_names(self) -> Mapping[str, str]:
         """What the author calls an argument, where a form of this operator has another name for it; for errors."""
         return {}
-
-    def _defer(self, handle: RequestHandle, waited_seconds: float) -> NoReturn:
-        if waited_seconds:
-            self.log.info("No reply within %.1f s: the task defers, which frees its slot", waited_seconds)
-        now = datetime.now(UTC)
-        self.defer(
-            trigger=WorkflowResultTrigger(handle=handle.to_dict(), not_before=earliest_resume(now).isoformat()),
-            method_name="execute_complete",
-            timeout=deferral_timeout(handle.deadline, now),
-        )
 
     def _connect(self, timeout: float = CALL_SECONDS) -> KafkaHook:
         from airflow_provider_langgraph.hooks.kafka import KafkaHook

@@ -41,3 +41,17 @@ class Canceller:
             )
         else:
             self._log.info("Cancelled the agent: %s (request %s)", reason, short_id(request))
+
+
+class NoCanceller(Canceller):
+    """For a task that did not publish the request it waits for: it cancels nothing, and says so.
+
+    :param log: the task's logger.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def cancel(self, request: UUID, reason: str) -> None:
+        """Leave the agent at work."""
+        self._log.info("The agent is not cancelled, as this task did not start it (request %s)", short_id(request))

@@ -57,6 +57,6 @@ def deadline(timeout: timedelta, execution_timeout: timedelta | None, now: datet
 def deferral_timeout(ends: datetime, now: datetime) -> timedelta:
     """After how long Airflow itself ends a deferral that begins now.
 
-    :param ends: the request's deadline.
+    :param ends: the request's deadline. It may be long past: the reply may have been there before it.
     """
-    return ends + GRACE + SAFETY_NET - now
+    return max(ends + GRACE - now, LEAST_WAIT) + SAFETY_NET

@@ -9,6 +9,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralTimeout
 from airflow_provider_langgraph.exceptions import (
     KafkaSettingsError,
@@ -19,18 +21,20 @@ from airflow_provider_langgraph.exceptions import (
 )
 from airflow_provider_langgraph.requests.cancel import CANNOT_WAIT, NO_REPLY, NO_WAITER, Canceller
 from airflow_provider_langgraph.requests.deadline import GRACE
+from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.reply import record_in
 from airflow_provider_langgraph.requests.result_value import ResultFormat, value_of
 from airflow_provider_langgraph.requests.task_identity import note_returned
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
-from workflow_events.log_words import in_seconds, short_id
+from workflow_events.log_words import in_seconds, in_utc, short_id
 from workflow_events.plain_text import indented, one_line
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_langgraph.requests.handle import RequestHandle
 
 _TAKEN = (
     "A worker had taken it, and reported last: {heard}. Since then none has answered: see whether a worker runs, and "
@@ -55,8 +59,16 @@ def decode_reply(record: Record) -> WorkflowResultEvent:
         raise WaitError(f"the reply cannot be read: {error}") from error
 
 
-def return_value(result: WorkflowResultEvent, result_format: ResultFormat, context: Context, log: Any) -> Any:
+def return_value(
+    result: WorkflowResultEvent,
+    result_format: ResultFormat,
+    context: Context,
+    log: Any,
+    schema: OutputSchema | None = None,
+) -> Any:
     """What the task returns. That it has returned is kept, so that the next try counts as a clear, not as a retry.
+
+    :param schema: what the result must be; None: it may be anything.
 
     :raises RunError: (a subclass) the agent did not succeed, or its result cannot be returned.
     """
@@ -64,6 +76,8 @@ def return_value(result: WorkflowResultEvent, result_format: ResultFormat, conte
         if result.traceback:
             _show_traceback(result.error_type, result.traceback, log)
         raise error_for(result)
+    if schema is not None:
+        result = result.model_copy(update={"result": schema.validated(result)})
     value = value_of(result, result_format)
     note_returned(context)
     log.info("The agent succeeded%s", _how(result))
@@ -121,6 +135,18 @@ def no_reply(request: UUID, why: str, canceller: Canceller, heard: str = "") -> 
     return RunTimedOut(
         f"no reply to request {request} came by its deadline and {GRACE.total_seconds():.0f} s more.{cause} "
         f"{_TAKEN.format(heard=one_line(heard)) if heard else _NOT_HEARD}"
+    )
+
+
+def sensor_timeout(handle: RequestHandle, seconds: float, canceller: Canceller) -> AirflowSensorTimeout:
+    """Say that a sensor has waited for as long as its author lets it, before the request's deadline.
+
+    :param canceller: cancels the request, or leaves it to others.
+    """
+    canceller.cancel(handle.correlation_id, NO_WAITER)
+    return AirflowSensorTimeout(
+        f"the sensor's timeout of {in_seconds(seconds)} has passed. Request {handle.correlation_id} has no "
+        f"reply yet; its deadline is {in_utc(handle.deadline)}"
     )
 
 

@@ -14,18 +14,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_langgraph.airflow_compat import triggerer
 from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
+from airflow_provider_langgraph.hooks.handle_client import client_of
 from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
 from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
-from airflow_provider_langgraph.requests.topics import fleet_of, with_configured_topics
+from airflow_provider_langgraph.requests.topics import with_configured_topics
 from airflow_provider_langgraph.waiting import cancel_on_kill
 from workflow_events.log_words import in_seconds, in_utc, short_id
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from airflow_provider_langgraph.requests.client import FleetClient
 
 __all__ = ["WorkflowResultTrigger"]
 
@@ -43,20 +42,23 @@ class WorkflowResultTrigger(BaseTrigger):
     :param handle: :meth:`RequestHandle.to_dict <airflow_provider_langgraph.requests.handle.RequestHandle.to_dict>`.
     :param not_before: the instant, as ISO 8601, before which no event is fired: see
         :func:`airflow_provider_langgraph.requests.early_resume.earliest_resume`. Empty: at once.
+    :param cancel_on_kill: whether the request is cancelled if the task is killed while it waits. False for a task that
+        did not publish it.
     """
 
-    def __init__(self, handle: dict[str, Any], not_before: str = "") -> None:
+    def __init__(self, handle: dict[str, Any], not_before: str = "", cancel_on_kill: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
         self.not_before = not_before
+        self.cancel_on_kill = cancel_on_kill
         self._is_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class path and the arguments that build this trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "handle": self.handle,
-            "not_before": self.not_before,
-        }
+        arguments: dict[str, Any] = {"handle": self.handle, "not_before": self.not_before}
+        if not self.cancel_on_kill:  # a triggerer of an older version, which knows no such argument, runs all others
+            arguments["cancel_on_kill"] = False
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
@@ -95,15 +97,19 @@ class WorkflowResultTrigger(BaseTrigger):
         :meth:`run` calls it in every version of Airflow; Airflow itself calls it from 3.3 on, but not always where
         many triggers end at once. It is also called when another triggerer has taken over: that cancels nothing.
         """
-        if not self._is_ended:
-            self._is_ended = True
+        if self._may_cancel():
             cancel_on_kill.cancel_unless_deferred(self._handle(), self.task_instance)
 
     def _cancel_before_the_process_ends(self, handle: RequestHandle) -> None:
         """Ctrl-C: no task waits any more, and no other thread would get the time to send the cancel."""
-        if not self._is_ended:
-            self._is_ended = True
-            Canceller(partial(_client, handle), self.log).cancel(handle.correlation_id, KILLED)
+        if self._may_cancel():
+            Canceller(partial(client_of, handle), self.log).cancel(handle.correlation_id, KILLED)
+
+    def _may_cancel(self) -> bool:
+        """Whether the end of this trigger cancels the request; once only, and not after the reply."""
+        may = self.cancel_on_kill and not self._is_ended
+        self._is_ended = True
+        return may
 
     def _handle(self) -> RequestHandle:
         """The handle; topics that a task deferred by an older version does not name are the configured ones."""
@@ -120,12 +126,6 @@ class WorkflowResultTrigger(BaseTrigger):
         except WaitError as error:
             return Reply(kind="broken", error=str(error))
         return reply_of(record, str(handle.correlation_id))
-
-
-def _client(handle: RequestHandle, timeout: float) -> FleetClient:
-    from airflow_provider_langgraph.hooks.kafka import KafkaHook
-
-    return KafkaHook(handle.kafka_config_id, fleet=fleet_of(handle), timeout=timeout)
 
 
 def _after(handle: RequestHandle) -> str:

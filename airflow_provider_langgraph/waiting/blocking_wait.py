@@ -14,25 +14,33 @@ from airflow_provider_langgraph.exceptions import KafkaError, RunCancelled
 from airflow_provider_langgraph.requests.cancel import CANNOT_WAIT, KILLED, Canceller
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
-from airflow_provider_langgraph.requests.outcome import decode_reply, no_reply
+from airflow_provider_langgraph.requests.outcome import decode_reply, no_reply, sensor_timeout
 from workflow_events.codec import Record
 from workflow_events.results import WorkflowResultEvent
 
 _T = TypeVar("_T")
 
 
-def wait_for_result(handle: RequestHandle, kill: KillSignal, canceller: Canceller, log: Any) -> WorkflowResultEvent:
+def wait_for_result(
+    handle: RequestHandle, kill: KillSignal, canceller: Canceller, log: Any, most_seconds: float | None = None
+) -> WorkflowResultEvent:
     """Block until the result is there; a request whose result cannot come is cancelled.
 
+    :param most_seconds: how long to wait at most; None: until the request's deadline and its grace have passed.
+    :raises AirflowSensorTimeout: that time has passed.
     :raises RunTimedOut: no reply came by the deadline and its grace.
     :raises RunCancelled: the task was killed.
     :raises KafkaError: the reply cannot be waited for, or cannot be read.
     """
     with _cancelled_if_it_fails(handle, canceller):
         try:
-            return decode_reply(_wait(handle, kill).reply(log))
+            wait = _wait(handle, kill)
+            record = wait.reply(log) if most_seconds is None else wait.reply_at_most(most_seconds, log)
         except TimeoutError as error:
             raise no_reply(handle.correlation_id, str(error), canceller, getattr(error, "heard", "")) from None
+        if record is None:
+            raise sensor_timeout(handle, most_seconds or 0.0, canceller)
+        return decode_reply(record)
 
 
 def result_within(
@@ -68,6 +76,18 @@ def _cancelled_if_it_fails(handle: RequestHandle, canceller: Canceller) -> Itera
         raise
 
 
+async def _at_most(seconds: float, wait: Coroutine[Any, Any, _T]) -> _T | None:
+    """The outcome of a wait; None if it has none after so many seconds."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await wait
+    except TimeoutError:
+        if limit.expired():
+            return None
+        raise
+
+
 class BlockingWait:
     """One wait that another thread, or a signal handler, can end."""
 
@@ -87,6 +107,12 @@ class BlockingWait:
         from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
 
         return asyncio.run(self._run(wait_for_reply(self._handle, log)))
+
+    def reply_at_most(self, seconds: float, log: Any) -> Record | None:
+        """:meth:`reply` for so many seconds at most; None: there was none."""
+        from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
+
+        return asyncio.run(self._run(_at_most(seconds, wait_for_reply(self._handle, log))))
 
     def reply_within(self, seconds: float, log: Any) -> Record | None:
         """Block for so many seconds at most, and return the reply's record; None if there was none.

@@ -23,6 +23,7 @@ REMEDIES: dict[str, str] = {
     "RunInterrupted": "Answer the question that the text names: {answer}.",
     "ResultRefusedError": "Leave the value that the text names out of the graph's output, or set "
     "`result_format='text'`.",
+    "OutputSchemaError": "Correct the field that the text names: in what the graph returns, or in the `output_schema`.",
 }
 """What to do, by the class that a person reads. Each ``FinalRun…`` has the row of its ``Run…``."""
 

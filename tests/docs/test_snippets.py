@@ -153,6 +153,7 @@ EXAMPLES = {
         "example_langgraph_agent",
         "example_langgraph_decorator",
         "example_langgraph_options",
+        "example_langgraph_result_sensor",
     )
 }
 

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ EXAMPLES = (
     "example_langgraph_agent",
     "example_langgraph_decorator",
     "example_langgraph_options",
+    "example_langgraph_result_sensor",
 )
 SECONDS = 120.0
 
@@ -45,7 +47,7 @@ def try_dag(home: AirflowStack, worker, request: pytest.FixtureRequest) -> Itera
     """Starts ``airflow dags test`` for a DAG."""
     started: list[Child] = []
 
-    def start(dag_id: str, conf: dict[str, str] | None = None, **env: str) -> Child:
+    def start(dag_id: str, conf: dict[str, Any] | None = None, **env: str) -> Child:
         options = ["--conf", json.dumps(conf)] if conf else []
         name = f"{request.node.name}-{len(started)}".replace("/", "-")
         started.append(home.run_command(name, "dags", "test", dag_id, *options, env=env))
@@ -82,6 +84,12 @@ def test_without_a_connection_the_error_names_it_and_how_to_make_one(try_dag, da
 @pytest.mark.parametrize("dag_id", EXAMPLES)
 def test_with_a_connection_from_the_environment(try_dag, variable, dag_id):
     require_success(try_dag(dag_id, **variable))
+
+
+def test_what_no_task_waits_for_is_cancelled(try_dag, variable):
+    output = require_end(try_dag("example_langgraph_result_sensor", {"still_wanted": False}, **variable), 0)
+    assert "Cancelled: the answer is not wanted any more (request " in output
+    assert "This is `airflow dags test`" not in output  # the sensor is skipped
 
 
 @pytest.mark.usefixtures("stored")

@@ -20,7 +20,7 @@ def test_it_satisfies_airflows_schema():
 
 def test_every_module_it_names_exists():
     info = get_provider_info()
-    for kind in ("operators", "hooks", "triggers"):
+    for kind in ("operators", "sensors", "hooks", "triggers"):
         for entry in info[kind]:
             for module in entry["python-modules"]:
                 assert importlib.import_module(module)

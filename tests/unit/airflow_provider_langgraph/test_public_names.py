@@ -23,6 +23,7 @@ PUBLIC = {
         "KafkaSettingsError",
         "LangGraphError",
         "MessageRefusedError",
+        "OutputSchemaError",
         "PublishError",
         "ResultRefusedError",
         "RunCancelled",
@@ -37,8 +38,10 @@ PUBLIC = {
     "handle": ["RequestHandle"],
     "hooks.kafka": ["Delivered", "EndOffsets", "KafkaHook"],
     "operators.agent": ["LangGraphOperator"],
+    "operators.cancel": ["LangGraphCancelOperator"],
     "operators.langgraph": ["LangGraphOperator", "LangGraphTriggerOperator"],
     "requests.handle": ["RequestHandle"],
+    "sensors.langgraph": ["LangGraphResultSensor"],
     "triggers.result": ["WorkflowResultTrigger"],
 }
 
@@ -54,7 +57,7 @@ def test_the_documented_path_of_the_handle_leads_to_the_same_class():
     assert handle.RequestHandle is requests_handle.RequestHandle
 
 
-@pytest.mark.parametrize("package", ["", ".decorators", ".hooks", ".operators", ".requests", ".triggers"])
+@pytest.mark.parametrize("package", ["", ".decorators", ".hooks", ".operators", ".requests", ".sensors", ".triggers"])
 def test_a_package_imports_nothing_by_itself_but_its_version(package):
     """DAG files import modules of them, and must stay cheap to parse."""
     module = importlib.import_module(f"airflow_provider_langgraph{package}")

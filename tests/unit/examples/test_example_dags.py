@@ -32,6 +32,14 @@ def test_every_file_parses(parsed):
         "example_langgraph_agent": {"first": ["second"], "second": []},
         "example_langgraph_decorator": {"names": ["greet"], "greet": ["report"], "report": []},
         "example_langgraph_options": {"templated": [], "blocking": [], "fire_and_forget": []},
+        "example_langgraph_result_sensor": {
+            "ask": ["answer", "cancel", "other_work"],
+            "other_work": ["decide"],
+            "decide": ["answer", "cancel"],
+            "answer": ["report"],
+            "cancel": [],
+            "report": [],
+        },
     }
 
 
@@ -74,6 +82,13 @@ async def test_from_the_file_to_the_report(functions, monkeypatch):
     assert lines[2].split()[:2] == ["MSFT", "12"]
     assert "IBM fell 11.18% from 2005-01 to 2005-12" in text
     assert lines[-1].startswith("Note: no chat model is configured (set OLLAMA_MODEL, or model in the run's config);")
+
+
+def test_the_branch_leads_to_the_sensor_or_to_the_cancel():
+    dag = load(DAGS / "example_langgraph_result_sensor.py").example_langgraph_result_sensor()
+    decide = dag.get_task("decide").python_callable
+    assert [decide(params={"still_wanted": wanted}) for wanted in (True, False)] == ["answer", "cancel"]
+    assert dag.get_task("report").python_callable({"answer": "echo: hello"}) == "echo: hello"
 
 
 def test_the_report_names_the_model_or_its_made_up_numbers(module):

@@ -28,6 +28,29 @@ def test_it_can_be_built_again_from_what_it_serializes():
     assert again.serialize() == (path, arguments)
 
 
+def test_whether_a_kill_cancels_survives_and_does_unless_it_says_not():
+    _, arguments = WorkflowResultTrigger(handle=HANDLE, not_before=NOW, cancel_on_kill=False).serialize()
+    assert WorkflowResultTrigger(**json.loads(json.dumps(arguments))).cancel_on_kill is False
+    assert WorkflowResultTrigger(handle=HANDLE, not_before=NOW).cancel_on_kill is True
+
+
+def test_an_older_triggerer_understands_the_trigger_of_an_operator():
+    assert set(WorkflowResultTrigger(handle=HANDLE, not_before=NOW).serialize()[1]) == {"handle", "not_before"}
+
+
+@pytest.mark.parametrize(("asked", "cancels"), [(True, 1), (False, 0)])
+async def test_a_kill_cancels_once_and_only_where_it_shall(monkeypatch, asked, cancels):
+    started = []
+    monkeypatch.setattr(
+        "airflow_provider_langgraph.waiting.cancel_on_kill.cancel_unless_deferred",
+        lambda handle, task_instance: started.append(handle.correlation_id),
+    )
+    trigger = WorkflowResultTrigger(handle=HANDLE, cancel_on_kill=asked)
+    await trigger.on_kill()
+    await trigger.on_kill()
+    assert len(started) == cancels
+
+
 def test_the_triggerers_log_shows_no_result():
     payload = Reply(kind="result", correlation_id="c1", status="success", result='{"secret": "s3cret"}')
     event = TriggerEvent(payload)
@@ -107,7 +130,8 @@ def test_a_reply_without_a_body_fails_in_the_task():
         decode_result(record_in(event))
 
 
-async def test_ctrl_c_in_a_dags_test_cancels_the_request(monkeypatch):
+@pytest.mark.parametrize("asked", [True, False])
+async def test_ctrl_c_in_a_dags_test_cancels_the_request(monkeypatch, asked):
     class InProcessSupervisorComms:
         """As ``airflow dags test`` has it."""
 
@@ -127,9 +151,10 @@ async def test_ctrl_c_in_a_dags_test_cancels_the_request(monkeypatch):
     monkeypatch.setattr("airflow_provider_langgraph.hooks.kafka.KafkaHook", Hook)
     monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.wait_for_reply", wait)
     topics = {"control_topic": "risk.workflow-control", "progress_topic": "p"}
-    run = asyncio.ensure_future(anext(WorkflowResultTrigger(handle=HANDLE | topics).run()))
+    run = asyncio.ensure_future(anext(WorkflowResultTrigger(handle=HANDLE | topics, cancel_on_kill=asked).run()))
     await asyncio.sleep(0)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert cancelled == [(RequestHandle.from_dict(HANDLE).correlation_id, "risk.workflow-control")]
+    asked_for = [(RequestHandle.from_dict(HANDLE).correlation_id, "risk.workflow-control")]
+    assert cancelled == (asked_for if asked else [])
