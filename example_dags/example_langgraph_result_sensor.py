@@ -60,7 +60,7 @@ def example_langgraph_result_sensor() -> None:
     @task
     def report(answer: dict[str, Any]) -> str:
         """The answer, validated."""
-        return answer["answer"]
+        return str(answer["answer"])
 
     ask >> other_work() >> decide() >> [answer, cancel]
     report(answer.output)

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.exceptions import SettingsError
-from airflow_provider_langgraph.operators.reply_task import ReplyTask
 from airflow_provider_langgraph.requests.arguments import one_of
 from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
 from airflow_provider_langgraph.requests.cancel import Canceller
@@ -21,6 +20,7 @@ from airflow_provider_langgraph.requests.publish import publish_request, require
 from airflow_provider_langgraph.requests.result_value import ResultFormat
 from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
 from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
+from airflow_provider_langgraph.tasks.reply_task import ReplyTask
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -12,8 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralTimeout
 from airflow_provider_langgraph.exceptions import LangGraphError, RunError, SettingsError
-from airflow_provider_langgraph.hooks.handle_client import client_of
-from airflow_provider_langgraph.operators.reply_task import ReplyTask
 from airflow_provider_langgraph.requests.cancel import Canceller, NoCanceller
 from airflow_provider_langgraph.requests.deadline import GRACE, as_timedelta
 from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
@@ -21,6 +19,8 @@ from airflow_provider_langgraph.requests.outcome import sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.result_value import ResultFormat
 from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
+from airflow_provider_langgraph.tasks.handle_client import client_of
+from airflow_provider_langgraph.tasks.reply_task import ReplyTask
 
 if TYPE_CHECKING:
     from uuid import UUID

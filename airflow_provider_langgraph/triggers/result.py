@@ -14,12 +14,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_langgraph.airflow_compat import triggerer
 from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
-from airflow_provider_langgraph.hooks.handle_client import client_of
 from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
 from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
 from airflow_provider_langgraph.requests.topics import with_configured_topics
+from airflow_provider_langgraph.tasks.handle_client import client_of
 from airflow_provider_langgraph.waiting import cancel_on_kill
 from workflow_events.log_words import in_seconds, in_utc, short_id
 

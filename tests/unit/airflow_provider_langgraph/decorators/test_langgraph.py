@@ -120,7 +120,7 @@ class TestInput:
         ("value", "says"),
         [
             (None, r"^nothing\(\) returned None. Return the graph's input; for an empty input return {}$"),
-            ({"a": [object()]}, r"^input \(from nothing\(\)\)\.a\.0: a object has no JSON form\. Convert it"),
+            ({"a": [object()]}, r"^input \(from nothing\(\)\)\.a\.0: an object has no JSON form\. Convert it"),
             ({"a": float("nan")}, r"^input \(from nothing\(\)\)\.a: .*no NaN"),
             ((part for part in "ab"), r"^nothing\(\) is a generator"),
         ],

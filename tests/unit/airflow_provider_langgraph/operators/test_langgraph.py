@@ -21,10 +21,10 @@ from airflow_provider_langgraph.exceptions import (
     SettingsError,
     WaitError,
 )
-from airflow_provider_langgraph.operators import langgraph
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.requests import task_identity
 from airflow_provider_langgraph.requests.cancel import CANCEL_SECONDS
+from airflow_provider_langgraph.tasks import reply_task
 from airflow_provider_langgraph.waiting.blocking_wait import BlockingWait
 from tests.support.asking_task import NOW, TI_ID, Hook, context, fired, packed, reply
 from tests.support.ti_ids import new_ti_id
@@ -126,11 +126,11 @@ class TestRequest:
         ("fields", "says"),
         [
             ({"input": {"when": datetime}}, r"^input\.when: a type has no JSON form. Convert it"),
-            ({"input": [{"x": {object()}}]}, r"^input\.0\.x\.\(a set\): a object has no JSON form"),
+            ({"input": [{"x": {object()}}]}, r"^input\.0\.x\.\(a set\): an object has no JSON form"),
             ({"input": {"x": float("nan")}}, r"^input\.x: .*no NaN"),
             ({"input": {1: 2, "1": 3}}, r"^input: two keys are '1' in JSON"),
             ({"context": "{'a': 1}"}, r"^context: .*A template renders to text"),
-            ({"context": {"a": {"b": (object(),)}}}, r"^context\.a\.b\.0: a object has no JSON form"),
+            ({"context": {"a": {"b": (object(),)}}}, r"^context\.a\.b\.0: an object has no JSON form"),
             ({"context": {"thread_id": "x"}}, r"^context: .*thread_id"),
             ({"config": {"recursion_limit": 0}}, r"^config\.recursion_limit: "),
             ({"config": {"temperature": 0}}, r"^config\.temperature: "),
@@ -230,12 +230,12 @@ class TestAnswer:
     @pytest.mark.parametrize("deferrable", [True, False])
     def test_one_that_fails_in_the_slot_shows_none_but_those_of_execute(self, hook, monkeypatch, deferrable):
         failure = reply("failure", error="boom")
-        monkeypatch.setattr(langgraph, "result_within", lambda *_: failure)
-        monkeypatch.setattr(langgraph, "wait_for_result", lambda *_: failure)
+        monkeypatch.setattr(reply_task, "result_within", lambda *_: failure)
+        monkeypatch.setattr(reply_task, "wait_for_result", lambda *_: failure)
         with pytest.raises(RunFailed) as caught:
             operator(deferrable=deferrable).execute(context())
         frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
-        assert not {"_ask", "_return", "return_value"} & set(frames)
+        assert not {"_execute", "_wait", "_return", "return_value"} & set(frames)
         assert "execute" in frames
 
     def test_a_failure_is_not_remembered_as_returned(self):

@@ -196,7 +196,7 @@ class TestAnswer:
         answer = WorkflowResultEvent(
             correlation_id=REQUEST, workflow_id="w", workflow_run_id="r", status="success", result=[1]
         )
-        monkeypatch.setattr("airflow_provider_langgraph.operators.reply_task.result_within", lambda *_: answer)
+        monkeypatch.setattr("airflow_provider_langgraph.tasks.reply_task.result_within", lambda *_: answer)
         assert sensor(defer_after=5).execute(context()) == [1]
 
 
@@ -281,7 +281,7 @@ class TestTimeout:
     def test_one_shorter_than_the_wait_in_the_slot(self, monkeypatch):
         waited = []
         monkeypatch.setattr(
-            "airflow_provider_langgraph.operators.reply_task.result_within",
+            "airflow_provider_langgraph.tasks.reply_task.result_within",
             lambda handle, seconds, *_: waited.append(seconds),
         )
         with pytest.raises(AirflowSensorTimeout):
@@ -289,7 +289,7 @@ class TestTimeout:
         assert waited == [2]
 
     def test_the_slots_time_counts(self, monkeypatch):
-        monkeypatch.setattr("airflow_provider_langgraph.operators.reply_task.result_within", lambda *_: None)
+        monkeypatch.setattr("airflow_provider_langgraph.tasks.reply_task.result_within", lambda *_: None)
         assert deferred(sensor(timeout=60, defer_after=5)).timeout == timedelta(seconds=55)
 
     def test_it_ends_a_wait_in_the_slot_too(self, hook, monkeypatch):
@@ -336,7 +336,7 @@ class TestSkips:
         def fail(*_):
             raise RunFailed("boom")
 
-        monkeypatch.setattr("airflow_provider_langgraph.operators.reply_task.result_within", fail)
+        monkeypatch.setattr("airflow_provider_langgraph.tasks.reply_task.result_within", fail)
         with pytest.raises(AirflowSkipException):
             sensor(**wish).execute(context())
 
