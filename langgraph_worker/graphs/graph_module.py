@@ -42,7 +42,7 @@ def import_graph_module(spec: GraphSpec, manifest: Manifest) -> ModuleType:
         return importlib.import_module(spec.source)
     file = (manifest.root / spec.source).resolve()
     if not file.is_file():
-        meant = did_you_mean(spec.source, _files_beside(file, manifest.root))
+        meant = did_you_mean(spec.source, _files_beside(file, manifest.root.resolve()))
         raise GraphLoadError(f"there is no file {file}.{meant} Correct the path in {manifest.path.name}")
     # The names are always the same: checkpoints name the classes that they hold by them.
     if package := _package_around(file, manifest.import_paths):

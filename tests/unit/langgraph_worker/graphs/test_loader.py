@@ -243,6 +243,14 @@ def test_what_cannot_be_loaded_is_named_with_graph_file_and_reason(tmp_path, ent
     assert reason in message
 
 
+def test_the_file_that_was_probably_meant_is_found_over_any_way_to_the_project(tmp_path):
+    (tmp_path / "agent.py").write_text("")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"desk": "./agnet.py:graph"}}))
+    with pytest.raises(GraphLoadError, match=r"Did you mean '\./agent\.py'\?"):
+        load_graphs(read_manifest(tmp_path / "beside" / ".." / "langgraph.json"))
+
+
 async def test_a_factory_that_runs_out_of_an_iterator_ends_its_run(tmp_path):
     graphs = project(tmp_path, out=HEAD + "def graph(): return next(x for x in [])")
     with pytest.raises(RuntimeError, match="StopIteration"):
