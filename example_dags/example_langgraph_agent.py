@@ -27,6 +27,7 @@ def example_langgraph_agent() -> None:
         task_id="first",
         agent_config={"type": "echo", "tags": ["example", "{{ dag_run.run_type }}"], "recursion_limit": 10},
         input_data={"task": "{{ params.task }}"},
+        multiple_outputs=True,  # each key of the result is an XCom of its own too
     )
     LangGraphOperator(
         task_id="second",

@@ -229,6 +229,7 @@ def test_what_the_author_may_template_is_what_the_author_writes():
     }
 
 
+@pytest.mark.timeout(120)  # starts processes that import Airflow
 @pytest.mark.parametrize("module", ["agent", "langgraph"])
 def test_both_paths_lead_to_the_same_class_whichever_is_imported_first(module):
     code = (
