@@ -58,7 +58,7 @@ def example_langgraph_result_sensor() -> None:
     cancel = LangGraphCancelOperator(task_id="cancel", handle=ask.output, reason="the answer is not wanted any more")
 
     @task
-    def report(answer: dict[str, Any]) -> str:
+    def report(answer: dict[str, str]) -> str:
         """The answer, validated."""
         return str(answer["answer"])
 

@@ -87,7 +87,9 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         self.wait_seconds = None if timeout is None else as_timedelta(timeout).total_seconds()
-        super().__init__(timeout=timeout, **kwargs)
+        if timeout is not None:  # Airflow 3.1 takes no None for its default
+            kwargs["timeout"] = timeout
+        super().__init__(**kwargs)
         if self.silent_fail:
             raise SettingsError(_SILENT_FAIL)
         if self.reschedule and not deferrable:
