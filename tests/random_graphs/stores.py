@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, MetaData, create_engine, select
 
@@ -57,13 +59,32 @@ def rows(url: str) -> list[str]:
         )
 
 
-def end_idle_transactions(url: str) -> None:
-    """Of workers that stand still within one: the server's own time limit does it, but later."""
+def end_transactions_of_a_frozen_worker(url: str) -> None:
+    """End the transactions in which a worker stands still: the server's own time limit does it, but later.
+
+    What it had sent is still executed, so a session may be at work now and idle within its transaction afterwards.
+    """
+    ends = time.monotonic() + _SERVER_SECONDS
+    while found := _end_idle_transactions(url):
+        assert time.monotonic() < ends, f"no time limit of the server ends these sessions: {found}"
+        time.sleep(0.01)  # another process's pace: there is nothing to wait on
+
+
+def _end_idle_transactions(url: str) -> Sequence[Any]:
+    """Each session that was in a transaction: its process, its state, and what it waited for."""
     with _connected(url) as connection:
-        connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND state LIKE 'idle in transaction%%' AND pid <> pg_backend_pid()"
-        )
+        found = connection.exec_driver_sql(_IN_A_TRANSACTION).all()
+        for pid, state, _ in found:
+            if state.startswith("idle in transaction"):
+                connection.exec_driver_sql("SELECT pg_terminate_backend(%(pid)s)", {"pid": pid})
+    return found
+
+
+_SERVER_SECONDS = 20.0
+_IN_A_TRANSACTION = (
+    "SELECT pid, state, wait_event FROM pg_stat_activity "
+    "WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+)
 
 
 @contextmanager

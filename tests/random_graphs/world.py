@@ -11,7 +11,7 @@ from tests.random_graphs.case import Case, WrongError
 from tests.random_graphs.job import FREEZES, KILLS, Job, Kind, Trap
 from tests.random_graphs.ledger import Entry, FileLedger, read
 from tests.random_graphs.life import read_results
-from tests.random_graphs.stores import end_idle_transactions, rows
+from tests.random_graphs.stores import end_transactions_of_a_frozen_worker, rows
 from tests.random_graphs.zygote import FROZEN, Zygote
 from workflow_events.results import ResultStatus
 
@@ -152,7 +152,7 @@ class World:
         self.history.append(f"life {job.life}: {len(cases)} graphs, traps [{said}], status {status}")
         if status == FROZEN:
             self._frozen = job.life
-            end_idle_transactions(self._url)
+            end_transactions_of_a_frozen_worker(self._url)
         elif status not in (0, -9):
             raise WrongError(f"a worker ends with {status}:\n{job.log.read_text()[-6000:]}")
         FileLedger(job.ledger, job.life).add(Entry("", "loss", life=job.life))
