@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
 from airflow_provider_langgraph.requests.topics import check_fleet
-from airflow_provider_langgraph.tasks.handle_client import client_of
+from airflow_provider_langgraph.waiting.handle_client import client_of
 from workflow_events.log_words import short_id
 from workflow_events.plain_text import one_line
 

@@ -19,8 +19,8 @@ from airflow_provider_langgraph.requests.outcome import sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.result_value import ResultFormat
 from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
-from airflow_provider_langgraph.tasks.handle_client import client_of
 from airflow_provider_langgraph.tasks.reply_task import ReplyTask
+from airflow_provider_langgraph.waiting.handle_client import client_of
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -19,8 +19,8 @@ from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
 from airflow_provider_langgraph.requests.topics import with_configured_topics
-from airflow_provider_langgraph.tasks.handle_client import client_of
 from airflow_provider_langgraph.waiting import cancel_on_kill
+from airflow_provider_langgraph.waiting.handle_client import client_of
 from workflow_events.log_words import in_seconds, in_utc, short_id
 
 if TYPE_CHECKING:
