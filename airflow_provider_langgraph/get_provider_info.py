@@ -67,7 +67,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": _modules("operators.langgraph", "operators.agent", "operators.cancel"),
+        "operators": _modules("operators.langgraph", "operators.agent", "operators.cancel", "operators.resume"),
         "task-decorators": [
             {"class-name": "airflow_provider_langgraph.decorators.langgraph.langgraph_task", "name": "langgraph"}
         ],

@@ -20,7 +20,7 @@ from airflow_provider_langgraph.requests.publish import publish_request, require
 from airflow_provider_langgraph.requests.result_value import ResultFormat
 from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
 from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
-from airflow_provider_langgraph.tasks.reply_task import ReplyTask
+from airflow_provider_langgraph.tasks.reply_task import OnInterrupt, ReplyTask
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -77,6 +77,9 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
     :param output_schema: what the result must be: a pydantic model class, or another type of which pydantic makes a
         validator; or its dotted path, such as ``"my_package.models.Report"``. The task returns the validated value as
         JSON; a result that does not fit fails it, and the error names the field.
+    :param on_interrupt: what becomes of the task whose graph asks a person: ``fail`` fails it at once, without retries;
+        ``return`` returns the question, a mapping that
+        :class:`~airflow_provider_langgraph.operators.resume.LangGraphResumeOperator` answers.
     :returns: the graph's final state as JSON.
     :raises RunError: (a subclass) the agent failed, was refused, timed out, was cancelled or waits for a person, or its
         result cannot be returned; it is an ``AirflowFailException`` too where Airflow's retry cannot help.
@@ -118,6 +121,7 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
         on_clear: Literal["restart", "resume"] = "restart",
         result_format: ResultFormat = "json",
         output_schema: Any = None,
+        on_interrupt: OnInterrupt = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -131,7 +135,11 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
         self.timeout = as_timedelta(timeout)
         self.wait_for_completion = wait_for_completion
         self._init_wait(
-            defer_after=defer_after, deferrable=deferrable, result_format=result_format, output_schema=output_schema
+            defer_after=defer_after,
+            deferrable=deferrable,
+            result_format=result_format,
+            output_schema=output_schema,
+            on_interrupt=on_interrupt,
         )
         if output_schema is not None and not wait_for_completion:
             raise SettingsError(_NOTHING_TO_VALIDATE)

@@ -38,7 +38,7 @@ def describe_problem(error: ValidationError, names: Mapping[str, str]) -> str:
     remedy = ""
     if place == ["context"]:
         remedy = ". A template renders to text: write a mapping with templates inside"
-    elif place and place[0] in ("input", "context"):
+    elif place and place[0] in ("input", "context", "answers"):
         remedy = ". It must be JSON, which has no NaN and no infinities: replace them"
     if place:
         place = [names.get(place[0], place[0]), *place[1:]]

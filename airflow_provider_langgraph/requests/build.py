@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.arguments import describe_problem
 from airflow_provider_langgraph.requests.deadline import DEFAULT_TIMEOUT, deadline
+from airflow_provider_langgraph.requests.given_question import GivenQuestion
 from airflow_provider_langgraph.requests.json_input import as_json, as_name
 from airflow_provider_langgraph.requests.task_identity import attempt_of
 from workflow_events.identity import correlation_id
@@ -59,24 +60,60 @@ def build_event(arguments: RequestArguments, context: Context) -> WorkflowEvent:
 
     :raises SettingsError: an argument cannot be sent; names it, the place in it and the remedy.
     """
-    ti = context["ti"]
-    now = datetime.now(UTC)
     fields = {
-        "event_id": request_id(context),
+        **_who_asks(context, arguments),
         "event_type": EventType.WORKFLOW_TRIGGERED,
-        "source": EventSource.AIRFLOW,
-        "workflow_id": as_name(arguments.workflow_id) or ti.dag_id,
-        "workflow_run_id": ti.run_id,
+        "workflow_id": as_name(arguments.workflow_id) or context["ti"].dag_id,
         "payload": {"data": {} if arguments.input is None else arguments.json_of("input")},
         "graph": as_name(arguments.graph),
         "assistant": as_name(arguments.assistant),
         "context": arguments.json_of("context"),
         "thread_id": as_name(arguments.thread_id),
-        "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
-        "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
         "config": {} if arguments.config is None else arguments.json_of("config"),
     }
+    return _validated(fields, arguments.names)
+
+
+def build_answer(
+    question: GivenQuestion,
+    answers: Mapping[str, Any],
+    answered_by: str | None,
+    limits: RequestArguments,
+    context: Context,
+) -> WorkflowEvent:
+    """A task's answer to what another one has asked. It needs no graph and no thread: the run that asked has both.
+
+    :param answers: by interrupt id, as JSON.
+    :param limits: how long the agent may take from now on.
+    :raises SettingsError: an answer cannot be sent.
+    """
+    given = [{"interrupt_id": one, "value": value, "answered_by": answered_by} for one, value in answers.items()]
+    fields = {
+        **_who_asks(context, limits),
+        "event_type": EventType.WORKFLOW_RESUMED,
+        "workflow_id": context["ti"].dag_id,
+        "round": 1,
+        "answers_to": question.answers_to,
+        "answers": given,
+        "payload": {"data": {}},
+    }
+    return _validated(fields, {})
+
+
+def _who_asks(context: Context, arguments: RequestArguments) -> dict[str, Any]:
+    ti = context["ti"]
+    now = datetime.now(UTC)
+    return {
+        "event_id": request_id(context),
+        "source": EventSource.AIRFLOW,
+        "workflow_run_id": ti.run_id,
+        "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
+        "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
+    }
+
+
+def _validated(fields: Mapping[str, Any], names: Mapping[str, str]) -> WorkflowEvent:
     try:
         return WorkflowEvent.model_validate(fields)
     except ValidationError as error:
-        raise SettingsError(describe_problem(error, arguments.names)) from error
+        raise SettingsError(describe_problem(error, names)) from error

@@ -38,7 +38,7 @@ def handle_in(value: Any) -> RequestHandle:
     """
     if isinstance(value, RequestHandle):
         return with_configured_topics(value)
-    data = _parsed(value) if isinstance(value, str) else value
+    data = parsed(value) if isinstance(value, str) else value
     if not isinstance(data, Mapping):
         raise SettingsError(f"handle: {_found(data)}. {_REMEDY}")
     try:
@@ -62,8 +62,8 @@ def _check(data: dict[str, Any]) -> None:
     _adapter().validate_python(data)
 
 
-def _parsed(text: str) -> Any:
-    """The mapping in a text; the text itself where there is none."""
+def parsed(text: str) -> Any:
+    """The value in a text, in JSON or as Python writes it; the text itself where there is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -33,17 +33,19 @@ def show_questions(result: WorkflowResultEvent, events_topic: str, context: Cont
         log.info("The graph asks %d more questions, which are left out here", left_out)
     if shown:
         log.info("To answer, publish this event to %s: %s", events_topic, _answer(result, shown))
-    _push(
-        context,
-        {
-            "answers_to": str(result.correlation_id),
-            "workflow_id": result.workflow_id,
-            "workflow_run_id": result.workflow_run_id,
-            "questions": shown,
-            "left_out": left_out,
-        },
-        log,
-    )
+    _push(context, question_of(result), log)
+
+
+def question_of(result: WorkflowResultEvent) -> dict[str, Any]:
+    """The questions of an ``interrupted`` result as text, with what an answer has to name."""
+    shown = [_shown(one) for one in result.interrupts[:MOST_QUESTIONS]]
+    return {
+        "answers_to": str(result.correlation_id),
+        "workflow_id": result.workflow_id,
+        "workflow_run_id": result.workflow_run_id,
+        "questions": shown,
+        "left_out": len(result.interrupts) - len(shown),
+    }
 
 
 def _shown(interrupt: Interrupt) -> dict[str, str]:

@@ -19,7 +19,7 @@ from airflow_provider_langgraph.requests.outcome import sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.result_value import ResultFormat
 from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
-from airflow_provider_langgraph.tasks.reply_task import ReplyTask
+from airflow_provider_langgraph.tasks.reply_task import OnInterrupt, ReplyTask
 from airflow_provider_langgraph.waiting.handle_client import client_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
     :param handle: (templated) the handle: the mapping, or its text. ``.expand(handle=...)`` waits for several.
     :param result_format: as for the operator.
     :param output_schema: as for the operator.
+    :param on_interrupt: as for the operator.
     :param defer_after: (templated) as for the operator.
     :param deferrable: as for the operator: True by default, whatever ``[operators] default_deferrable`` says.
     :param cancel_on_kill: True: the agent is cancelled when the sensor is killed, cleared or marked, or gives up.
@@ -80,6 +81,7 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
         handle: Any,
         result_format: ResultFormat = "json",
         output_schema: Any = None,
+        on_interrupt: OnInterrupt = "fail",
         defer_after: timedelta | float | str | None = None,
         deferrable: bool = True,
         cancel_on_kill: bool = False,
@@ -97,7 +99,11 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
         check_handle(handle)
         self.handle = handle
         self._init_wait(
-            defer_after=defer_after, deferrable=deferrable, result_format=result_format, output_schema=output_schema
+            defer_after=defer_after,
+            deferrable=deferrable,
+            result_format=result_format,
+            output_schema=output_schema,
+            on_interrupt=on_interrupt,
         )
         self.cancel_on_kill = cancel_on_kill
 

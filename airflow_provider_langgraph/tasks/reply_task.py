@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -21,9 +21,10 @@ from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from airflow_provider_langgraph.requests.outcome import ended_deferral, result_in, return_value, sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema, check_output_schema
 from airflow_provider_langgraph.requests.publish import require_wanted
-from airflow_provider_langgraph.requests.question import show_questions
+from airflow_provider_langgraph.requests.question import question_of, show_questions
 from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
 from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
+from airflow_provider_langgraph.requests.task_identity import note_returned
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
 from workflow_events.results import ResultStatus
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     _Operator = BaseOperator
 else:
     _Operator = object  # those that mix it in, an operator and a sensor, have base classes of their own
+
+OnInterrupt = Literal["fail", "return"]
+"""What a task does whose graph asks a person: fail at once, or return the question."""
 
 _DAGS_TEST = (
     "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
@@ -62,6 +66,7 @@ class ReplyTask(_Operator):
         deferrable: bool,
         result_format: ResultFormat,
         output_schema: Any,
+        on_interrupt: OnInterrupt,
     ) -> None:
         """Keep, and check, the arguments that say how the task waits, and what it returns."""
         check_defer_after(defer_after)
@@ -70,6 +75,7 @@ class ReplyTask(_Operator):
         self.result_format: ResultFormat = one_of("result_format", result_format, FORMATS)
         check_output_schema(output_schema)
         self.output_schema = output_schema
+        self.on_interrupt: OnInterrupt = one_of("on_interrupt", on_interrupt, ("fail", "return"))
 
     def _request_id(self, context: Context) -> UUID:
         """The correlation id of the request that is waited for."""
@@ -151,6 +157,9 @@ class ReplyTask(_Operator):
     def _return(self, result: WorkflowResultEvent, context: Context) -> Any:
         if result.status is ResultStatus.INTERRUPTED:
             show_questions(result, self._events_topic(), context, self.log)
+            if self.on_interrupt == "return":
+                note_returned(context)
+                return question_of(result)
         return return_value(result, self.result_format, context, self.log, OutputSchema.of(self.output_schema))
 
     def _defer(self, handle: RequestHandle, waited_seconds: float, most_seconds: float | None) -> NoReturn:

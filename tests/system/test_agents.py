@@ -269,6 +269,7 @@ def test_the_examples_run(airflow):
     options = airflow.run_dag("example_langgraph_options")
     functions = airflow.run_dag("example_langgraph_decorator")
     agents = airflow.run_dag("example_langgraph_agent")
+    asking = airflow.run_dag("example_langgraph_resume")
 
     assert airflow.wait_for_run("example_langgraph", report) == "success"
     assert "drawdown" in airflow.api.xcom("example_langgraph", report, "report")
@@ -279,3 +280,6 @@ def test_the_examples_run(airflow):
     assert answers == ["echo: say hello to Ann", "echo: say hello to Bob"]
     assert airflow.wait_for_run("example_langgraph_agent", agents) == "success"
     assert airflow.api.xcom("example_langgraph_agent", agents, "second")["answer"] == "echo: echo: say hello"
+    assert airflow.wait_for_run("example_langgraph_resume", asking) == "success"
+    answer = airflow.api.xcom("example_langgraph_resume", asking, "answer")
+    assert answer == {"order": "10 ACME", "decision": "bought"}

@@ -24,6 +24,7 @@ EXAMPLES = (
     "example_langgraph_decorator",
     "example_langgraph_options",
     "example_langgraph_result_sensor",
+    "example_langgraph_resume",
 )
 SECONDS = 120.0
 

@@ -40,6 +40,7 @@ PUBLIC = {
     "operators.agent": ["LangGraphOperator"],
     "operators.cancel": ["LangGraphCancelOperator"],
     "operators.langgraph": ["LangGraphOperator", "LangGraphTriggerOperator"],
+    "operators.resume": ["LangGraphResumeOperator"],
     "requests.handle": ["RequestHandle"],
     "sensors.langgraph": ["LangGraphResultSensor"],
     "triggers.result": ["WorkflowResultTrigger"],

@@ -32,6 +32,7 @@ def test_every_file_parses(parsed):
         "example_langgraph_agent": {"first": ["second"], "second": []},
         "example_langgraph_decorator": {"names": ["greet"], "greet": ["report"], "report": []},
         "example_langgraph_options": {"templated": [], "blocking": [], "fire_and_forget": []},
+        "example_langgraph_resume": {"ask": ["answer", "decide"], "decide": ["answer"], "answer": []},
         "example_langgraph_result_sensor": {
             "ask": ["answer", "cancel", "other_work"],
             "other_work": ["decide"],
