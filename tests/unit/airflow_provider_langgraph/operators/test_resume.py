@@ -78,7 +78,7 @@ def test_some_of_several_questions_may_stay_open():
         ({"question": TWO, "answer": "yes"}, r"^answer: the graph asks 2 questions\. Give answers= .*'i1', 'i2'"),
         ({"answers": {"i9": "yes"}}, r"^answers: the graph asks no question 'i9'\. Its interrupt ids are 'i1'"),
         ({"answers": {}}, r"^answers: it must be a mapping of interrupt ids"),
-        ({"answer": float("nan")}, r"^answers\.0\.value: .* It must be JSON, which has no NaN"),
+        ({"answer": float("nan")}, r"^answers\.0\.value\.float: .* It must be JSON, which has no NaN"),
         ({"answer": {"when": object()}}, r"^answer\.when: an object has no JSON form"),
         ({"question": {"answer": "x"}, "answer": 1}, r"^question: it has no answers_to.*question=ask\.output"),
         ({"question": None, "answer": 1}, r"^question: it is None"),
@@ -115,7 +115,7 @@ def test_another_task_instead_of_its_output_is_named():
     with DAG("d", schedule=None):
         ask = LangGraphTriggerOperator(task_id="ask")
         operator(question=ask.output, answer=1)
-    with pytest.raises(SettingsError, match="^question: it is the task 'ask', not its output"):
+    with pytest.raises(SettingsError, match=r"^question: it is the task 'ask', not its output"):
         operator(question=ask, answer=1)
 
 
@@ -123,20 +123,21 @@ def test_it_returns_the_result_of_the_run_that_goes_on():
     assert operator(answer="yes").execute_complete(context(), fired("success")) == {"answer": 42}
 
 
-class TestOnInterrupt:
-    ASKS = {"interrupts": [{"id": "i1", "value": {"question": "Buy?"}}]}
+ASKS: dict[str, Any] = {"interrupts": [{"id": "i1", "value": {"question": "Buy?"}}]}
 
+
+class TestOnInterrupt:
     @pytest.mark.parametrize("make", [operator, lambda **more: LangGraphTriggerOperator(task_id="ask", **more)])
     def test_fail_is_the_default(self, make):
         task = make(answer=1) if make is operator else make()
         with pytest.raises(FinalRunInterrupted):
-            task.execute_complete(context(), fired("interrupted", **self.ASKS))
+            task.execute_complete(context(), fired("interrupted", **ASKS))
 
     def test_return_returns_what_the_xcom_has_and_what_an_answer_needs(self):
         task = LangGraphTriggerOperator(task_id="ask", on_interrupt="return")
         seen = context()
-        returned = task.execute_complete(seen, fired("interrupted", **self.ASKS))
-        assert returned == question_of(reply("interrupted", **self.ASKS))
+        returned = task.execute_complete(seen, fired("interrupted", **ASKS))
+        assert returned == question_of(reply("interrupted", **ASKS))
         assert returned["questions"] == [{"interrupt_id": "i1", "question": '{"question": "Buy?"}'}]
         event = operator(question=returned, answer="yes")._event(context())
         assert event.answers_to == correlation_id(TI_ID)
@@ -144,12 +145,12 @@ class TestOnInterrupt:
     def test_a_returned_question_counts_as_returned_so_a_clear_asks_afresh(self):
         seen = context()
         task = LangGraphTriggerOperator(task_id="ask", on_interrupt="return")
-        task.execute_complete(seen, fired("interrupted", **self.ASKS))
+        task.execute_complete(seen, fired("interrupted", **ASKS))
         assert task_identity.RETURNED_KEY in seen["task_state_store"]
 
     def test_a_schema_is_for_results_and_not_for_questions(self):
         task = LangGraphTriggerOperator(task_id="ask", on_interrupt="return", output_schema=dict[str, int])
-        assert "answers_to" in task.execute_complete(context(), fired("interrupted", **self.ASKS))
+        assert "answers_to" in task.execute_complete(context(), fired("interrupted", **ASKS))
 
 
 def test_what_the_rule_of_a_dag_decides_is_templated():
