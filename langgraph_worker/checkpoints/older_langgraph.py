@@ -12,12 +12,15 @@ from typing import Any
 from langgraph._internal._constants import CONFIG_KEY_REPLAY_STATE, CONFIG_KEY_SCRATCHPAD, RESUME
 from langgraph.config import get_config
 from langgraph.pregel import _algo
+from langgraph.pregel._executor import AsyncBackgroundExecutor, BackgroundExecutor
 from langgraph.pregel._loop import PregelLoop
+from langgraph.pregel._runner import SKIP_RERAISE_SET  # type: ignore[attr-defined]  # from where it stood before
 from langgraph.types import Interrupt
 from packaging.version import Version
 from xxhash import xxh3_128_hexdigest
 
 _REPLAYS_ONLY_WHAT_IS_ADDRESSED = Version("1.2.16")
+_LETS_HANDLERS_ANSWER = Version("1.2.18")
 _NAMES_EACH_QUESTION = Version("1.2.20")
 _SEPARATOR = "|"
 
@@ -26,6 +29,8 @@ def mend(found: Version) -> None:
     """Change the LangGraph of this process, which is the version that was found. Calling twice is harmless."""
     if found < _REPLAYS_ONLY_WHAT_IS_ADDRESSED:
         PregelLoop.is_replaying = property(_is_replaying, _set_replaying)  # type: ignore[assignment]
+    if found < _LETS_HANDLERS_ANSWER and not hasattr(BackgroundExecutor, _MENDED):
+        _let_handlers_answer()
     if found < _NAMES_EACH_QUESTION and not isinstance(_algo._scratchpad, _Scratchpads):
         _name_each_question()
 
@@ -48,6 +53,35 @@ def _is_addressed(configurable: Mapping[str, Any]) -> bool:
     """Whether a graph is called with the id of a checkpoint, or inside of one that is."""
     in_map = configurable.get("checkpoint_ns") in configurable.get("checkpoint_map", {})
     return bool(configurable.get("checkpoint_id") or configurable.get(CONFIG_KEY_REPLAY_STATE) or in_map)
+
+
+# ---- Error handlers ----
+# When a graph ended whose node's error handler had taken an exception over, the executor raised that exception all the
+# same, if nothing else had looked at it before: so in a graph whose subgraphs are streamed, as a worker does it.
+
+_MENDED = "langgraph_worker_mended"
+
+
+def _let_handlers_answer() -> None:
+    leave, leave_async = BackgroundExecutor.__exit__, AsyncBackgroundExecutor.__aexit__
+
+    def exit_(executor: BackgroundExecutor, *raised: Any) -> Any:
+        _forget_what_is_handled(executor.tasks)
+        return leave(executor, *raised)
+
+    async def aexit(executor: AsyncBackgroundExecutor, *raised: Any) -> Any:
+        _forget_what_is_handled(executor.tasks)
+        return await leave_async(executor, *raised)
+
+    BackgroundExecutor.__exit__ = exit_  # type: ignore[method-assign]
+    AsyncBackgroundExecutor.__aexit__ = aexit  # type: ignore[method-assign, assignment]
+    setattr(BackgroundExecutor, _MENDED, True)
+
+
+def _forget_what_is_handled(tasks: dict[Any, tuple[bool, bool]]) -> None:
+    for task, (cancels, _) in tasks.items():
+        if task in SKIP_RERAISE_SET:
+            tasks[task] = (cancels, False)
 
 
 # ---- Questions of one node ----

@@ -27,8 +27,9 @@ SHORT = (
     f"{EXECUTION}/test_nested_resumes.py::test_what_a_child_has_finished_does_not_run_again",
     f"{EXECUTION}/test_nested_graphs.py::test_a_child_on_its_own_thread_answers_each_call",
     "tests/contract/memories/test_memories_crashes.py",
+    "tests/reference/test_projects.py::test_answers_as_the_reference[sqlite-policies-handled]",
 )
-LONG = ("tests/contract/checkpoints", "tests/contract/memories", EXECUTION)
+LONG = ("tests/contract/checkpoints", "tests/contract/memories", "tests/reference/test_projects.py", EXECUTION)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1_800)]
 
