@@ -14,6 +14,7 @@ from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.topics import is_still_to_come, with_configured_topics
 from workflow_events.json_places import field_names
+from workflow_events.log_words import with_article
 from workflow_events.plain_text import one_line
 
 _REMEDY = "Pass what a LangGraphTriggerOperator with wait_for_completion=False returns, such as handle=ask.output"
@@ -88,7 +89,7 @@ def _found(value: Any) -> str:
     if isinstance(value, str):
         shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}…"
         return f"the text {one_line(shown)!r} is no mapping"
-    return f"a {type(value).__qualname__} is no mapping"
+    return f"{with_article(type(value).__qualname__)} is no mapping"
 
 
 def _first_problem(error: ValidationError) -> str:

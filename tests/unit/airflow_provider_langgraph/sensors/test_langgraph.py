@@ -130,7 +130,7 @@ class TestHandle:
             ("{{ oops", "handle: the text '{{ oops' is no mapping"),
             ("x" * 500, "handle: the text 'x{60}…' is no mapping"),
             ("(" * 5_000, "is no mapping"),
-            (5, "handle: a int is no mapping"),
+            (5, "handle: an int is no mapping"),
         ],
     )
     def test_what_is_none_is_named_with_the_remedy(self, handle, says):
