@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import UserList
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +84,7 @@ def test_some_of_several_questions_may_stay_open():
         ({"question": {"answer": "x"}, "answer": 1}, r"^question: it has no answers_to.*question=ask\.output"),
         ({"question": None, "answer": 1}, r"^question: it is None"),
         ({"question": "{{ none }}", "answer": 1}, r"^question: a str is no question"),
+        ({"question": UserList([QUESTION, TWO])}, r"^question: it holds 2 values.*\.expand\(question=ask\.output\)"),
         ({"question": {"correlation_id": "x"}, "answer": 1}, r"^question: it is the handle of a request"),
         ({"question": QUESTION | {"questions": []}, "answer": 1}, r"^question: it has no questions"),
         ({"question": QUESTION | {"answers_to": "x"}, "answer": 1}, r"^question: it is no question as a task returns"),
