@@ -24,6 +24,8 @@ from devtools.processes import Child, free_port, stop_all, wait_until
 
 MIGRATE_SECONDS = 120.0
 HEALTHY_SECONDS = 180.0
+_LOCK_SECONDS = 60
+"""How long a process of Airflow waits for SQLite's lock. Python's default is 5: the scheduler ends after that."""
 
 _LAST_WORDS = {
     "api-server": "Finished server process",
@@ -312,7 +314,7 @@ def _log_ports() -> dict[str, str]:
 
 def _database_settings(home: Path, database: str | None) -> dict[str, str]:
     if database is None:
-        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db"}
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={_LOCK_SECONDS}"}
     # By default Airflow takes asyncpg for its asynchronous part; psycopg serves both.
     url = database.replace("postgresql://", "postgresql+psycopg://", 1)
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}

@@ -13,7 +13,7 @@ from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
 from airflow_provider_langgraph.requests.topics import check_fleet
 from airflow_provider_langgraph.waiting.handle_client import client_of
-from workflow_events.log_words import short_id
+from workflow_events.log_words import short_id, with_article
 from workflow_events.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -117,5 +117,5 @@ def _found(value: Any) -> str:
     if value is None:
         return "it is None: the task that it comes from has returned nothing of that name"
     if not isinstance(value, str):
-        return f"a {type(value).__qualname__} is no UUID"
+        return f"{with_article(type(value).__qualname__)} is no UUID"
     return f"{one_line(value if len(value) <= _SHOWN_CHARACTERS else f'{value[:_SHOWN_CHARACTERS]}…')!r} is no UUID"

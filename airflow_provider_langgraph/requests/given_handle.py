@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.topics import is_still_to_come, with_configured_topics
 from workflow_events.json_places import field_names
+from workflow_events.log_words import counted, with_article
 from workflow_events.plain_text import one_line
 
 _REMEDY = "Pass what a LangGraphTriggerOperator with wait_for_completion=False returns, such as handle=ask.output"
@@ -80,15 +81,15 @@ def _found(value: Any) -> str:
         return f"it is the task {value.task_id!r}, not its output"
     if value is None:
         return "it is None: the task that publishes the request has returned nothing, perhaps because it was skipped"
-    if isinstance(value, list | tuple):
-        return (
-            f"it is a {type(value).__name__} of {len(value)} values. To wait for several handles, map the task: "
-            ".expand(handle=ask.output) behind a mapped task"
-        )
     if isinstance(value, str):
         shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}…"
         return f"the text {one_line(shown)!r} is no mapping"
-    return f"a {type(value).__qualname__} is no mapping"
+    if isinstance(value, Sequence):  # a mapped task's output is no list, but a sequence of Airflow's own
+        return (
+            f"it holds {counted(len(value), 'value')}. To wait for several handles, map the task: "
+            ".expand(handle=ask.output) behind a mapped task"
+        )
+    return f"{with_article(type(value).__qualname__)} is no mapping"
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.given_handle import parsed
 from airflow_provider_langgraph.requests.json_input import as_json
 from airflow_provider_langgraph.requests.topics import is_still_to_come
-from workflow_events.log_words import with_article
+from workflow_events.log_words import counted, with_article
 from workflow_events.nearest_name import did_you_mean
 
 _REMEDY = (
@@ -90,6 +90,11 @@ def _found(given: Any) -> str:
         return "it is None: the task that it comes from has asked nothing, or has returned no question"
     if hasattr(given, "task_id"):
         return f"it is the task {given.task_id!r}, not its output"
+    if isinstance(given, Sequence) and not isinstance(given, str):  # as the output of a mapped task is
+        return (
+            f"it holds {counted(len(given), 'value')}. To answer several tasks, map this one: "
+            ".expand(question=ask.output) behind a mapped task"
+        )
     if not isinstance(given, Mapping):
         return f"{with_article(type(given).__qualname__)} is no question"
     if "answers_to" not in given:

@@ -24,7 +24,7 @@ def as_json(value: Any, name: str) -> Any:
     included. It is the form that they have in a result; a set is sorted, so that a retry sends the same input.
 
     :param name: the argument's, for errors.
-    :raises SettingsError: a part has no JSON form, or two keys have the same; names the place.
+    :raises SettingsError: a part has no JSON form or is a task, or two keys have the same; names the place.
     """
     try:
         return _json(value, (name,))
@@ -41,6 +41,10 @@ def as_name(value: Any) -> Any:
 def _json(value: Any, place: tuple[str, ...]) -> Any:
     if type(value) in _PLAIN:
         return value
+    if _is_task(value):
+        raise SettingsError(
+            f"{_text(place)}: it is the task {value.task_id!r}, not its output. Write .output behind the task"
+        )
     if isinstance(value, BaseModel):
         return _json(value.model_dump(serialize_as_any=True), place)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -55,6 +59,11 @@ def _json(value: Any, place: tuple[str, ...]) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, _TEXTS):
         return [_json(part, (*place, str(number))) for number, part in enumerate(value)]
     return _leaf(value, place)
+
+
+def _is_task(value: Any) -> bool:
+    """Whether it is an operator. One is a data class too, and an author's own class may have a task_id."""
+    return hasattr(value, "task_id") and hasattr(value, "upstream_task_ids")
 
 
 def _mapping(value: Mapping[Any, Any], place: tuple[str, ...]) -> dict[str, Any]:

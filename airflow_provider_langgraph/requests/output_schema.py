@@ -9,6 +9,7 @@ import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_langgraph.exceptions import OutputSchemaError, SettingsError
+from workflow_events.log_words import with_article
 from workflow_events.plain_text import one_line
 from workflow_events.results import WorkflowResultEvent
 
@@ -43,7 +44,7 @@ class OutputSchema:
         self._name = schema.__qualname__ if is_class else str(schema)
         try:
             if not isinstance(schema, type) and not _is_type_form(schema):
-                raise TypeError(f"a {type(schema).__qualname__} is no type")
+                raise TypeError(f"{with_article(type(schema).__qualname__)} is no type")
             self._adapter: TypeAdapter[Any] = TypeAdapter(schema)
         except Exception as error:  # pydantic has an exception for each kind of wrong type
             reason = one_line(str(error).partition("\n")[0]).rstrip(".")

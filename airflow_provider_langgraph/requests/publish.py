@@ -14,7 +14,7 @@ from airflow_provider_langgraph.requests.client import FleetClient
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
 from workflow_events.errors import EncodeError, MessageTooLargeError
-from workflow_events.log_words import in_utc, short_id
+from workflow_events.log_words import counted, in_utc, short_id
 from workflow_events.models import WorkflowEvent
 from workflow_events.plain_text import one_line
 
@@ -47,13 +47,20 @@ def publish_request(
     if not kill.is_set:
         _announce(client, event, log)
     log.info(
-        "Asked %s%s; the answer is due by %s (request %s)",
-        f"graph {one_line(event.graph)}" if event.graph else "the fleet's default graph",
+        "%s%s; the answer is due by %s (request %s)",
+        _what_is_done(event),
         f" on thread {one_line(event.thread_id)}" if event.thread_id else "",  # often a value of the DAG run's conf
         "its deadline" if event.deadline is None else in_utc(event.deadline),
         short_id(event.event_id),
     )
     return _handle(client, event, ends)
+
+
+def _what_is_done(event: WorkflowEvent) -> str:
+    if event.answers:  # the run that asked has its graph
+        asking = f" of request {short_id(event.answers_to)}" if event.answers_to else ""
+        return f"Answered {counted(len(event.answers), 'question')}{asking}"
+    return f"Asked graph {one_line(event.graph)}" if event.graph else "Asked the fleet's default graph"
 
 
 def require_wanted(request: UUID, ti: Any, kill: KillSignal, canceller: Canceller) -> None:

@@ -186,9 +186,10 @@ def _problem(event: WorkflowEvent, graph: str | None, rules: ScreeningRules) -> 
         )
     if event.config.model is not None and event.config.model not in rules.models:
         allowed = ", ".join(sorted(rules.models)) or "none"
+        remedy = "Choose one of them" if rules.models else "Leave it out"
         return faults.MODEL_NOT_ALLOWED, (
-            f"field 'config.model': {event.config.model!r} is not allowed here (allowed: {allowed}). Choose one of "
-            "them, or add it to LANGGRAPH_WORKER_ALLOWED_MODELS"
+            f"field 'config.model': {event.config.model!r} is not allowed here (allowed: {allowed}). {remedy}, "
+            "or add it to LANGGRAPH_WORKER_ALLOWED_MODELS"
         )
     if event.reply_topic is not None and event.reply_topic not in rules.reply_topics:
         return faults.REPLY_TOPIC_NOT_ALLOWED, (

@@ -127,6 +127,10 @@ class TestRequest:
         [
             ({"input": {"when": datetime}}, r"^input\.when: a type has no JSON form. Convert it"),
             ({"input": [{"x": {object()}}]}, r"^input\.0\.x\.\(a set\): an object has no JSON form"),
+            (
+                {"input": {"x": [LangGraphTriggerOperator(task_id="ask")]}},
+                r"^input\.x\.0: it is the task 'ask', not its output",
+            ),
             ({"input": {"x": float("nan")}}, r"^input\.x: .*no NaN"),
             ({"input": {1: 2, "1": 3}}, r"^input: two keys are '1' in JSON"),
             ({"context": "{'a': 1}"}, r"^context: .*A template renders to text"),

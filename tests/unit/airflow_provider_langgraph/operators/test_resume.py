@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import UserList
 from typing import Any
 from uuid import UUID
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_langgraph.exceptions import FinalRunInterrupted, SettingsError
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
@@ -83,6 +85,7 @@ def test_some_of_several_questions_may_stay_open():
         ({"question": {"answer": "x"}, "answer": 1}, r"^question: it has no answers_to.*question=ask\.output"),
         ({"question": None, "answer": 1}, r"^question: it is None"),
         ({"question": "{{ none }}", "answer": 1}, r"^question: a str is no question"),
+        ({"question": UserList([QUESTION, TWO])}, r"^question: it holds 2 values.*\.expand\(question=ask\.output\)"),
         ({"question": {"correlation_id": "x"}, "answer": 1}, r"^question: it is the handle of a request"),
         ({"question": QUESTION | {"questions": []}, "answer": 1}, r"^question: it has no questions"),
         ({"question": QUESTION | {"answers_to": "x"}, "answer": 1}, r"^question: it is no question as a task returns"),
@@ -121,6 +124,14 @@ def test_another_task_instead_of_its_output_is_named():
 
 def test_it_returns_the_result_of_the_run_that_goes_on():
     assert operator(answer="yes").execute_complete(context(), fired("success")) == {"answer": 42}
+
+
+def test_its_log_says_what_it_answers_and_of_no_graph(capsys):
+    with pytest.raises(TaskDeferred):
+        operator(answer="yes", defer_after=0).execute(context())
+    logged = capsys.readouterr().out
+    assert f"Answered 1 question of request {str(QUESTION['answers_to'])[:8]}; the answer is due by" in logged
+    assert "default graph" not in logged
 
 
 ASKS: dict[str, Any] = {"interrupts": [{"id": "i1", "value": {"question": "Buy?"}}]}

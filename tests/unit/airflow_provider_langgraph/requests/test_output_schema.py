@@ -145,7 +145,7 @@ def test_as_text_it_is_the_json_of_the_validated_value():
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
-        (5, "output_schema: it cannot be used: a int is no type. Give a pydantic model class"),
+        (5, "output_schema: it cannot be used: an int is no type. Give a pydantic model class"),
         (Report.model_construct(figures=[]), "a Report is no type"),
         (Plain, "output_schema: it cannot be used: Unable to generate pydantic-core schema"),
         ("Report", "output_schema: 'Report' is no dotted path of a class"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import UserList
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
@@ -125,12 +126,13 @@ class TestHandle:
             (HANDLE | {"deadline": "2026-11-30T10:00:00"}, "handle: deadline has no time zone"),
             (HANDLE | {"deadline": "soon"}, "handle: deadline: "),
             (HANDLE | {"start_offsets": None}, "handle: start_offsets: "),
-            ([HANDLE, HANDLE], r"handle: it is a list of 2 values\. .*\.expand\(handle=ask.output\)"),
-            (("correlation_id", "x"), "handle: it is a tuple of 2 values"),
+            ([HANDLE, HANDLE], r"handle: it holds 2 values\. .*\.expand\(handle=ask.output\)"),
+            (("correlation_id", "x"), "handle: it holds 2 values"),
+            (UserList([HANDLE, HANDLE]), r"handle: it holds 2 values\. .*\.expand\(handle=ask.output\)"),
             ("{{ oops", "handle: the text '{{ oops' is no mapping"),
             ("x" * 500, "handle: the text 'x{60}…' is no mapping"),
             ("(" * 5_000, "is no mapping"),
-            (5, "handle: a int is no mapping"),
+            (5, "handle: an int is no mapping"),
         ],
     )
     def test_what_is_none_is_named_with_the_remedy(self, handle, says):

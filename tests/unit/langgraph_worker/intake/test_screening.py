@@ -137,6 +137,15 @@ def test_what_would_run_otherwise_than_asked_is_refused_and_answered(fields, fau
     assert judged.refusal.reply_topic == "results"
 
 
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [({"llama3"}, "(allowed: llama3). Choose one of them, or add"), (set(), "(allowed: none). Leave it out, or add")],
+)
+def test_the_remedy_for_a_model_fits_the_list_of_allowed_models(models, says):
+    judged = screen(record(event_id=str(CORRELATION), config={"model": "gpt"}), replace(RULES, models=models))
+    assert says in refused(judged, faults.MODEL_NOT_ALLOWED).reason
+
+
 def test_without_a_default_the_event_must_name_a_graph():
     rules = ScreeningRules(RULES.graphs, None, "results", {"results"}, (), 10_000, "w1")
     judged = refused(screen(record(x=1), rules), faults.NO_GRAPH_NAMED)
