@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.arguments import one_of
-from airflow_provider_langgraph.requests.build import RequestArguments, build_event, request_id
-from airflow_provider_langgraph.requests.cancel import Canceller
-from airflow_provider_langgraph.requests.client import CALL_SECONDS
+from airflow_provider_langgraph.requests.build import RequestArguments, build_event
 from airflow_provider_langgraph.requests.deadline import as_timedelta
-from airflow_provider_langgraph.requests.output_schema import OutputSchema
-from airflow_provider_langgraph.requests.publish import publish_request, require_wanted
+from airflow_provider_langgraph.requests.publish import require_wanted
 from airflow_provider_langgraph.requests.result_value import ResultFormat
-from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
-from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
-from airflow_provider_langgraph.tasks.reply_task import OnInterrupt, ReplyTask
+from airflow_provider_langgraph.tasks.reply_task import OnInterrupt
+from airflow_provider_langgraph.tasks.request_task import RequestTask
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_langgraph.hooks.kafka import KafkaHook
     from airflow_provider_langgraph.operators.agent import LangGraphOperator
     from workflow_events.models import WorkflowEvent
 
@@ -38,10 +30,8 @@ _NOTHING_TO_VALIDATE = (
     "LangGraphResultSensor that waits for the handle"
 )
 
-_NAMES = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
 
-
-class LangGraphTriggerOperator(ReplyTask, BaseOperator):
+class LangGraphTriggerOperator(RequestTask, BaseOperator):
     """Runs a LangGraph graph on a fleet of workers and returns its result.
 
     The task publishes a request to Kafka, waits a few seconds for an agent that answers soon, and defers: while the
@@ -99,6 +89,7 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
         "defer_after",
     )
     template_fields_renderers = {"input": "json", "context": "json", "config": "json"}  # noqa: RUF012 - as Airflow declares it
+    name_fields: Sequence[str] = ("graph", "assistant", "thread_id", "workflow_id", "fleet")
     ui_color = "#d6e9d2"
 
     def __init__(
@@ -143,37 +134,17 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
         )
         if output_schema is not None and not wait_for_completion:
             raise SettingsError(_NOTHING_TO_VALIDATE)
-        self.kafka_config_id = kafka_config_id
-        check_fleet(fleet)
-        self.fleet = fleet
+        self._init_fleet(kafka_config_id, fleet)
         self.on_retry = one_of("on_retry", on_retry, ("resume", "restart"))
         self.on_clear = one_of("on_clear", on_clear, ("restart", "resume"))
 
     def _execute(self, context: Context) -> Any:
         """Publish the request; then return, or wait in the slot, and defer if the agent is still at work."""
-        defer_after_seconds(self.defer_after)  # what cannot be waited for as its author says is not asked for
-        OutputSchema.of(self.output_schema)
-        handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
+        handle = self._publish(context)
         if not self.wait_for_completion:
             require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
             return handle.to_dict()
         return self._wait(handle, context)
-
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any
-    ) -> None:
-        """Airflow renders all fields by this, a mapped task's too. A name stays text in every DAG."""
-        templates = {name: getattr(self, name) for name in _NAMES}
-        super()._do_render_template_fields(parent, template_fields, context, *arguments, **named)
-        if parent is self:
-            for name, template in templates.items():
-                setattr(self, name, name_as_text(self, template, getattr(self, name), context))
-
-    def _request_id(self, context: Context) -> UUID:
-        return request_id(context)
-
-    def _events_topic(self) -> str:
-        return topics_of(self.fleet).events
 
     def _event(self, context: Context) -> WorkflowEvent:
         return build_event(
@@ -198,15 +169,6 @@ class LangGraphTriggerOperator(ReplyTask, BaseOperator):
     def _author_names(self) -> Mapping[str, str]:
         """What the author calls an argument, where a form of this operator has another name for it; for errors."""
         return {}
-
-    def _connect(self, timeout: float = CALL_SECONDS) -> KafkaHook:
-        from airflow_provider_langgraph.hooks.kafka import KafkaHook
-
-        return KafkaHook(self.kafka_config_id, fleet=self.fleet, timeout=timeout)
-
-    @property
-    def _canceller(self) -> Canceller:
-        return Canceller(self._connect, self.log)
 
 
 def __getattr__(name: str) -> Any:

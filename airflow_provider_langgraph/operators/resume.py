@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_langgraph.airflow_compat.native_rendering import name_as_text
 from airflow_provider_langgraph.exceptions import SettingsError
-from airflow_provider_langgraph.requests.build import RequestArguments, build_answer, request_id
-from airflow_provider_langgraph.requests.cancel import Canceller
-from airflow_provider_langgraph.requests.client import CALL_SECONDS
+from airflow_provider_langgraph.requests.build import RequestArguments, build_answer
 from airflow_provider_langgraph.requests.deadline import as_timedelta
 from airflow_provider_langgraph.requests.given_question import answers_for, check_question, question_in
-from airflow_provider_langgraph.requests.output_schema import OutputSchema
-from airflow_provider_langgraph.requests.publish import publish_request
 from airflow_provider_langgraph.requests.result_value import ResultFormat
-from airflow_provider_langgraph.requests.slot_time import defer_after_seconds
-from airflow_provider_langgraph.requests.topics import check_fleet, topics_of
-from airflow_provider_langgraph.tasks.reply_task import OnInterrupt, ReplyTask
+from airflow_provider_langgraph.tasks.reply_task import OnInterrupt
+from airflow_provider_langgraph.tasks.request_task import RequestTask
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_langgraph.hooks.kafka import KafkaHook
     from workflow_events.models import WorkflowEvent
 
 __all__ = ["LangGraphResumeOperator"]
@@ -36,11 +27,10 @@ _ONE_OF_BOTH = (
     "give either answer, for a graph that asks one question, or answers, a mapping of interrupt ids to answers, and "
     "not both"
 )
-_NAMES = ("answered_by", "fleet")
 _NOT_GIVEN: Any = object()
 
 
-class LangGraphResumeOperator(ReplyTask, BaseOperator):
+class LangGraphResumeOperator(RequestTask, BaseOperator):
     """Answers the question of a graph that another task has asked, and returns the result of the run that goes on.
 
     The other task is any operator of this provider with ``on_interrupt="return"``; its return value is the question.
@@ -66,6 +56,7 @@ class LangGraphResumeOperator(ReplyTask, BaseOperator):
 
     template_fields: Sequence[str] = ("question", "answer", "answers", "answered_by", "fleet", "defer_after")
     template_fields_renderers = {"question": "json", "answer": "json", "answers": "json"}  # noqa: RUF012 - as Airflow declares it
+    name_fields: Sequence[str] = ("answered_by", "fleet")
     ui_color = "#d6e9d2"
 
     def __init__(
@@ -101,43 +92,14 @@ class LangGraphResumeOperator(ReplyTask, BaseOperator):
             output_schema=output_schema,
             on_interrupt=on_interrupt,
         )
-        self.kafka_config_id = kafka_config_id
-        check_fleet(fleet)
-        self.fleet = fleet
+        self._init_fleet(kafka_config_id, fleet)
 
     def _execute(self, context: Context) -> Any:
         """Publish the answer; then return, or wait in the slot, and defer if the agent is still at work."""
-        defer_after_seconds(self.defer_after)
-        OutputSchema.of(self.output_schema)
-        handle = publish_request(self._connect(), self._event(context), self._kill, self._canceller, self.log)
-        return self._wait(handle, context)
+        return self._wait(self._publish(context), context)
 
     def _event(self, context: Context) -> WorkflowEvent:
         question = question_in(self.question)
         answers = answers_for(question, self.answer, self.answers)
         limits = RequestArguments(timeout=self.timeout, execution_timeout=self.execution_timeout)
         return build_answer(question, answers, self.answered_by, limits, context)
-
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Context, *arguments: Any, **named: Any
-    ) -> None:
-        templates = {name: getattr(self, name) for name in _NAMES}
-        super()._do_render_template_fields(parent, template_fields, context, *arguments, **named)
-        if parent is self:
-            for name, template in templates.items():
-                setattr(self, name, name_as_text(self, template, getattr(self, name), context))
-
-    def _request_id(self, context: Context) -> UUID:
-        return request_id(context)
-
-    def _events_topic(self) -> str:
-        return topics_of(self.fleet).events
-
-    def _connect(self, timeout: float = CALL_SECONDS) -> KafkaHook:
-        from airflow_provider_langgraph.hooks.kafka import KafkaHook
-
-        return KafkaHook(self.kafka_config_id, fleet=self.fleet, timeout=timeout)
-
-    @property
-    def _canceller(self) -> Canceller:
-        return Canceller(self._connect, self.log)
