@@ -4,12 +4,16 @@ Everything that crosses Kafka is one of the models exported here, written and re
 The package needs pydantic only: it imports neither Airflow nor LangGraph nor a Kafka client.
 """
 
+from workflow_events.announcements import GraphAnnouncement, WorkerAnnouncement
 from workflow_events.control import (
+    PauseScope,
     ProgressKind,
     WorkflowCancelledEvent,
+    WorkflowPausedEvent,
     WorkflowProgressEvent,
     WorkflowQueryEvent,
     WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
 )
 from workflow_events.errors import (
     DecodeError,
@@ -41,23 +45,28 @@ __all__ = [
     "EventSource",
     "EventType",
     "Fleet",
+    "GraphAnnouncement",
     "GraphCommand",
     "GraphSend",
     "Interrupt",
     "MessageTooLargeError",
     "ModelUsage",
+    "PauseScope",
     "ProgressKind",
     "ResultStatus",
     "RunConfig",
     "TopicSpec",
     "UnsupportedSchemaError",
+    "WorkerAnnouncement",
     "WorkflowCancelledEvent",
     "WorkflowEvent",
     "WorkflowEventMetadata",
     "WorkflowEventPayload",
     "WorkflowEventsError",
+    "WorkflowPausedEvent",
     "WorkflowProgressEvent",
     "WorkflowQueryEvent",
     "WorkflowResultEvent",
     "WorkflowSupersededEvent",
+    "WorkflowUnpausedEvent",
 ]

@@ -9,11 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from workflow_events.announcements import GraphAnnouncement, WorkerAnnouncement
 from workflow_events.control import (
     WorkflowCancelledEvent,
+    WorkflowPausedEvent,
     WorkflowProgressEvent,
     WorkflowQueryEvent,
     WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
 )
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -24,7 +27,11 @@ MODELS: tuple[type[BaseModel], ...] = (
     WorkflowCancelledEvent,
     WorkflowSupersededEvent,
     WorkflowQueryEvent,
+    WorkflowPausedEvent,
+    WorkflowUnpausedEvent,
     WorkflowProgressEvent,
+    WorkerAnnouncement,
+    GraphAnnouncement,
 )
 
 

@@ -12,11 +12,14 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from workflow_events import headers as h
+from workflow_events.announcements import ANNOUNCEMENTS, Announcement, GraphAnnouncement, WorkerAnnouncement, key_of
 from workflow_events.control import (
     WorkflowCancelledEvent,
+    WorkflowPausedEvent,
     WorkflowProgressEvent,
     WorkflowQueryEvent,
     WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
 )
 from workflow_events.errors import DecodeError, EncodeError, MessageTooLargeError, UnsupportedSchemaError
 from workflow_events.fields import FieldError
@@ -35,14 +38,22 @@ Message = (
     | WorkflowCancelledEvent
     | WorkflowSupersededEvent
     | WorkflowQueryEvent
+    | WorkflowPausedEvent
+    | WorkflowUnpausedEvent
     | WorkflowProgressEvent
+    | WorkerAnnouncement
+    | GraphAnnouncement
 )
-ControlMessage = WorkflowCancelledEvent | WorkflowSupersededEvent | WorkflowQueryEvent
+ControlMessage = (
+    WorkflowCancelledEvent | WorkflowSupersededEvent | WorkflowQueryEvent | WorkflowPausedEvent | WorkflowUnpausedEvent
+)
 
 _CONTROL: dict[str, type[ControlMessage]] = {
     EventType.WORKFLOW_CANCELLED.value: WorkflowCancelledEvent,
     EventType.WORKFLOW_SUPERSEDED.value: WorkflowSupersededEvent,
     EventType.WORKFLOW_QUERY.value: WorkflowQueryEvent,
+    EventType.WORKFLOW_PAUSED.value: WorkflowPausedEvent,
+    EventType.WORKFLOW_UNPAUSED.value: WorkflowUnpausedEvent,
 }
 
 _LONGEST_FIELD_CHARACTERS = 200
@@ -134,7 +145,9 @@ def _address(message: Message) -> tuple[str, UUID | None, str]:
     """Key, correlation id and event type. One task's events share a partition, and so do one request's results."""
     match message:
         case WorkflowEvent():
-            key = message.attempt.task if message.attempt else message.thread_id or str(message.event_id)
+            # A replay shares the partition of what it replays.
+            request = message.replay.of if message.replay else message.event_id
+            key = message.attempt.task if message.attempt else message.thread_id or str(request)
             return key, message.event_id, message.event_type.value
         case WorkflowResultEvent():
             return str(message.correlation_id), message.correlation_id, EventType.WORKFLOW_RESULT.value
@@ -144,6 +157,10 @@ def _address(message: Message) -> tuple[str, UUID | None, str]:
             return message.attempt.task, None, message.event_type.value
         case WorkflowQueryEvent():
             return str(message.query_id), None, message.event_type.value
+        case WorkflowPausedEvent() | WorkflowUnpausedEvent():
+            return f"{message.scope.value}:{message.name}", None, message.event_type.value
+        case WorkerAnnouncement() | GraphAnnouncement():
+            return key_of(message), None, message.event_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +244,20 @@ def decode_result(record: Record) -> WorkflowResultEvent:
 def decode_control(record: Record) -> ControlMessage:
     """Read a message of the control topic; its event type says which model it is.
 
+    A pause or its end without ``timestamp`` has that of the record.
+
     :raises DecodeError: it is not a control message of this contract.
     """
     body = _body(record)
     kind = _CONTROL.get(str(body.get("event_type")))
     if kind is None:
         raise _error(record, f"must be one of {', '.join(sorted(_CONTROL))}", "event_type")
+    if body.get("timestamp") is None and kind in (WorkflowPausedEvent, WorkflowUnpausedEvent):
+        # Never the time of reading: the topic is read again by each worker that starts, and the latest message counts.
+        written = _written_at(record)
+        if written is None:
+            raise _error(record, "is missing, and the record has no time that could stand for it", "timestamp")
+        body["timestamp"] = written
     return _validate(kind, body, record)
 
 
@@ -242,6 +267,19 @@ def decode_progress(record: Record) -> WorkflowProgressEvent:
     :raises DecodeError: it is not a progress message of this contract.
     """
     return _validate(WorkflowProgressEvent, _body(record), record)
+
+
+def decode_announcement(record: Record) -> Announcement:
+    """Read a record of the graphs topic; its event type says which model it is.
+
+    :raises DecodeError: it is not an announcement of this contract.
+    """
+    body = _body(record)
+    kind = ANNOUNCEMENTS.get(str(body.get("event_type")))
+    if kind is None:
+        raise _error(record, f"must be one of {', '.join(sorted(ANNOUNCEMENTS))}", "event_type")
+    found: Announcement = _validate(kind, body, record)
+    return found
 
 
 def _written_at(record: Record) -> datetime | None:

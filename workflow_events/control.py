@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID, uuid4
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
+from workflow_events.fields import FieldError, MaybeName
 from workflow_events.models import Attempt, EventType, Name, Reason, UtcDatetime, Who, WireModel, utcnow
 
 
@@ -45,12 +46,61 @@ class WorkflowQueryEvent(WireModel):
     timestamp: UtcDatetime = Field(default_factory=utcnow)
 
 
+class PauseScope(StrEnum):
+    """What a pause holds back."""
+
+    FLEET = "fleet"
+    GRAPH = "graph"
+    WORKFLOW = "workflow"
+
+
+class _PauseMessage(WireModel):
+    """What pauses and unpauses have in common. Of two messages about the same scope and name the later ``timestamp``
+    counts, in whatever order they are read; of two at the same instant the pause.
+
+    :param scope: required, so that a field that is misspelt cannot mean the whole fleet.
+    :param name: the graph's, or the ``workflow_id``; empty for the fleet.
+    :param reason: for the person who reads why a request waits.
+    """
+
+    scope: PauseScope
+    name: MaybeName = ""
+    reason: Reason = ""
+    requested_by: Who | None = None
+    timestamp: UtcDatetime = Field(default_factory=utcnow)
+
+    @model_validator(mode="after")
+    def _a_name_unless_the_fleet(self) -> _PauseMessage:
+        if (self.scope is PauseScope.FLEET) == bool(self.name):
+            rule = "must be empty where scope is fleet" if self.name else f"must name the {self.scope.value}"
+            raise FieldError("name", rule)
+        return self
+
+
+class WorkflowPausedEvent(_PauseMessage):
+    """No run of the scope starts until it is unpaused. What runs stops before its next superstep, and waits.
+
+    :param at_once: what runs is stopped now; the nodes under way run again later.
+    """
+
+    event_type: Literal[EventType.WORKFLOW_PAUSED] = EventType.WORKFLOW_PAUSED
+    at_once: bool = False
+
+
+class WorkflowUnpausedEvent(_PauseMessage):
+    """Ends the pause of the same scope and name, and no other one."""
+
+    event_type: Literal[EventType.WORKFLOW_UNPAUSED] = EventType.WORKFLOW_UNPAUSED
+
+
 class ProgressKind(StrEnum):
     """What a progress message reports."""
 
     ACCEPTED = "accepted"
     NODE_STARTED = "node_started"
     NODE_FINISHED = "node_finished"
+    BACKS_OFF = "backs_off"
+    PAUSED = "paused"
     CUSTOM = "custom"
     TOKEN = "token"
 

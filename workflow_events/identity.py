@@ -27,6 +27,14 @@ def correlation_id(ti_id: UUID | str, agent: str = "default", round: int = 0) ->
     return uuid5(NAMESPACE, _joined("request", UUID(str(ti_id)), agent, round))
 
 
+def replay_id(of: UUID, number: int) -> UUID:
+    """The correlation id of the n-th replay of a dead letter: all who replay it for the n-th time send one request.
+
+    :param of: the correlation id of the request that was dead-lettered first.
+    """
+    return uuid5(NAMESPACE, _joined("replay", of, number))
+
+
 def record_id(cluster: str, topic: str, partition: int, offset: int, topic_id: str = "") -> UUID:
     """The id of a plain event without ``event_id``: its place in Kafka.
 
@@ -54,8 +62,15 @@ def lineage_key(task: str, agent: str) -> str:
 
 
 def plain_lineage_key(event_id: UUID) -> str:
-    """The lineage of a request without ``attempt``: its own."""
+    """The lineage of a request without ``attempt``, and of the replays of its dead letter: its own."""
     return hashlib.sha256(_joined("plain", event_id).encode()).hexdigest()
+
+
+def lineage_of(event: WorkflowEvent) -> str:
+    """The key of the lineage that a request belongs to."""
+    if event.attempt is not None:
+        return lineage_key(event.attempt.task, event.attempt.agent)
+    return plain_lineage_key(event.replay.of if event.replay is not None else event.event_id)
 
 
 def logical_run_id(lineage: str, first_request: UUID, restarted_as: int | None = None) -> UUID:

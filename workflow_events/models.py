@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from workflow_events.fields import EARLIEST as EARLIEST
 from workflow_events.fields import LATEST as LATEST
@@ -34,7 +34,7 @@ def _is_uuid7(value: UUID) -> UUID:
 
 
 class EventType(StrEnum):
-    """What a message is. The first six are on the events, results and progress topics, the last three on control."""
+    """What a message is. The first six are on the events, results and progress topics, the last five on control."""
 
     WORKFLOW_TRIGGERED = "workflow.triggered"
     WORKFLOW_RESUMED = "workflow.resumed"
@@ -45,6 +45,8 @@ class EventType(StrEnum):
     WORKFLOW_CANCELLED = "workflow.cancelled"
     WORKFLOW_SUPERSEDED = "workflow.superseded"
     WORKFLOW_QUERY = "workflow.query"
+    WORKFLOW_PAUSED = "workflow.paused"
+    WORKFLOW_UNPAUSED = "workflow.unpaused"
 
 
 class EventSource(StrEnum):
@@ -117,19 +119,47 @@ class Attempt(WireModel):
     on_clear: Literal["restart", "resume"] = "restart"
 
 
-class Budget(WireModel):
-    """Upper limits of one run. A worker that does not enforce them must refuse an event that has any.
+class Replay(WireModel):
+    """Says of which dead letter a request is the replay. An event with ``attempt`` has the number there as well.
 
-    :param tokens: input and output tokens, all models together.
-    :param cost_usd: in US dollars.
-    :param steps: supersteps.
-    :param seconds: wall time while running.
+    :param of: the correlation id of the request that was dead-lettered, of the first where replays of it were too.
+    :param number: n for the n-th replay of that request.
     """
 
-    tokens: int | None = Field(default=None, ge=1)
-    cost_usd: float | None = Field(default=None, gt=0)
-    steps: int | None = Field(default=None, ge=1)
-    seconds: float | None = Field(default=None, gt=0)
+    of: UUID
+    number: Annotated[Count, Field(ge=1)]
+
+
+MOST_COUNTED = 2**63 - 1
+"""The highest number of tokens or steps that a run store holds."""
+
+
+class SpendLimits(WireModel):
+    """Upper limits of what may be spent. A field that is not known is refused: a limit that is not kept would be none.
+
+    :param tokens: input and output tokens, all models together.
+    :param cost_usd: in US dollars, by the providers' list prices.
+    :param steps: supersteps of the runs' own graphs.
+    :param seconds: wall time while running, not while waiting.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
+    cost_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    steps: int | None = Field(default=None, ge=1, le=MOST_COUNTED)
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class Budget(SpendLimits):
+    """Upper limits of one logical run: over its retries, takeovers and the rounds of its answers. A worker that does
+    not enforce them must refuse an event that has any.
+
+    :param dag_run: limits of what all runs of the event's DAG run spend together, whatever their graphs. This run is
+        stopped by them; another one, by those of its own event.
+    """
+
+    dag_run: SpendLimits | None = None
 
 
 class Answer(WireModel):
@@ -167,6 +197,10 @@ class WorkflowEvent(WireModel):
     :param attempt: None for a plain request, which is never superseded.
     :param deadline: after it the request does not start, and a run ends with status ``timeout``.
     :param reply_topic: must be on the worker's allow-list; None means the fleet's results topic.
+    :param budget: what the logical run may spend. The lowest of this, of the graph's entry in ``langgraph.json`` and,
+        for an answer, of the request that asked holds.
+    :param replay: None unless it is the replay of a dead letter, with an id of its own: it goes on with the run of the
+        request that it replays.
     :param round: 0, and one more for each answer to an interrupt.
     :param answers: on ``workflow.resumed`` only, at least one.
     :param answers_to: on ``workflow.resumed`` only: the ``correlation_id`` of the result that asks what is answered.
@@ -190,6 +224,7 @@ class WorkflowEvent(WireModel):
     reply_topic: Name | None = None
     config: RunConfig = Field(default_factory=RunConfig)
     budget: Budget | None = None
+    replay: Replay | None = None
     round: Count = 0
     answers: list[Answer] = Field(default_factory=list, max_length=256)
     answers_to: UUID | None = None
@@ -203,6 +238,12 @@ class WorkflowEvent(WireModel):
             raise FieldError("answers_to", f"only {EventType.WORKFLOW_RESUMED.value} has it; leave it out")
         if resumed and (not self.answers or self.round < 1):
             raise FieldError("answers", f"{EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _one_replay_number(self) -> WorkflowEvent:
+        if self.replay is not None and self.attempt is not None and self.attempt.replay != self.replay.number:
+            raise FieldError("replay.number", f"attempt.replay is {self.attempt.replay}; the two must be the same")
         return self
 
     @model_validator(mode="after")

@@ -36,11 +36,22 @@ class Interrupt(WireModel):
 
 
 class ModelUsage(WireModel):
-    """Tokens spent with one model."""
+    """What was spent with one model.
+
+    :param input_tokens: those that the provider read from or wrote to its cache included.
+    :param requests: calls of the model that were answered; 0 also if an earlier version counted.
+    :param tool_calls: what the model asked tools to do.
+    :param cost_usd: in US dollars, by the provider's list prices; None if the price of one of its calls is not known.
+    """
 
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
     total_tokens: int = Field(default=0, ge=0)
+    requests: int = Field(default=0, ge=0)
+    tool_calls: int = Field(default=0, ge=0)
+    cache_read_tokens: int = Field(default=0, ge=0)
+    cache_write_tokens: int = Field(default=0, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class WorkflowResultEvent(WireModel):
@@ -56,7 +67,10 @@ class WorkflowResultEvent(WireModel):
     :param error_type: a stable word for programs: an exception's name, or one of the worker's own
         (``unknown_graph``, ``superseded``, ``result_too_large``, ...).
     :param retriable: whether it can help to run the request again; None if the worker does not know.
-    :param usage: tokens by model name.
+    :param retry_after_seconds: how long to wait before it is run again: what a server has asked for, or the worker's
+        next wait if it repeated it once more; None: nothing is known.
+    :param usage: by model name, what the logical run has spent so far: over its retries, takeovers and the rounds of
+        its answers, and those that a crash ended.
     :param release: the release of the project that ran it last (``LANGGRAPH_WORKER_RELEASE``, or a hash of its files).
     :param attempts: how often the run was started, takeovers included.
     """
@@ -72,6 +86,7 @@ class WorkflowResultEvent(WireModel):
     thread_name: str | None = None
     error_type: str | None = None
     retriable: bool | None = None
+    retry_after_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     interrupts: list[Interrupt] = Field(default_factory=list)
     usage: dict[str, ModelUsage] = Field(default_factory=dict)
     attempts: Count = 0

@@ -19,26 +19,29 @@ CONSUMER_GROUP = "langgraph-consumer-group"
 _FLEET_NAME = re.compile(r"[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*")
 _LONGEST_NAME_CHARACTERS = 200  # a topic's name has at most 249
 
+_DELETE = {"cleanup.policy": "delete"}
+_SMALL_SEGMENTS = {"segment.bytes": "52428800", "segment.ms": str(DAY_MS // 4)}
+"""A broker compacts no segment that it still writes to, and each reader of the topic reads all of that one."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """How a topic is created.
 
     :param partitions: the events of one task, and the results of one request, share a partition.
-    :param retention_ms: None for a compacted topic.
+    :param compacted: of records with the same key only the last one is kept, and that for the retention.
     """
 
     name: str
     partitions: int
-    retention_ms: int | None
+    retention_ms: int
+    compacted: bool = False
 
     @property
     def config(self) -> dict[str, str]:
         """The topic's configuration for Kafka's admin client."""
-        sizes = {COMPRESSION: UNCOMPRESSED}
-        if self.retention_ms is None:
-            return sizes | {"cleanup.policy": "compact"}
-        return sizes | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        policy = {"cleanup.policy": "compact,delete", **_SMALL_SEGMENTS} if self.compacted else _DELETE
+        return {COMPRESSION: UNCOMPRESSED, "retention.ms": str(self.retention_ms), **policy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Fleet:
             TopicSpec(self.progress, 6, DAY_MS),
             TopicSpec(self.control, 1, week),
             TopicSpec(self.dead_letters, 1, 30 * DAY_MS),
-            TopicSpec(self.graphs, 1, None),
+            TopicSpec(self.graphs, 1, week, compacted=True),
         )
 
 

@@ -17,10 +17,12 @@ from workflow_events import (
     UnsupportedSchemaError,
     WorkflowCancelledEvent,
     WorkflowEvent,
+    WorkflowPausedEvent,
     WorkflowProgressEvent,
     WorkflowQueryEvent,
     WorkflowResultEvent,
     WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
     headers,
 )
 from workflow_events.__main__ import schemas
@@ -115,6 +117,8 @@ class TestRoundTrip:
             WorkflowCancelledEvent(correlation_id=uuid4(), reason="enough"),
             WorkflowSupersededEvent(attempt=ATTEMPT),
             WorkflowQueryEvent(correlation_ids=[uuid4(), uuid4()]),
+            WorkflowPausedEvent(scope="graph", name="trade", at_once=True, reason="closed", requested_by="ann"),
+            WorkflowUnpausedEvent(scope="fleet"),
         ],
         ids=lambda message: message.event_type.value,
     )
