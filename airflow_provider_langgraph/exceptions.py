@@ -4,6 +4,7 @@
 
     LangGraphError (AirflowException)
     ├── SettingsError                 a setting is wrong; never retried
+    │   └── GraphCheckError           ... because the workers announce no such graph, or other fields of it
     ├── KafkaError                    Kafka could not be used; retried
     │   ├── KafkaSettingsError        ... because the connection's settings are wrong; never retried
     │   ├── PublishError              the request was not acknowledged, the agent may not have been asked
@@ -15,17 +16,22 @@
         ├── RunTimedOut               status timeout, or no answer before the deadline
         ├── RunCancelled              status cancelled: by a person, or by a newer attempt
         ├── RunInterrupted            status interrupted: the graph waits for a person
+        │   └── AnswerTimeoutError    ... and nobody has answered within answer_timeout; never retried
+        ├── AgentsFailed              several agents of one task failed, or its orchestrator cannot be followed
         ├── ResultRefusedError        status success, but Airflow cannot keep the result as it is; never retried
         └── OutputSchemaError         status success, but the result does not fit output_schema; never retried
 
 How they are named: ``…Error`` for what could not be done, and for each base class; ``Run`` with a participle for a run
 that has ended without a result, after the result's status. ``retriable`` is given by the class.
 
-Each ``Run…`` class has a twin ``FinalRun…`` that is an ``AirflowFailException`` too, raised when the worker reports
-that running again cannot help: Airflow then fails the task at once, without its retries. Catch the plain name for both.
+Each ``Run…`` class, and ``AgentsFailed``, has a twin ``Final…`` that is an ``AirflowFailException`` too, raised when
+the worker reports that running again cannot help: Airflow then fails the task at once, without its retries. Catch the
+plain name for both.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -33,11 +39,15 @@ from workflow_events.plain_text import indented
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 __all__ = [
+    "AgentsFailed",
+    "AnswerTimeoutError",
+    "FinalAgentsFailed",
     "FinalRunCancelled",
     "FinalRunFailed",
     "FinalRunInterrupted",
     "FinalRunRejected",
     "FinalRunTimedOut",
+    "GraphCheckError",
     "KafkaError",
     "KafkaSettingsError",
     "LangGraphError",
@@ -54,6 +64,9 @@ __all__ = [
     "SettingsError",
     "WaitError",
 ]
+
+
+_LONGEST_SECONDS = 10 * 365 * 86_400.0  # what a timedelta can be added to a date with
 
 
 class LangGraphError(AirflowException):
@@ -74,6 +87,10 @@ class SettingsError(LangGraphError, AirflowFailException):
     """An argument, a configuration option or the rendered input is wrong: names it and the remedy."""
 
     retriable = False
+
+
+class GraphCheckError(SettingsError):
+    """The workers announce no such graph or assistant, or the graph does not take such an input: names the field."""
 
 
 class KafkaError(LangGraphError):
@@ -110,6 +127,12 @@ class RunError(LangGraphError):
         super().__init__(message)
         self.result = result
 
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long to wait before a retry, as the worker names it; None: it names nothing."""
+        seconds = None if self.result is None else self.result.retry_after_seconds
+        return None if seconds is None else timedelta(seconds=min(seconds, _LONGEST_SECONDS))
+
 
 class RunFailed(RunError):
     """The graph ran and failed."""
@@ -129,6 +152,12 @@ class RunCancelled(RunError):
 
 class RunInterrupted(RunError):
     """The graph waits for a person's answer."""
+
+
+class AgentsFailed(RunError):
+    """Several agents of one task failed in different ways, or its orchestrator's answer cannot be followed: names them.
+    Where all failed in the same way, or one did, the class is that of their failure.
+    """
 
 
 class ResultRefusedError(RunError, AirflowFailException):
@@ -175,6 +204,19 @@ class FinalRunInterrupted(RunInterrupted, AirflowFailException):
     retriable = False
 
 
+class FinalAgentsFailed(AgentsFailed, AirflowFailException):
+    """:class:`AgentsFailed`, and running again cannot help."""
+
+    retriable = False
+
+
+class AnswerTimeoutError(FinalRunInterrupted):
+    """A task with ``on_interrupt="ask"`` has waited for a person's answer as long as its ``answer_timeout`` says.
+
+    The graph's question stays open; running again would ask it again.
+    """
+
+
 _BY_STATUS: dict[ResultStatus, tuple[type[RunError], type[RunError]]] = {
     ResultStatus.FAILURE: (RunFailed, FinalRunFailed),
     ResultStatus.ERROR: (RunRejected, FinalRunRejected),
@@ -195,8 +237,12 @@ _WITHOUT_ERROR = {
 }
 
 
-def error_for(result: WorkflowResultEvent) -> RunError:
-    """The exception for a result other than ``success``. Its text says why, and whether a retry can help."""
+def error_for(result: WorkflowResultEvent, error: str | None = None) -> RunError:
+    """The exception for a result other than ``success``. Its text says why, and whether a retry can help.
+
+    :param error: the result's reason in the author's words; None: as it is.
+    """
+    error = error or result.error
     retriable = result.retriable if result.retriable is not None else result.status in _RETRIABLE_BY_DEFAULT
     kind = _BY_STATUS[result.status][0 if retriable else 1]
     type_ = f", {result.error_type}" if result.error_type else ""
@@ -204,7 +250,7 @@ def error_for(result: WorkflowResultEvent) -> RunError:
     thread = f", thread {result.thread_name}" if result.thread_name else ""
     worker = f", worker {result.worker_id}" if result.worker_id else ""
     return kind(
-        f"{result.error or _WITHOUT_ERROR.get(result.status, 'no reason given')} "
+        f"{error or _WITHOUT_ERROR.get(result.status, 'no reason given')} "
         f"(status {result.status.value}{type_}; {help_}; request {result.correlation_id}{thread}{worker})",
         result,
     )

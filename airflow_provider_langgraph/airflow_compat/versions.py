@@ -15,4 +15,22 @@ try:
 except ImportError:  # 3.1; the lowest common-compat does not have it either
     from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
 
-__all__ = ["TaskDeferralError", "TaskDeferralTimeout", "determine_kwargs"]
+try:
+    from airflow.sdk.exceptions import TaskAwaitingInput
+except ImportError:  # before 3.3: there a task that waits for a person is deferred
+    TaskAwaitingInput = None  # type: ignore[assignment,misc]
+
+try:
+    from airflow.sdk import RetryDecision, RetryPolicy
+except ImportError:  # before 3.3
+    RetryDecision = None  # type: ignore[assignment,misc]
+    RetryPolicy = object  # type: ignore[assignment,misc]
+
+__all__ = [
+    "RetryDecision",
+    "RetryPolicy",
+    "TaskAwaitingInput",
+    "TaskDeferralError",
+    "TaskDeferralTimeout",
+    "determine_kwargs",
+]

@@ -11,6 +11,8 @@ from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorato
 from airflow_provider_langgraph.airflow_compat.versions import determine_kwargs
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+from airflow_provider_langgraph.requests.arguments import truth
+from airflow_provider_langgraph.tasks.checked_arguments import require_known_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -99,12 +101,13 @@ def langgraph_task(python_callable: Any = None, *, multiple_outputs: bool | None
             f"@task.langgraph takes named arguments only, not {python_callable!r}. "
             "Name the graph with @task.langgraph(graph='...')"
         )
+    require_known_arguments(_LangGraphDecoratedOperator, kwargs)
 
     def decorate(function: Callable[FParams, FReturn]) -> Any:
         _require_plain(function)
         return task_decorator_factory(
             function,
-            multiple_outputs=bool(multiple_outputs),
+            multiple_outputs=multiple_outputs is not None and truth("multiple_outputs", multiple_outputs),
             decorated_operator_class=_LangGraphDecoratedOperator,
             **kwargs,
         )

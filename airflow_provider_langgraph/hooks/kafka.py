@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,11 +12,15 @@ from airflow_provider_langgraph.airflow_compat.provider_hook import build_settin
 from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.kafka.client_settings import checked
 from airflow_provider_langgraph.kafka.connection import KafkaConnection, not_defined
-from airflow_provider_langgraph.kafka.delivery import Delivered, deliver
+from airflow_provider_langgraph.kafka.delivery import Delivered, deliver, require_fits
+from airflow_provider_langgraph.kafka.latest_records import latest_records
 from airflow_provider_langgraph.kafka.topic_admin import EndOffsets, TopicAdmin
+from airflow_provider_langgraph.requests.announced_fleet import read_announcements
+from airflow_provider_langgraph.requests.arguments import connection_id
 from airflow_provider_langgraph.requests.client import CALL_SECONDS
 from airflow_provider_langgraph.requests.topics import FleetArgument, check_fleet, topics_of
 from workflow_events import codec
+from workflow_events.announcements import Announcement
 from workflow_events.control import WorkflowCancelledEvent, WorkflowSupersededEvent
 from workflow_events.models import Attempt, WorkflowEvent, WorkflowEventPayload
 from workflow_events.topics import Fleet
@@ -36,9 +41,10 @@ class KafkaHook(BaseHook):
     :param kafka_config_id: id of the Airflow connection.
     :param fleet: the fleet whose topics the methods use where none is named, as for
         :class:`~airflow_provider_langgraph.operators.langgraph.LangGraphTriggerOperator`: a name, or a mapping of
-        ``name``, ``events``, ``results``, ``control`` and ``progress`` to names; None: the fleet of ``[langgraph]``.
+        ``name``, ``events``, ``results``, ``control``, ``progress`` and ``graphs`` to names; None: the fleet of
+        ``[langgraph]``.
     :param timeout: seconds that any one call waits for the broker.
-    :raises SettingsError: ``fleet`` is wrong.
+    :raises SettingsError: ``fleet`` or ``kafka_config_id`` is wrong.
     """
 
     conn_name_attr = "kafka_config_id"
@@ -56,7 +62,7 @@ class KafkaHook(BaseHook):
     ) -> None:
         super().__init__(**kwargs)
         check_fleet(fleet)
-        self.kafka_config_id = kafka_config_id
+        self.kafka_config_id = connection_id(kafka_config_id)
         self.fleet = fleet
         self.timeout = timeout
         self._topics: Fleet | None = None
@@ -99,19 +105,20 @@ class KafkaHook(BaseHook):
         await load_provider_hook()
         return self._settings_of(connection)
 
-    def publish(self, event: WorkflowEvent, topic: str | None = None) -> Delivered:
+    def publish(self, event: WorkflowEvent, topic: str | None = None, *, traceparent: str | None = None) -> Delivered:
         """Publish a request and wait for its delivery report.
 
         When this returns, the request is durable on every in-sync replica. Publishing the same event again is safe:
         it is the same request.
 
         :param topic: the fleet's events topic if None.
+        :param traceparent: the W3C trace context of what asks, for the message's header.
         :raises PublishError: not acknowledged; says why, and names broker and topic. Nothing is known to be lost: the
             broker may still have it.
         :raises MessageRefusedError: the broker takes no message of this size.
         :raises workflow_events.MessageTooLargeError: the event does not fit; nothing was sent.
         """
-        delivered = self._send(event, topic or self.topics.events, f"request {event.event_id}")
+        delivered = self._send(event, topic or self.topics.events, f"request {event.event_id}", traceparent)
         self.log.info(
             "Published request %s to %s[%d]@%d",
             event.event_id,
@@ -121,6 +128,17 @@ class KafkaHook(BaseHook):
             extra={"action": "published"},
         )
         return delivered
+
+    def require_fits(
+        self, events: Mapping[str, WorkflowEvent], topic: str | None = None, *, traceparent: str | None = None
+    ) -> None:
+        """Check that :meth:`publish` can send events, without asking the broker.
+
+        :param events: by what their author calls their input.
+        :param topic: the fleet's events topic if None.
+        :raises SettingsError: one is larger than the connection allows, or has no JSON form.
+        """
+        require_fits(events, topic or self.topics.events, self._connection(), traceparent)
 
     def announce(self, attempt: Attempt, topic: str | None = None) -> Delivered:
         """Announce a newer attempt of a task on the control topic, so that its older runs end even if the fleet is too
@@ -174,6 +192,14 @@ class KafkaHook(BaseHook):
         for topic in topics:
             admin.require(topic)
 
+    def announcements(self, topic: str | None = None) -> list[Announcement]:
+        """What workers have announced on the graphs topic, read to its end: themselves, and what their graphs take.
+
+        :param topic: the fleet's graphs topic if None.
+        :raises KafkaError: the topic is missing, or was not read to its end within the hook's timeout; says why.
+        """
+        return read_announcements(latest_records(self._connection(), topic or self.topics.graphs).values())
+
     def ensure_topics(self, fleet: Fleet | None = None) -> list[str]:
         """Create the missing topics of a fleet with their defaults; return the names of those created.
 
@@ -204,5 +230,5 @@ class KafkaHook(BaseHook):
     def _admin(self) -> TopicAdmin:
         return TopicAdmin(self._connection())
 
-    def _send(self, message: codec.Message, topic: str, what: str) -> Delivered:
-        return deliver(message, topic, what, self._connection(), lambda: self._is_abandoned)
+    def _send(self, message: codec.Message, topic: str, what: str, traceparent: str | None = None) -> Delivered:
+        return deliver(message, topic, what, self._connection(), lambda: self._is_abandoned, traceparent)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_langgraph.exceptions import MessageRefusedError, PublishError
+from airflow_provider_langgraph.exceptions import MessageRefusedError, PublishError, SettingsError
 from airflow_provider_langgraph.kafka.client_settings import producer_settings
 from airflow_provider_langgraph.kafka.connection import KafkaConnection
 from airflow_provider_langgraph.kafka.error_hints import BrokerErrors, explain, with_errors
 from workflow_events import codec
-from workflow_events.errors import MessageTooLargeError
+from workflow_events.errors import EncodeError, MessageTooLargeError
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError as ClientError
@@ -37,12 +37,18 @@ class Delivered:
 
 
 def deliver(
-    message: codec.Message, topic: str, what: str, connection: KafkaConnection, is_abandoned: Callable[[], bool]
+    message: codec.Message,
+    topic: str,
+    what: str,
+    connection: KafkaConnection,
+    is_abandoned: Callable[[], bool],
+    traceparent: str | None = None,
 ) -> Delivered:
     """Send a message and wait for its delivery report.
 
     :param what: for errors: "request …".
     :param is_abandoned: whether the caller has no time left for the report.
+    :param traceparent: the W3C trace context, for the message's header.
     :raises PublishError: not acknowledged; says why.
     :raises MessageRefusedError: the broker takes no message of this size.
     :raises workflow_events.MessageTooLargeError: the message does not fit; nothing was sent.
@@ -50,8 +56,8 @@ def deliver(
     from confluent_kafka import KafkaException, Producer
 
     settings, errors = with_errors(producer_settings(connection.settings))
-    limit = int(settings.get(_LIMIT, codec.DEFAULT_MAX_BYTES))
-    encoded = codec.encode(message, max_bytes=limit, limit_set_by=_limit_set_by(settings, connection, topic))
+    limit, set_by = _limit(settings, connection, topic)
+    encoded = codec.encode(message, max_bytes=limit, limit_set_by=set_by, traceparent=traceparent)
     seconds = connection.timeout_seconds
     reports: list[_Report] = []
     try:
@@ -67,7 +73,6 @@ def deliver(
         _await_report(producer, reports, errors, seconds, is_abandoned)
     except KafkaException as error:  # fatal ones, too, come from any call that serves the client
         if error.args[0].name() == _TOO_LARGE:  # the client's own limit, with its framing; the broker was not asked
-            set_by = _limit_set_by(settings, connection, topic)
             raise MessageTooLargeError(f"{what}, with the client's framing,", encoded.size, limit, set_by) from None
         why = errors.explain(error.args[0])
         raise PublishError(connection.cannot(f"publish {what} to {topic}", why)) from None
@@ -80,15 +85,33 @@ def deliver(
     return delivered
 
 
-def _limit_set_by(settings: dict[str, Any], connection: KafkaConnection, topic: str) -> str:
+def require_fits(
+    messages: Mapping[str, codec.Message], topic: str, connection: KafkaConnection, traceparent: str | None = None
+) -> None:
+    """Check what :func:`deliver` checks before it sends a message, and send nothing.
+
+    :param messages: by what their author calls what is in them.
+    :raises SettingsError: one is too large, or has no JSON form.
+    """
+    limit, set_by = _limit(producer_settings(connection.settings), connection, topic)
+    for name, message in messages.items():
+        try:
+            codec.encode(message, max_bytes=limit, limit_set_by=set_by, traceparent=traceparent)
+        except (MessageTooLargeError, EncodeError) as error:
+            raise SettingsError(f"{name}: {error}") from error
+
+
+def _limit(settings: dict[str, Any], connection: KafkaConnection, topic: str) -> tuple[int, str]:
+    """How many bytes a message may have, and what says so."""
     extra = f"the extra of Kafka connection {connection.name!r}"
     source = (
         f"that {_LIMIT} in {extra} sets" if _LIMIT in settings else f"of a connection without {_LIMIT} in its extra"
     )
-    return (
+    set_by = (
         f"{source}; to raise it, raise max.message.bytes of topic {topic} and LANGGRAPH_WORKER_MAX_MESSAGE_BYTES of "
         f"the workers first, then {_LIMIT} in {extra}"
     )
+    return int(settings.get(_LIMIT, codec.DEFAULT_MAX_BYTES)), set_by
 
 
 def _await_report(

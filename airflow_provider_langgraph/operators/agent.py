@@ -17,6 +17,7 @@ from airflow_provider_langgraph.requests.agent_config import (
     author_names,
     check_agent_config,
     read_agent_config,
+    with_defaults,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class LangGraphOperator(LangGraphTriggerOperator):
         *("agent_config", "input_data", "model"),
         *(name for name in LangGraphTriggerOperator.template_fields if name not in _REPLACED),
     )
-    template_fields_renderers = {"agent_config": "json", "input_data": "json"}  # noqa: RUF012 - as Airflow declares it
+    template_fields_renderers = {"agent_config": "json", "input_data": "json", "budget": "json"}  # noqa: RUF012 - as Airflow declares it
 
     def __init__(
         self,
@@ -66,10 +67,12 @@ class LangGraphOperator(LangGraphTriggerOperator):
     ) -> None:
         for name in sorted(_REPLACED.keys() & kwargs.keys()):
             raise SettingsError(f"LangGraphOperator takes no argument {name}: {_REPLACED[name]}")
+        defaults = kwargs.get("default_args") or {}
+        agent_config = with_defaults(agent_config, model, defaults)
         super().__init__(**kwargs)
         check_agent_config(agent_config, model, _ARGUMENTS)
         self.agent_config = agent_config
-        self.input_data = input_data
+        self.input_data = defaults.get("input") if input_data is None else input_data
         self.model = model
 
     def execute(self, context: Context) -> Any:
@@ -89,9 +92,12 @@ class LangGraphOperator(LangGraphTriggerOperator):
         super()._do_render_template_fields(parent, template_fields, context, *arguments, **named)
         if parent is self:
             self.model = name_as_text(self, model, self.model, context)
+            self._note_what_lacks(model, self.model, context, "model")
             if isinstance(templates, Mapping) and isinstance(self.agent_config, Mapping):
                 names = {key: value for key, value in self.agent_config.items() if key in NAME_KEYS}
-                self.agent_config = {**self.agent_config, **name_as_text(self, templates, names, context)}
+                names = name_as_text(self, templates, names, context)
+                self._note_what_lacks(templates, names, context, "agent_config")
+                self.agent_config = {**self.agent_config, **names}
 
     @property
     def _author_names(self) -> Mapping[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_langgraph.requests.client import Connect
+from airflow_provider_langgraph.requests.client import Connect, FleetClient
 from workflow_events.log_words import short_id
 
 CANCEL_SECONDS = 4.0
@@ -41,6 +42,37 @@ class Canceller:
             )
         else:
             self._log.info("Cancelled the agent: %s (request %s)", reason, short_id(request))
+
+    def cancel_all(self, requests: Iterable[UUID], reason: str) -> None:
+        """:meth:`cancel` each of them. Where one cannot be sent, the others are not tried: there is no time for it."""
+        client: FleetClient | None = None
+        waiting = list(requests)
+        try:
+            while waiting:
+                client = client or self._connect(CANCEL_SECONDS)
+                client.cancel(waiting[0], client.topics.control, reason=reason)
+                self._log.info("Cancelled the agent: %s (request %s)", reason, short_id(waiting.pop(0)))
+        except Exception as error:  # noqa: BLE001 - why the task ends matters more
+            self._log.warning(
+                "Some agents could not be cancelled, and run to their deadline at most: %s (requests %s)",
+                error,
+                ", ".join(map(short_id, waiting)),
+            )
+
+
+class CancellerOfAll(Canceller):
+    """Cancels whatever a task with several agents has under way, whichever request it is asked to cancel.
+
+    :param requests: gives them.
+    """
+
+    def __init__(self, canceller: Canceller, requests: Callable[[], Iterable[UUID]]) -> None:
+        self._canceller = canceller
+        self._requests = requests
+
+    def cancel(self, request: UUID, reason: str) -> None:
+        """End them all."""
+        self._canceller.cancel_all(self._requests(), reason)
 
 
 class NoCanceller(Canceller):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
 from airflow_provider_langgraph.kafka.topic_admin import EndOffsets
+from workflow_events.announcements import Announcement
 from workflow_events.models import Attempt, WorkflowEvent
 from workflow_events.topics import Fleet
 
@@ -32,7 +33,13 @@ class FleetClient(Protocol):
     def end_offsets(self, topic: str) -> EndOffsets:
         """The end offsets of a topic: what is published from now on lies at or after them."""
 
-    def publish(self, event: WorkflowEvent, topic: str) -> Any:
+    def announcements(self, topic: str) -> list[Announcement]:
+        """What the workers have announced on the graphs topic."""
+
+    def require_fits(self, events: Mapping[str, WorkflowEvent], topic: str, *, traceparent: str | None = None) -> None:
+        """Make sure that requests can be published, as far as this side knows."""
+
+    def publish(self, event: WorkflowEvent, topic: str, *, traceparent: str | None = None) -> Any:
         """Publish a request; when this returns, it is durable."""
 
     def announce(self, attempt: Attempt, topic: str) -> Any:

@@ -20,6 +20,10 @@ LEAST_WAIT = timedelta(seconds=30)
 """How long a trigger looks for the reply at least: it may start after the deadline, when the reply is there."""
 
 
+LEAST_LEFT = timedelta(seconds=60)
+"""How long an agent may go on behind a person's answer at least, however late in its time it has asked."""
+
+
 SAFETY_NET = timedelta(minutes=5)
 """How long after the trigger's own limit Airflow ends the deferral: only a trigger that never ran gets there."""
 
@@ -54,9 +58,26 @@ def deadline(timeout: timedelta, execution_timeout: timedelta | None, now: datet
     return ends.astimezone(UTC)
 
 
-def deferral_timeout(ends: datetime, now: datetime) -> timedelta:
-    """After how long Airflow itself ends a deferral that begins now.
+def time_left(ends: datetime, asked: datetime | None, now: datetime) -> timedelta:
+    """How much of an agent's time was left when it asked a person: the time of waiting for the person does not count.
+
+    :param ends: the deadline of the request that asks.
+    :param asked: when the worker ended it with the question; None if it does not say. The clocks of hosts differ.
+    """
+    return max(ends - min(asked or now, now), LEAST_LEFT)
+
+
+def latest_reply(ends: datetime, now: datetime) -> datetime:
+    """Until when a wait that begins now looks for the reply.
 
     :param ends: the request's deadline. It may be long past: the reply may have been there before it.
     """
-    return max(ends + GRACE - now, LEAST_WAIT) + SAFETY_NET
+    return max(ends + GRACE, now + LEAST_WAIT)
+
+
+def deferral_timeout(ends: datetime, now: datetime) -> timedelta:
+    """After how long Airflow itself ends a deferral that begins now.
+
+    :param ends: the request's deadline.
+    """
+    return latest_reply(ends, now) - now + SAFETY_NET

@@ -71,7 +71,7 @@ def parsed(text: str) -> Any:
         pass
     try:
         return ast.literal_eval(text.strip())  # a Jinja template prints a mapping as Python writes it
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return text
 
 

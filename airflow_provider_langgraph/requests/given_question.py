@@ -19,6 +19,15 @@ _REMEDY = (
     "question=ask.output, or question=\"{{ ti.xcom_pull('ask', key='question') }}\""
 )
 
+_ANSWERS = (
+    "Give a mapping of interrupt ids to answers, such as the output of a task that returns "
+    '{one["interrupt_id"]: "yes" for one in question["questions"]}'
+)
+_AS_IT_IS = (
+    "Pass the value itself, such as the output of a task, answer=decide(ask.output), or render it as it is: "
+    "render_template_as_native_obj=True of the DAG"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class GivenQuestion:
@@ -39,6 +48,33 @@ def check_question(value: Any) -> None:
     """
     if not is_still_to_come(value) and not isinstance(value, Mapping | str):
         raise SettingsError(f"question: {_found(value)}. {_REMEDY}")
+
+
+def check_answers(value: Any) -> None:
+    """Check what is known of the answers to several questions when the DAG file is parsed; None: there are none.
+
+    :raises SettingsError: they can never be such.
+    """
+    if value is None or is_still_to_come(value) or (isinstance(value, Mapping) and value):
+        return
+    what = (
+        "it is empty" if isinstance(value, Mapping) else f"{with_article(type(value).__qualname__)} names no question"
+    )
+    raise SettingsError(f"answers: {what}. {_ANSWERS}")
+
+
+def require_meant(lost: Sequence[tuple[str, Any]]) -> None:
+    """Check that no template of an answer has made a text of a value that means something else.
+
+    :param lost: the places and values that were.
+    :raises SettingsError: names the first of them.
+    """
+    for place, value in lost:
+        remedy = "Give the name, or leave answered_by out" if place == "answered_by" else _AS_IT_IS
+        raise SettingsError(
+            f"{place}: a value in its template is {value!r}, and would be sent as a text, which every graph takes for "
+            f"true. {remedy}"
+        )
 
 
 def question_in(value: Any) -> GivenQuestion:
@@ -76,7 +112,7 @@ def answers_for(question: GivenQuestion, answer: Any, answers: Any) -> dict[str,
         return {question.interrupt_ids[0]: as_json(answer, "answer")}
     given = as_json(answers, "answers")
     if not isinstance(given, dict) or not given:
-        raise SettingsError("answers: it must be a mapping of interrupt ids to answers, with one answer at least")
+        raise SettingsError(f"answers: it must be a mapping of interrupt ids to answers, with one at least. {_ANSWERS}")
     for name in given:
         if name not in question.interrupt_ids:
             meant = did_you_mean(name, question.interrupt_ids)

@@ -28,6 +28,7 @@ class RequestHandle:
     :param progress_topic: where its run reports its progress; empty: the configured one.
     :param asked_at: when it was published, UTC; None in a handle of a version that did not note it.
     :param thread_id: the conversation that the author named, if any.
+    :param trace_id: the OpenTelemetry trace that the request belongs to, if one is recorded.
     """
 
     correlation_id: UUID
@@ -44,6 +45,7 @@ class RequestHandle:
     progress_topic: str = ""
     asked_at: datetime | None = None
     thread_id: str | None = None
+    trace_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: for a trigger's arguments, an XCom, a file."""

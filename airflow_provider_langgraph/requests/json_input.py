@@ -9,12 +9,13 @@ from enum import Enum
 from typing import Any
 
 import pydantic_core
-from pydantic import BaseModel
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from airflow_provider_langgraph.exceptions import SettingsError
 from workflow_events.log_words import with_article
 
 _PLAIN = (str, int, float, bool, type(None))
+_SECRETS = (Secret, SecretBytes, SecretStr)
 _TEXTS = (str, bytes, bytearray, memoryview)
 _LONGEST_NAME_CHARACTERS = 60
 
@@ -35,7 +36,10 @@ def as_json(value: Any, name: str) -> Any:
 def as_name(value: Any) -> Any:
     """A number as the text that it stands for, where a name is wanted; anything else as it is."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    try:
+        return str(value) if is_number else value
+    except ValueError:  # a number of too many digits, which what reads the name refuses
+        return value
 
 
 def _json(value: Any, place: tuple[str, ...]) -> Any:
@@ -77,6 +81,11 @@ def _mapping(value: Mapping[Any, Any], place: tuple[str, ...]) -> dict[str, Any]
 
 
 def _leaf(value: Any, place: tuple[str, ...]) -> Any:
+    if isinstance(value, _SECRETS):
+        raise SettingsError(
+            f"{_text(place)}: {with_article(type(value).__name__)} would be sent as stars. Let the worker have the "
+            "secret; or write .get_secret_value() to send it, which Kafka and the run store then keep"
+        )
     try:
         return pydantic_core.to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
     except Exception:  # noqa: BLE001 - an author's object may raise anything when it is looked at

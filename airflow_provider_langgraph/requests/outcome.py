@@ -6,6 +6,7 @@ Where no reply can come to the task any more, its request is cancelled first: no
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from airflow_provider_langgraph.exceptions import (
     WaitError,
     error_for,
 )
+from airflow_provider_langgraph.requests.arguments import in_author_words
 from airflow_provider_langgraph.requests.cancel import CANNOT_WAIT, NO_REPLY, NO_WAITER, Canceller
 from airflow_provider_langgraph.requests.deadline import GRACE
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.reply import record_in
 from airflow_provider_langgraph.requests.result_value import ResultFormat, value_of
 from airflow_provider_langgraph.requests.task_identity import note_returned
+from airflow_provider_langgraph.requests.usage import in_words
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
 from workflow_events.log_words import in_seconds, in_utc, short_id
@@ -65,23 +68,50 @@ def return_value(
     context: Context,
     log: Any,
     schema: OutputSchema | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Any:
     """What the task returns. That it has returned is kept, so that the next try counts as a clear, not as a retry.
 
     :param schema: what the result must be; None: it may be anything.
-
+    :param names: what the author calls an argument, where it is not the argument's own name; for errors.
     :raises RunError: (a subclass) the agent did not succeed, or its result cannot be returned.
     """
-    if result.status is not ResultStatus.SUCCESS:
-        if result.traceback:
-            _show_traceback(result.error_type, result.traceback, log)
-        raise error_for(result)
+    _require_success(result, _reason(result, names or {}), log)
     if schema is not None:
         result = result.model_copy(update={"result": schema.validated(result)})
     value = value_of(result, result_format)
     note_returned(context)
     log.info("The agent succeeded%s", _how(result))
     return value
+
+
+def agent_value(result: WorkflowResultEvent, result_format: ResultFormat, log: Any, names: Mapping[str, str]) -> Any:
+    """:func:`return_value` for one agent of several: that the task has returned is not kept.
+
+    :param log: the agent's.
+    :param names: as for :func:`return_value`.
+    """
+    _require_success(result, _reason(result, names), log)
+    value = value_of(result, result_format)
+    log.info("The agent succeeded%s", _how(result))
+    return value
+
+
+def _require_success(result: WorkflowResultEvent, reason: str | None, log: Any) -> None:
+    """:raises RunError: (a subclass) the agent did not succeed; what it used, and where it raised, is in the log."""
+    if result.status is ResultStatus.SUCCESS:
+        return
+    if result.usage:
+        log.info("The agent has used %s", in_words(result).removeprefix(", "))
+    if result.traceback:
+        _show_traceback(result.error_type, result.traceback, log)
+    raise error_for(result, reason)
+
+
+def _reason(result: WorkflowResultEvent, names: Mapping[str, str]) -> str | None:
+    """Why there is no result. A worker that cannot run a request names a field of the message, not the argument."""
+    is_refused = result.status is ResultStatus.ERROR and result.error is not None
+    return in_author_words(result.error or "", names) if is_refused else result.error
 
 
 def _show_traceback(error_type: str | None, traceback: str, log: Any) -> None:
@@ -98,10 +128,9 @@ def _how(result: WorkflowResultEvent) -> str:
     if result.started_at is not None and result.finished_at is not None:
         took = f" in {in_seconds((result.finished_at - result.started_at).total_seconds())}"
     starts = f", start {result.attempts}" if result.attempts > 1 else ""
-    used = "".join(f", {usage.total_tokens:,} tokens of {one_line(model)}" for model, usage in result.usage.items())
     thread = f", thread {one_line(result.thread_name)}" if result.thread_name else ""
     worker = f", worker {one_line(result.worker_id)}" if result.worker_id else ""
-    return f"{took}{starts}{used} (request {short_id(result.correlation_id)}{thread}{worker})"
+    return f"{took}{starts}{in_words(result)} (request {short_id(result.correlation_id)}{thread}{worker})"
 
 
 def result_in(event: dict[str, Any], request: UUID, canceller: Canceller) -> WorkflowResultEvent:

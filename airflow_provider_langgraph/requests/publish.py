@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from airflow_provider_langgraph.airflow_compat.task_state import has_ended
-from airflow_provider_langgraph.exceptions import KafkaError, PublishError, RunCancelled, SettingsError
+from airflow_provider_langgraph.airflow_compat.trace_context import trace_id_of
+from airflow_provider_langgraph.exceptions import (
+    KafkaError,
+    MessageRefusedError,
+    PublishError,
+    RunCancelled,
+    SettingsError,
+)
 from airflow_provider_langgraph.kafka.topic_admin import EndOffsets
-from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
+from airflow_provider_langgraph.requests.cancel import KILLED, NO_WAITER, Canceller, NoCanceller
 from airflow_provider_langgraph.requests.client import FleetClient
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
@@ -20,31 +28,94 @@ from workflow_events.plain_text import one_line
 
 
 def publish_request(
-    client: FleetClient, event: WorkflowEvent, kill: KillSignal, canceller: Canceller, log: Any
+    client: FleetClient,
+    event: WorkflowEvent,
+    kill: KillSignal,
+    canceller: Canceller,
+    log: Any,
+    traceparent: str | None = None,
 ) -> RequestHandle:
     """Publish a request, and announce a newer try of its task. When this returns, the request is durable.
 
+    :param traceparent: the trace of the task, for the message's header; None: it has none.
     :raises PublishError: not acknowledged; publishing it again is safe.
     :raises KafkaError: the broker cannot be reached, or a topic is missing.
     :raises SettingsError: the request cannot be encoded, or is too large.
     :raises RunCancelled: the task was killed before anything was published.
     """
+    return _publish(client, event, _end_offsets(client, kill), kill, canceller, log, traceparent)
+
+
+def nothing_was_sent(error: Exception) -> bool:
+    """Whether an error of :func:`publish_request` says for certain that Kafka has nothing of the request. Without an
+    acknowledgement it may have it all the same.
+    """
+    if isinstance(error, PublishError):
+        return isinstance(error, MessageRefusedError)
+    return isinstance(error, KafkaError | SettingsError | RunCancelled)
+
+
+def publish_requests(
+    client: FleetClient,
+    requests: Iterable[tuple[WorkflowEvent, Any]],
+    kill: KillSignal,
+    canceller: Canceller,
+    traceparent: str | None = None,
+) -> list[RequestHandle]:
+    """:func:`publish_request` for the requests of a task with several agents. If one fails, those before it are
+    cancelled.
+
+    :param requests: each with the logger of its agent.
+    """
+    ends = _end_offsets(client, kill)
+    handles: list[RequestHandle] = []
+    try:
+        for event, log in requests:
+            handles.append(_publish(client, event, ends, kill, canceller, log, traceparent, is_first=not handles))
+    except BaseException:
+        canceller.cancel_all([handle.correlation_id for handle in handles], KILLED if kill.is_set else NO_WAITER)
+        raise
+    return handles
+
+
+def publish_further(
+    client: FleetClient, event: WorkflowEvent, log: Any, traceparent: str | None = None
+) -> RequestHandle:
+    """:func:`publish_request` for a task that has asked before, and has left its slot."""
+    kill = KillSignal()
+    ends = _end_offsets(client, kill)
+    return _publish(client, event, ends, kill, NoCanceller(log), log, traceparent, is_first=False)
+
+
+def _end_offsets(client: FleetClient, kill: KillSignal) -> EndOffsets:
+    """Where results end, before any request is out: no reply can lie before that, however fast the agent is."""
     kill.stop_with(client.abandon)
+    client.require_topics(client.topics.events)
+    return client.end_offsets(client.topics.results)
+
+
+def _publish(
+    client: FleetClient,
+    event: WorkflowEvent,
+    ends: EndOffsets,
+    kill: KillSignal,
+    canceller: Canceller,
+    log: Any,
+    traceparent: str | None,
+    is_first: bool = True,
+) -> RequestHandle:
     topics = client.topics
-    client.require_topics(topics.events)
-    # Before the request is out: the reply cannot lie before these, however fast the agent is.
-    ends = client.end_offsets(topics.results)
     if kill.is_set:
         raise RunCancelled("the task was killed before it asked")
     try:
-        client.publish(event, topics.events)
+        client.publish(event, topics.events, traceparent=traceparent)
     except (MessageTooLargeError, EncodeError) as error:
         raise SettingsError(f"input: {error}") from error
     except PublishError:
         if kill.is_set and event.event_id is not None:  # the broker may have it all the same
             canceller.cancel(event.event_id, KILLED)
         raise
-    if not kill.is_set:
+    if is_first and not kill.is_set:
         _announce(client, event, log)
     log.info(
         "%s%s; the answer is due by %s (request %s)",
@@ -53,7 +124,7 @@ def publish_request(
         "its deadline" if event.deadline is None else in_utc(event.deadline),
         short_id(event.event_id),
     )
-    return _handle(client, event, ends)
+    return _handle(client, event, ends, trace_id_of(traceparent))
 
 
 def _what_is_done(event: WorkflowEvent) -> str:
@@ -73,7 +144,7 @@ def require_wanted(request: UUID, ti: Any, kill: KillSignal, canceller: Cancelle
         raise RunCancelled(f"the task was killed before it waited for request {request}")
 
 
-def _handle(client: FleetClient, event: WorkflowEvent, ends: EndOffsets) -> RequestHandle:
+def _handle(client: FleetClient, event: WorkflowEvent, ends: EndOffsets, trace_id: str | None) -> RequestHandle:
     topics = client.topics
     return RequestHandle(
         correlation_id=event.event_id,
@@ -90,6 +161,7 @@ def _handle(client: FleetClient, event: WorkflowEvent, ends: EndOffsets) -> Requ
         progress_topic=topics.progress,
         asked_at=event.timestamp,
         thread_id=event.thread_id,
+        trace_id=trace_id,
     )
 
 

@@ -30,12 +30,12 @@ class Reply(dict[str, Any]):
         return f"<{' '.join(f'{name}={one_line(str(value))}' for name, value in self.items() if name != 'result')}>"
 
 
-def reply_of(record: Record, correlation_id: str) -> Reply:
+def reply_of(record: Record, correlation_id: str, most_bytes: int = MOST_BYTES) -> Reply:
     """The payload that carries a record to its task. Nothing is parsed here: its task does that."""
     value = record.value or b""
-    if len(value) > MOST_BYTES:
+    if len(value) > most_bytes:
         why = (
-            f"it has {len(value)} bytes, and a trigger passes on {MOST_BYTES} at most: return a reference instead, or "
+            f"it has {len(value)} bytes, and a trigger passes on {most_bytes} at most: return a reference instead, or "
             "set deferrable=False"
         )
         return Reply(kind="broken", error=f"the reply at {record.where} cannot be passed on: {why}")

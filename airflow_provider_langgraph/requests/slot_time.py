@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_langgraph.exceptions import SettingsError
-from airflow_provider_langgraph.requests.deadline import GRACE, LONGEST_TIMEOUT
+from airflow_provider_langgraph.requests.deadline import LONGEST_TIMEOUT, latest_reply
 from airflow_provider_langgraph.requests.topics import is_still_to_come
 
 DEFER_AFTER = timedelta(seconds=5)
@@ -40,10 +40,12 @@ def defer_after_seconds(value: Any) -> float:
 def slot_seconds(defer_after: float, deadline: datetime, now: datetime | None = None) -> float:
     """For how many seconds a task that has asked waits in its slot: no longer than its reply can come.
 
+    Past the deadline it looks as well: the reply may be there, and a deferral would only find it later.
+
     :param defer_after: in seconds.
     """
-    left = deadline + GRACE - (now or datetime.now(UTC))
-    return max(0.0, min(defer_after, left.total_seconds()))
+    now = now or datetime.now(UTC)
+    return min(defer_after, (latest_reply(deadline, now) - now).total_seconds())
 
 
 def _seconds(value: Any, name: str) -> float:

@@ -18,6 +18,7 @@ DEPLOYMENT_VARIABLE = "langgraph_deployment"
 # Keys of Airflow's task state store (3.3 and newer), which outlives a task's tries and is wiped with its DAG run.
 DEPLOYMENT_KEY = "langgraph_deployment"
 RETURNED_KEY = "langgraph_returned"
+ANSWERS_KEY = "langgraph_answers"
 
 
 def deployment(context: Context) -> str:
@@ -86,6 +87,23 @@ def note_returned(context: Context) -> None:
     store = _state_store(context)
     if store is not None:
         _keep(store, RETURNED_KEY, {"by": str(context["ti"].id)})
+
+
+def answers_given(context: Context, round: int) -> int:  # noqa: A002
+    """How many answers of people this task has sent, in all of its tries.
+
+    :param round: how many this try has sent: all that is known where Airflow has no task state store, before 3.3.
+    """
+    store = _state_store(context)
+    kept = store.get(ANSWERS_KEY) if store is not None else None
+    return kept if isinstance(kept, int) else round
+
+
+def note_answers(context: Context, count: int) -> None:
+    """Remember how many answers this task has sent: see :func:`answers_given`."""
+    store = _state_store(context)
+    if store is not None:
+        _keep(store, ANSWERS_KEY, count)
 
 
 def _has_returned(context: Context) -> bool:

@@ -4,7 +4,7 @@ For each topic, the first of these that is given counts:
 
 1. the topic in the operator's ``fleet``, if that is a mapping;
 2. the fleet that the operator names;
-3. ``[langgraph] events_topic``, ``results_topic``, ``control_topic`` or ``progress_topic``;
+3. ``[langgraph] events_topic``, ``results_topic``, ``control_topic``, ``progress_topic`` or ``graphs_topic``;
 4. the fleet that ``[langgraph] fleet`` names;
 5. the topics of the fleet without a name.
 
@@ -29,7 +29,8 @@ FleetArgument = str | Mapping[str, str] | None
 """The name of a fleet; or a mapping of ``name`` and single topics to names, all of them optional; or None."""
 
 PURPOSES = ("events", "results", "control", "progress")
-KEYS = ("name", *PURPOSES)
+_TOPICS = (*PURPOSES, "graphs")
+KEYS = ("name", *_TOPICS)
 
 _REMEDY = (
     f"Give the name of a fleet, such as 'risk', or a mapping with the keys {', '.join(KEYS)}, such as "
@@ -80,7 +81,7 @@ def fleet_of(handle: RequestHandle) -> dict[str, str]:
 
 def _configured() -> Fleet:
     base = _named(_option("fleet"), "[langgraph] fleet of Airflow's configuration")
-    topics = {purpose: _option(f"{purpose}_topic") for purpose in PURPOSES}
+    topics = {purpose: _option(f"{purpose}_topic") for purpose in _TOPICS}
     given = {purpose: topic for purpose, topic in topics.items() if topic}
     return _with_topics(base, given, "[langgraph] of Airflow's configuration")
 

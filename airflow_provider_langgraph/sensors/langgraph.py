@@ -12,9 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralTimeout
 from airflow_provider_langgraph.exceptions import LangGraphError, RunError, SettingsError
+from airflow_provider_langgraph.requests.arguments import truth
 from airflow_provider_langgraph.requests.cancel import Canceller, NoCanceller
 from airflow_provider_langgraph.requests.deadline import GRACE, as_timedelta
 from airflow_provider_langgraph.requests.given_handle import check_handle, handle_in
+from airflow_provider_langgraph.requests.link_urls import LinkFields
 from airflow_provider_langgraph.requests.outcome import sensor_timeout
 from airflow_provider_langgraph.requests.output_schema import OutputSchema
 from airflow_provider_langgraph.requests.result_value import ResultFormat
@@ -40,6 +42,12 @@ _RESCHEDULE = (
     "Leave one of them out; the sensor defers by default, which frees its slot"
 )
 
+_ASKS_NOBODY = (
+    "on_interrupt: a sensor cannot ask a person, since it waits for the request of another task, and answers nothing. "
+    "Set on_interrupt='fail' or 'return' at the sensor, also where default_args say 'ask'. To ask, set "
+    "on_interrupt='ask' at an operator that waits for its agent, or at a LangGraphResumeOperator behind the sensor"
+)
+
 
 class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
     """Waits for the answer to a request that another task has published without waiting, and returns it.
@@ -56,7 +64,7 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
     :param handle: (templated) the handle: the mapping, or its text. ``.expand(handle=...)`` waits for several.
     :param result_format: as for the operator.
     :param output_schema: as for the operator.
-    :param on_interrupt: as for the operator.
+    :param on_interrupt: ``fail`` or ``return``, as for the operator.
     :param defer_after: (templated) as for the operator.
     :param deferrable: as for the operator: True by default, whatever ``[operators] default_deferrable`` says.
     :param cancel_on_kill: True: the agent is cancelled when the sensor is killed, cleared or marked, or gives up.
@@ -96,6 +104,8 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
             raise SettingsError(_SILENT_FAIL)
         if self.reschedule and not deferrable:
             raise SettingsError(_RESCHEDULE)
+        if on_interrupt == "ask":
+            raise SettingsError(_ASKS_NOBODY)
         check_handle(handle)
         self.handle = handle
         self._init_wait(
@@ -105,13 +115,14 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
             output_schema=output_schema,
             on_interrupt=on_interrupt,
         )
-        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_kill = truth("cancel_on_kill", cancel_on_kill)
 
     def _execute(self, context: Context) -> Any:
         """Wait in the slot, and defer if the agent is still at work."""
         handle = self._request()
         defer_after_seconds(self.defer_after)
         OutputSchema.of(self.output_schema)
+        self._show_links(context)
         with self._skipped_if_wished():
             return self._wait(handle, context, self.wait_seconds)
 
@@ -130,6 +141,9 @@ class LangGraphResultSensor(ReplyTask, BaseSensorOperator):
 
     def _request_id(self, context: Context) -> UUID:
         return self._request().correlation_id
+
+    def _link_fields(self, context: Context) -> LinkFields:
+        return LinkFields.of_handle(context["ti"], self._request())
 
     def _events_topic(self) -> str:
         return self._request().events_topic

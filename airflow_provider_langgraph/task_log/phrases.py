@@ -14,6 +14,8 @@ from workflow_events.plain_text import one_line
 
 LONGEST_PART_CHARACTERS = 300
 LONGEST_NOTE_CHARACTERS = 600
+LONGEST_NODE_CHARACTERS = 60
+LARGEST_COUNT = 2**53
 MOST_NOTES = 6
 
 
@@ -24,17 +26,39 @@ class ProgressLine:
     :param words: one line of printable characters; empty if there is nothing to say.
     :param worker_id: the worker that sent it.
     :param notes: warnings about the request itself, a line of printable characters each.
+    :param node: the node that it is about, a line of printable characters; empty if it is about none.
+    :param finished_nodes: how many nodes of the run have finished; 0 if it does not say.
+    :param tokens: how many tokens the run has used; 0 if it does not say.
     """
 
     words: str
     worker_id: str
     timestamp: datetime
     notes: tuple[str, ...] = ()
+    kind: ProgressKind = ProgressKind.CUSTOM
+    node: str = ""
+    finished_nodes: int = 0
+    tokens: int = 0
 
 
 def progress_line(message: WorkflowProgressEvent) -> ProgressLine:
     """A message in words. Takes long for a large one: not for an event loop."""
-    return ProgressLine(_words(message), _plain(message.worker_id or "?"), message.timestamp, _notes(message))
+    return ProgressLine(
+        _words(message),
+        _plain(message.worker_id or "?"),
+        message.timestamp,
+        _notes(message),
+        message.kind,
+        _plain(message.node or "", LONGEST_NODE_CHARACTERS),
+        _count(message, "finished"),
+        _count(message, "tokens"),
+    )
+
+
+def _count(message: WorkflowProgressEvent, name: str) -> int:
+    data = message.data if isinstance(message.data, dict) and message.kind is ProgressKind.NODE_FINISHED else {}
+    count = data.get(name)
+    return count if type(count) is int and 0 < count <= LARGEST_COUNT else 0
 
 
 def _notes(message: WorkflowProgressEvent) -> tuple[str, ...]:
@@ -58,6 +82,10 @@ def _words(message: WorkflowProgressEvent) -> str:
             failed = f": {data['error']}" if data.get("error") else ""
             ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
             return _plain(f"{node} {ended}{took}{failed}")
+        case ProgressKind.BACKS_OFF:
+            return _plain(f"goes on in {_duration(data.get('seconds', '?'))} ({data.get('words', 'after an error')})")
+        case ProgressKind.PAUSED:
+            return _plain(f"waits: {data.get('words', 'it is paused')}")
         case ProgressKind.CUSTOM:
             text = message.data if isinstance(message.data, str) else json.dumps(message.data, ensure_ascii=False)
             return _plain(f"{node} says {text}")

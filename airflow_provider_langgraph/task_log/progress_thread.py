@@ -89,9 +89,10 @@ class ProgressThread(OwnedThread):
                         "Cannot read %s: %s", self._topic, one_line(str(error)), extra={"action": "progress_failed"}
                     )
                 self.trouble = self.trouble or str(error)
-            # Messages from here on are missed: that none of a worker has come proves nothing any more.
-            self.covered_since = None
-            self._since = datetime.now(UTC)
+            # Messages from here on are missed: that none of a worker has come proves nothing any more. Before it has
+            # read at all, nothing is missed: it begins where it was to begin.
+            if self.covered_since is not None:
+                self.covered_since, self._since = None, datetime.now(UTC)
             if time.monotonic() - began > LONGEST_PAUSE_SECONDS:
                 pauses.reset()
             self.stop_asked.wait(pauses.next_seconds())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_langgraph.requests.deadline import latest_reply
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.task_log.phrases import ProgressLine
 from airflow_provider_langgraph.task_log.progress_inbox import ProgressInbox
@@ -48,6 +49,7 @@ class WaitLog:
     __slots__ = (
         "_asked_at",
         "_began",
+        "_ends_at",
         "_handle",
         "_has_warned_of_clock",
         "_inbox",
@@ -75,6 +77,7 @@ class WaitLog:
         self._inbox = inbox
         self._now = now
         self._began = now()
+        self._ends_at = latest_reply(handle.deadline, datetime.now(UTC))
         self._asked_at = handle.asked_at or datetime.now(UTC)
         self._line_at = 0.0
         self._still_at = self._began + STILL_SECONDS[0]
@@ -163,11 +166,13 @@ class WaitLog:
         waited = now - self._began
         later = [after for after in STILL_SECONDS if after > waited]
         self._still_at = self._began + (later[0] if later else STILL_SECONDS[-1] * (waited // STILL_SECONDS[-1] + 1))
+        position = self._inbox.position.words(datetime.now(UTC))
         self._log.info(
-            "Still waiting after %s%s (until %s at the latest, request %s)",
+            "Still waiting after %s%s%s (until %s at the latest, request %s)",
             self._waited(),
+            f"; {position}" if position else "",
             f"; last heard: {self._last}" if self._last else "",
-            in_utc(self._handle.deadline),
+            in_utc(self._ends_at),
             short_id(self._handle.correlation_id),
         )
 

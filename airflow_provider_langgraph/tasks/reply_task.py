@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -13,8 +14,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.airflow_compat.versions import TaskDeferralError, TaskDeferralTimeout
-from airflow_provider_langgraph.exceptions import RunError
-from airflow_provider_langgraph.requests.arguments import one_of
+from airflow_provider_langgraph.exceptions import RunError, error_for
+from airflow_provider_langgraph.requests.arguments import one_of, truth
 from airflow_provider_langgraph.requests.deadline import deferral_timeout
 from airflow_provider_langgraph.requests.early_resume import earliest_resume
 from airflow_provider_langgraph.requests.kill_signal import KillSignal
@@ -25,6 +26,8 @@ from airflow_provider_langgraph.requests.question import question_of, show_quest
 from airflow_provider_langgraph.requests.result_value import FORMATS, ResultFormat
 from airflow_provider_langgraph.requests.slot_time import check_defer_after, defer_after_seconds, slot_seconds
 from airflow_provider_langgraph.requests.task_identity import note_returned
+from airflow_provider_langgraph.requests.usage import push_usage
+from airflow_provider_langgraph.tasks.linked_task import LinkedTask
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from airflow_provider_langgraph.waiting.blocking_wait import result_within, wait_for_result
 from workflow_events.results import ResultStatus
@@ -38,26 +41,25 @@ if TYPE_CHECKING:
     from airflow_provider_langgraph.requests.handle import RequestHandle
     from workflow_events.results import WorkflowResultEvent
 
-    _Operator = BaseOperator
-else:
-    _Operator = object  # those that mix it in, an operator and a sensor, have base classes of their own
+OnInterrupt = Literal["fail", "return", "ask"]
+"""What a task does whose graph asks a person: fail at once, return the question, or ask in Airflow and wait. A sensor
+does not ask: it answers nothing."""
 
-OnInterrupt = Literal["fail", "return"]
-"""What a task does whose graph asks a person: fail at once, or return the question."""
-
-_DAGS_TEST = (
+DAGS_TEST = (
     "This is `airflow dags test`: the task waits in this process, without scheduler and triggerer. Connection %r is "
     "read by synchronous calls, and no reply is held back for a scheduler"
 )
 
 
-class ReplyTask(_Operator):
+class ReplyTask(LinkedTask):
     """A task that waits for the reply to a request. A class that mixes it in says which one it is.
 
     :cvar cancels_when_killed: whether the trigger cancels the request if the task is killed while it is deferred.
+    :cvar interrupt_choices: what ``on_interrupt`` may be.
     """
 
     cancels_when_killed = True
+    interrupt_choices: tuple[str, ...] = ("fail", "return")
 
     def _init_wait(
         self,
@@ -71,11 +73,11 @@ class ReplyTask(_Operator):
         """Keep, and check, the arguments that say how the task waits, and what it returns."""
         check_defer_after(defer_after)
         self.defer_after = defer_after
-        self.deferrable = deferrable
+        self.deferrable = truth("deferrable", deferrable)
         self.result_format: ResultFormat = one_of("result_format", result_format, FORMATS)
         check_output_schema(output_schema)
         self.output_schema = output_schema
-        self.on_interrupt: OnInterrupt = one_of("on_interrupt", on_interrupt, ("fail", "return"))
+        self.on_interrupt: OnInterrupt = one_of("on_interrupt", on_interrupt, self.interrupt_choices)
 
     def _request_id(self, context: Context) -> UUID:
         """The correlation id of the request that is waited for."""
@@ -84,6 +86,11 @@ class ReplyTask(_Operator):
     def _events_topic(self) -> str:
         """The topic to which an answer to its graph's question is published."""
         raise NotImplementedError
+
+    @property
+    def _author_names(self) -> Mapping[str, str]:
+        """What the author calls an argument, where a form of the task has another name for it; for errors."""
+        return {}
 
     @property
     def _canceller(self) -> Canceller:
@@ -111,18 +118,18 @@ class ReplyTask(_Operator):
         :raises KafkaError: the reply cannot be waited for, or cannot be read.
         """
         if is_dags_test():
-            self.log.info(_DAGS_TEST, handle.kafka_config_id)
-        if not self.deferrable:
+            self.log.info(DAGS_TEST, handle.kafka_config_id)
+        if self._stays_in_slot:
             blocked = wait_for_result(handle, self._kill, self._canceller, self.log, most_seconds)
-            return self._return(blocked, context)
+            return self._return(blocked, context, handle.deadline)
         seconds = slot_seconds(defer_after_seconds(self.defer_after), handle.deadline)
         if most_seconds is not None:
             seconds = min(seconds, most_seconds)
         result = result_within(handle, seconds, self._kill, self._canceller, self.log)
         if result is None:
             require_wanted(handle.correlation_id, context["ti"], self._kill, self._canceller)
-            self._defer(handle, seconds, most_seconds)
-        return self._return(result, context)
+            self._defer(handle, context, seconds, most_seconds)
+        return self._return(result, context, handle.deadline)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Called by Airflow when the trigger has fired."""
@@ -130,6 +137,7 @@ class ReplyTask(_Operator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow when the deferral is over, also when its trigger crashed or never ran."""
+        self._note_links(context)
         try:
             # Not super(): a sensor's own would make other exceptions of these before they could be explained.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -154,15 +162,41 @@ class ReplyTask(_Operator):
         """
         return self.__dict__.setdefault("_kill_signal", KillSignal())  # type: ignore[no-any-return]
 
-    def _return(self, result: WorkflowResultEvent, context: Context) -> Any:
-        if result.status is ResultStatus.INTERRUPTED:
-            show_questions(result, self._events_topic(), context, self.log)
-            if self.on_interrupt == "return":
-                note_returned(context)
-                return question_of(result)
-        return return_value(result, self.result_format, context, self.log, OutputSchema.of(self.output_schema))
+    @property
+    def _stays_in_slot(self) -> bool:
+        """Whether the task waits for the reply in its slot, however long that takes."""
+        return not self.deferrable
 
-    def _defer(self, handle: RequestHandle, waited_seconds: float, most_seconds: float | None) -> NoReturn:
+    def _kept(self, handle: RequestHandle, context: Context) -> dict[str, Any] | None:
+        """What :meth:`execute_complete` gets besides the event."""
+        return None
+
+    def _may_be_resumed(self, handle: RequestHandle, context: Context) -> bool:
+        """Whether Airflow may resume the task before the reply is there."""
+        return False
+
+    def _return(self, result: WorkflowResultEvent, context: Context, deadline: datetime | None = None) -> Any:
+        """:param deadline: of the request that was waited for; None if it is not known any more."""
+        if self.do_xcom_push:
+            push_usage(result.usage, context, self.log)
+        if self.link_fields is not None:
+            self.link_fields = self.link_fields.with_thread(result.thread_id, result.thread_name)
+        if result.status is ResultStatus.INTERRUPTED:
+            return self._interrupted(result, context, deadline)
+        schema = OutputSchema.of(self.output_schema)
+        return return_value(result, self.result_format, context, self.log, schema, self._author_names)
+
+    def _interrupted(self, result: WorkflowResultEvent, context: Context, deadline: datetime | None) -> Any:
+        """What the task does whose graph asks a person."""
+        show_questions(result, self._events_topic(), context, self.log)
+        if self.on_interrupt == "return":
+            note_returned(context)
+            return question_of(result)
+        raise error_for(result)
+
+    def _defer(
+        self, handle: RequestHandle, context: Context, waited_seconds: float, most_seconds: float | None
+    ) -> NoReturn:
         if waited_seconds:
             self.log.info("No reply within %.1f s: the task defers, which frees its slot", waited_seconds)
         now = datetime.now(UTC)
@@ -176,7 +210,9 @@ class ReplyTask(_Operator):
                 handle=handle.to_dict(),
                 not_before=earliest_resume(now).isoformat(),
                 cancel_on_kill=self.cancels_when_killed,
+                may_be_resumed=self._may_be_resumed(handle, context),
             ),
             method_name="execute_complete",
+            kwargs=self._kept(handle, context),
             timeout=timeout,
         )

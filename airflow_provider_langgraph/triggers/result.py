@@ -15,6 +15,7 @@ from airflow_provider_langgraph.airflow_compat import triggerer
 from airflow_provider_langgraph.airflow_compat.single_process import is_dags_test
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.requests.cancel import KILLED, Canceller
+from airflow_provider_langgraph.requests.deadline import latest_reply
 from airflow_provider_langgraph.requests.early_resume import LONGEST_HOLD
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import Reply, reply_of
@@ -44,13 +45,22 @@ class WorkflowResultTrigger(BaseTrigger):
         :func:`airflow_provider_langgraph.requests.early_resume.earliest_resume`. Empty: at once.
     :param cancel_on_kill: whether the request is cancelled if the task is killed while it waits. False for a task that
         did not publish it.
+    :param may_be_resumed: whether Airflow may resume the task before the reply is there, for the answer to an earlier
+        question of its agent. A task that goes on then is not taken for a killed one.
     """
 
-    def __init__(self, handle: dict[str, Any], not_before: str = "", cancel_on_kill: bool = True) -> None:
+    def __init__(
+        self,
+        handle: dict[str, Any],
+        not_before: str = "",
+        cancel_on_kill: bool = True,
+        may_be_resumed: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
         self.not_before = not_before
         self.cancel_on_kill = cancel_on_kill
+        self.may_be_resumed = may_be_resumed
         self._is_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -58,18 +68,15 @@ class WorkflowResultTrigger(BaseTrigger):
         arguments: dict[str, Any] = {"handle": self.handle, "not_before": self.not_before}
         if not self.cancel_on_kill:  # a triggerer of an older version, which knows no such argument, runs all others
             arguments["cancel_on_kill"] = False
+        if self.may_be_resumed:
+            arguments["may_be_resumed"] = True
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
         handle = self._handle()
         cancel_on_kill.note_runner(self.task_instance)
-        self.log.info(
-            "Waiting for the answer, until %s at the latest (request %s on %s)",
-            in_utc(handle.deadline),
-            short_id(handle.correlation_id),
-            handle.results_topic,
-        )
+        self._log_start(handle)
         try:
             reply = await self._reply(handle)
             self._is_ended = reply["kind"] == "result"  # from here on, the end of the trigger ends no agent
@@ -85,6 +92,14 @@ class WorkflowResultTrigger(BaseTrigger):
             raise
         yield TriggerEvent(reply)
 
+    def _log_start(self, handle: RequestHandle) -> None:
+        self.log.info(
+            "Waiting for the answer, until %s at the latest (request %s on %s)",
+            in_utc(latest_reply(handle.deadline, datetime.now(UTC))),
+            short_id(handle.correlation_id),
+            handle.results_topic,
+        )
+
     def _held_seconds(self) -> float:
         if not self.not_before:
             return 0.0
@@ -98,7 +113,7 @@ class WorkflowResultTrigger(BaseTrigger):
         many triggers end at once. It is also called when another triggerer has taken over: that cancels nothing.
         """
         if self._may_cancel():
-            cancel_on_kill.cancel_unless_deferred(self._handle(), self.task_instance)
+            cancel_on_kill.cancel_unless_deferred(self._handle(), self.task_instance, self.may_be_resumed)
 
     def _cancel_before_the_process_ends(self, handle: RequestHandle) -> None:
         """Ctrl-C: no task waits any more, and no other thread would get the time to send the cancel."""

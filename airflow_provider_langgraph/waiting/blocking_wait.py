@@ -106,13 +106,13 @@ class BlockingWait:
         """
         from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
 
-        return asyncio.run(self._run(wait_for_reply(self._handle, log)))
+        return asyncio.run(self.run(wait_for_reply(self._handle, log)))
 
     def reply_at_most(self, seconds: float, log: Any) -> Record | None:
         """:meth:`reply` for so many seconds at most; None: there was none."""
         from airflow_provider_langgraph.waiting.reply_wait import wait_for_reply
 
-        return asyncio.run(self._run(_at_most(seconds, wait_for_reply(self._handle, log))))
+        return asyncio.run(self.run(_at_most(seconds, wait_for_reply(self._handle, log))))
 
     def reply_within(self, seconds: float, log: Any) -> Record | None:
         """Block for so many seconds at most, and return the reply's record; None if there was none.
@@ -121,7 +121,7 @@ class BlockingWait:
         """
         from airflow_provider_langgraph.waiting.reply_wait import reply_within
 
-        return asyncio.run(self._run(reply_within(self._handle, seconds, log)))
+        return asyncio.run(self.run(reply_within(self._handle, seconds, log)))
 
     def kill(self) -> None:
         """End the wait. Safe in a signal handler: all it does is to wake the event loop."""
@@ -130,7 +130,11 @@ class BlockingWait:
             with suppress(RuntimeError):  # the loop is closed: the wait is over
                 self._loop.call_soon_threadsafe(self._task.cancel)
 
-    async def _run(self, wait: Coroutine[Any, Any, _T]) -> _T:
+    async def run(self, wait: Coroutine[Any, Any, _T]) -> _T:
+        """The outcome of a wait, which :meth:`kill` ends; for ``asyncio.run``.
+
+        :raises RunCancelled: :meth:`kill` was called.
+        """
         from airflow_provider_langgraph.waiting.connection_cache import finish_lookups
 
         self._loop = asyncio.get_running_loop()

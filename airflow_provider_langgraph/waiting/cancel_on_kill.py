@@ -13,12 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_langgraph.airflow_compat import triggerer
+from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.requests.cancel import KILLED
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from workflow_events.control import WorkflowCancelledEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ tenth of a second or so."""
 RETRY_SECONDS = 1.0
 """The pause before a question that failed is asked again."""
 
+_GOES_ON = frozenset({"scheduled", "queued", "running"})
+
 # The event loop does not keep its tasks alive, so they are kept here.
 _under_way: set[asyncio.Task[Any]] = set()
 
@@ -45,13 +48,26 @@ def note_runner(task_instance: Any) -> None:
         _start(_state_of(task_instance))  # so that the first kill does not have to wait for the slow first answer
 
 
-def cancel_unless_deferred(handle: RequestHandle, task_instance: Any) -> None:
+def cancel_unless_deferred(handle: RequestHandle, task_instance: Any, may_be_resumed: bool = False) -> None:
     """End the agent's run if its task is no longer deferred; if it still is, another triggerer waits for it now.
+
+    :param may_be_resumed: also spare the run of a task that goes on. If it was cleared, its new try ends the old run.
 
     Returns at once: a trigger has about a second for its ``on_kill``. Nothing is sent while the triggerer stops.
     """
-    if triggerer.is_running() or task_instance is None:
-        _start(_cancel(handle, task_instance))
+    cancel_all_unless_deferred([[handle]], task_instance, may_be_resumed)
+
+
+def cancel_all_unless_deferred(
+    chains: Sequence[Sequence[RequestHandle]], task_instance: Any, may_be_resumed: bool = False
+) -> None:
+    """:func:`cancel_unless_deferred` for the requests of a task with several agents, which share a connection.
+
+    :param chains: the requests that may be at work, none of them empty. Of each chain, a request is asked only once
+        the one before it has been answered: what follows one that has no answer is neither looked for nor cancelled.
+    """
+    if chains and (triggerer.is_running() or task_instance is None):
+        _start(_cancel(chains, task_instance, may_be_resumed))
 
 
 def send_cancel(handle: RequestHandle, settings: dict[str, Any], reason: str) -> None:
@@ -62,10 +78,11 @@ def send_cancel(handle: RequestHandle, settings: dict[str, Any], reason: str) ->
     control_sender(settings).send(handle.control_topic, message, f"the cancel of request {handle.correlation_id}")
 
 
-async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
+async def _cancel(chains: Sequence[Sequence[RequestHandle]], task_instance: Any, may_be_resumed: bool) -> None:
     from airflow_provider_langgraph.waiting.connection_cache import fresh_settings
 
-    request = handle.correlation_id
+    request = ", ".join(dict.fromkeys(str(chain[0].correlation_id) for chain in chains))
+    kafka_config_id = chains[0][0].kafka_config_id
     try:
         state = await _state_of(task_instance)
     except TimeoutError:
@@ -74,30 +91,44 @@ async def _cancel(handle: RequestHandle, task_instance: Any) -> None:
     if state == "deferred":
         log.info("Not cancelled: the task is still deferred, another triggerer waits for it (request %s)", request)
         return
+    if may_be_resumed and state in _GOES_ON:
+        log.info("Not cancelled: the task goes on (state %s, request %s)", state, request)
+        return
     try:
-        settings = await _ask_until_answered(
-            partial(fresh_settings, handle.kafka_config_id), f"cancel request {request}"
-        )
+        settings = await _ask_until_answered(partial(fresh_settings, kafka_config_id), f"cancel request {request}")
     except TimeoutError:
-        log.error("Not cancelled: connection %r cannot be read (request %s)", handle.kafka_config_id, request)
+        log.error("Not cancelled: connection %r cannot be read (request %s)", kafka_config_id, request)
         return
-    # A task that is no longer deferred was killed, or another triggerer has brought it its answer before this one.
-    if await _is_answered(handle, settings):
-        log.info("Not cancelled: answered before (request %s)", request)
-        return
-    log.info("Cancelling the agent: %s (state %s, request %s)", KILLED, state, request)
-    send_cancel(handle, settings, KILLED)
+    found = await asyncio.gather(*(_unanswered(chain, settings) for chain in chains))
+    for handle in {handle.correlation_id: handle for some in found for handle in some}.values():
+        log.info("Cancelling the agent: %s (state %s, request %s)", KILLED, state, handle.correlation_id)
+        send_cancel(handle, settings, KILLED)
 
 
-async def _is_answered(handle: RequestHandle, settings: dict[str, Any]) -> bool:
-    """Whether the request's reply is on its topic; False too if that cannot be found out."""
+async def _unanswered(chain: Sequence[RequestHandle], settings: dict[str, Any]) -> list[RequestHandle]:
+    """The requests of a chain that may be at work: the first without an answer; where that is not known, all behind it.
+
+    A task that is no longer deferred was killed, or another triggerer has brought it its answer before this one.
+    """
+    for number, handle in enumerate(chain):
+        is_answered = await _is_answered(handle, settings)
+        if is_answered is None:
+            return list(chain[number:])
+        if not is_answered:
+            return [handle]
+        log.info("Not cancelled: answered before (request %s)", handle.correlation_id)
+    return []
+
+
+async def _is_answered(handle: RequestHandle, settings: dict[str, Any]) -> bool | None:
+    """Whether the request's reply is on its topic; None if that cannot be found out."""
     from airflow_provider_langgraph.waiting.shared_consumer import shared_consumer
 
     async with shared_consumer(settings, handle.results_topic) as consumer:
         try:
             return await asyncio.wait_for(consumer.is_answered(handle), LOOK_SECONDS)
-        except TimeoutError:
-            return False
+        except (TimeoutError, WaitError):
+            return None
 
 
 async def _state_of(task_instance: Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_langgraph.exceptions import KafkaSettingsError, WaitError
 from airflow_provider_langgraph.kafka.sharing import key_of_settings
-from airflow_provider_langgraph.requests.deadline import GRACE, LEAST_WAIT
+from airflow_provider_langgraph.requests.deadline import latest_reply
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.task_log.progress_listener import join_progress, leave_progress
 from airflow_provider_langgraph.task_log.wait_log import WaitLog
@@ -42,6 +42,11 @@ class _ConnectionChanged(Exception):
     pass
 
 
+def end_of_wait(handle: RequestHandle) -> datetime:
+    """Until when a reply is waited for, if that begins now."""
+    return latest_reply(handle.deadline, datetime.now(UTC))
+
+
 async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
     """The record that holds the reply to a request, undecoded.
 
@@ -50,11 +55,10 @@ async def wait_for_reply(handle: RequestHandle, log: Any) -> Record:
     :raises WaitError: the results cannot be read.
     :raises KafkaSettingsError: the connection cannot be used.
     """
-    # A trigger may start after the deadline, when the reply has long been there.
-    ends = max(handle.deadline + GRACE, datetime.now(UTC) + LEAST_WAIT)
+    ends = end_of_wait(handle)
     pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
-        settings = await _settings(handle.kafka_config_id, ends, log)
+        settings = await settings_until(ends, handle.kafka_config_id, log)
         try:
             return await _wait_with(settings, handle, ends, log)
         except _ConnectionChanged:
@@ -79,13 +83,32 @@ async def reply_within(handle: RequestHandle, seconds: float, log: Any) -> Recor
     """
     try:
         async with asyncio.timeout(seconds):
-            settings = await connection_settings(handle.kafka_config_id)
-            async with shared_consumer(settings, handle.results_topic) as consumer:
-                return await consumer.wait(handle)
+            return await look_for_reply(handle, log)
     except TimeoutError:
         return None
     except Exception as error:  # noqa: BLE001 - any exception of Airflow or of a secrets backend
         log.info("The reply cannot be waited for in the slot: %s", one_line(str(error)))
+        return None
+
+
+async def look_for_reply(handle: RequestHandle, _log: Any) -> Record:
+    """The record that holds the reply to a request, undecoded: without lines in a log, and without a deadline.
+
+    :raises Exception: the reply cannot be waited for; any exception of Airflow or of a secrets backend.
+    """
+    settings = await connection_settings(handle.kafka_config_id)
+    async with shared_consumer(settings, handle.results_topic) as consumer:
+        return await consumer.wait(handle)
+
+
+async def is_answered_by_now(handle: RequestHandle, most_seconds: float) -> bool | None:
+    """Whether the reply to a request is on its topic; None if that cannot be found out in so many seconds."""
+    try:
+        async with asyncio.timeout(most_seconds):
+            settings = await connection_settings(handle.kafka_config_id)
+            async with shared_consumer(settings, handle.results_topic) as consumer:
+                return await consumer.is_answered(handle)
+    except Exception:  # noqa: BLE001 - any exception of Airflow or of a secrets backend
         return None
 
 
@@ -165,7 +188,7 @@ async def _has_changed(settings: dict[str, Any], kafka_config_id: str) -> bool:
     return key_of_settings(now) != key_of_settings(settings)
 
 
-async def _settings(kafka_config_id: str, ends: datetime, log: Any) -> dict[str, Any]:
+async def settings_until(ends: datetime, kafka_config_id: str, log: Any) -> dict[str, Any]:
     """The connection's settings. Airflow may be unable to read connections for a while; a healthy wait survives that.
 
     :raises KafkaSettingsError: the connection cannot be used.

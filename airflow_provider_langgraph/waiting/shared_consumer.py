@@ -77,6 +77,8 @@ class SharedConsumer:
         """Whether the reply is on the topic by now. Says so as soon as the topic was read to the end that it has now.
 
         Does not return while the topic cannot be read: set it a limit of time.
+
+        :raises WaitError: the consumer has failed, so that this is not known.
         """
         key = str(handle.correlation_id).encode()
         reply = self.wait(handle)
@@ -86,7 +88,10 @@ class SharedConsumer:
         try:
             either: set[asyncio.Future[Any]] = {reply, absent}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return reply.done() and reply.exception() is None
+            if not reply.done():
+                return False
+            reply.result()
+            return True
         finally:
             reply.cancel()
             self._looks[key].remove(absent)

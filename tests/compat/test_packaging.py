@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_langgraph.get_provider_info import get_provider_info
+
 ROOT = Path(__file__).resolve().parents[2]
 DAG_FILES = [
     *sorted((ROOT / "example_dags").glob("*.py")),
@@ -45,6 +47,24 @@ def test_airflow_shows_the_provider(execute, release):
     rows = json.loads(listed[listed.index("[") :])
 
     assert [row["package_name"] for row in rows if "langgraph" in row["package_name"]] == ["airflow-provider-langgraph"]
+
+
+def test_airflows_lists_have_what_it_brings(execute):
+    """`airflow providers triggers`, `links`, `configs`, `hooks`: what the description leaves out is in no list."""
+
+    def listed(kind: str) -> list[dict[str, str]]:
+        text = execute("-m", "airflow", "providers", kind, "--output", "json")
+        return json.loads(text[text.index("[") :])
+
+    info = get_provider_info()
+    named = {module for entry in info["triggers"] for module in entry["python-modules"]}
+    assert {row["class"] for row in listed("triggers") if row["package_name"] == info["package-name"]} == named
+    links = {row["extra_link_class_name"] for row in listed("links")}
+    assert {link for link in links if "langgraph" in link} == set(info.get("extra-links", []))
+    assert "'langgraph'" in execute("-m", "airflow", "providers", "configs")
+    # The connection type is the official provider's, so that its hooks read our connections, and ours read theirs.
+    kafka = [row["package_name"] for row in listed("hooks") if row["connection_type"] == "kafka"]
+    assert kafka == ["apache-airflow-providers-apache-kafka"]
 
 
 def test_its_description_is_valid_and_names_what_is_there(execute, release):

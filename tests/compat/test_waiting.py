@@ -80,7 +80,7 @@ def test_mapped_tasks_each_get_their_own_answer(airflow, run, folder):
 
 def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):
     folder.open_gate()
-    (folder.path / "broken").write_text("ConnectionError")
+    (folder.path / "broken").write_text("OSError")
     run_id = run("retried")
     airflow.wait_for_task("retried", run_id, "agent", "up_for_retry")
     (folder.path / "broken").unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -66,7 +67,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel):
     for_users = "langgraph_worker/testing/"
     others = [name for name in names if not name.startswith(for_users)]
     assert len(others) < len(names)
-    assert not [name for name in others if "test" in name or "example" in name or "benchmark" in name]
+    assert not [name for name in others if re.search(r"(?<![a-z])(tests?|examples?|benchmarks?)(?![a-z])", name)]
 
 
 def test_the_wheel_has_the_version_of_pyproject(wheel):

@@ -99,7 +99,7 @@ def test_a_task_whose_agent_answers_soon_is_never_deferred(airflow, run, folder)
 
 def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folder):
     folder.open_gate()
-    folder.break_with("ConnectionError")
+    folder.break_with("OSError")
     run_id = run("retried")
     airflow.wait_for_task("retried", run_id, "agent", "up_for_retry")
     folder.mend()
@@ -107,7 +107,7 @@ def test_a_retry_resumes_and_pays_for_no_finished_node_again(airflow, run, folde
     assert airflow.wait_for_run("retried", run_id) == "success"
     assert folder.ledger == ["retried:first", "retried:second", "retried:second"]
     log = airflow.api.logs("retried", run_id, "agent", 1)
-    assert re.search(r"RunFailed: node '\w+': ConnectionError.* \(status failure, ConnectionError; ", log)
+    assert re.search(r"RunFailed: node '\w+': OSError.* \(status failure, OSError; ", log)
 
 
 def test_what_a_retry_cannot_help_is_not_retried(airflow, run, folder):
@@ -270,6 +270,7 @@ def test_the_examples_run(airflow):
     functions = airflow.run_dag("example_langgraph_decorator")
     agents = airflow.run_dag("example_langgraph_agent")
     asking = airflow.run_dag("example_langgraph_resume")
+    several = airflow.run_dag("example_langgraph_multi_agent")
 
     assert airflow.wait_for_run("example_langgraph", report) == "success"
     assert "drawdown" in airflow.api.xcom("example_langgraph", report, "report")
@@ -283,3 +284,9 @@ def test_the_examples_run(airflow):
     assert airflow.wait_for_run("example_langgraph_resume", asking) == "success"
     answer = airflow.api.xcom("example_langgraph_resume", asking, "answer")
     assert answer == {"order": "10 ACME", "decision": "bought"}
+    assert airflow.wait_for_run("example_langgraph_multi_agent", several) == "success"
+    chain = airflow.api.xcom("example_langgraph_multi_agent", several, "one_after_the_other")
+    assert chain["reviewer"] == {"text": "the moon is in the news. nobody knows the moon.", "words": 10}
+    routed = airflow.api.xcom("example_langgraph_multi_agent", several, "routed")
+    assert routed["reviewer"] == chain["reviewer"]
+    assert routed["orchestrator"] == {"next": "FINISH"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devtools.airflow import AirflowStack, kafka_connection
+from devtools.airflow import HEALTHY_SECONDS, AirflowStack, kafka_connection
 from devtools.broker import Broker
 from devtools.processes import Child, wait_until
 from tests.conftest import ROOT, SYSTEM
@@ -18,14 +18,23 @@ from tests.system.witnesses import Folder, Wire
 
 pytestmark = [pytest.mark.system, pytest.mark.integration]
 
+ASKING = "example_langgraph_approval"
 EXAMPLES = (
     "example_langgraph",
     "example_langgraph_agent",
+    ASKING,
+    "example_langgraph_cancel_and_retry",
+    "example_langgraph_conversation",
     "example_langgraph_decorator",
+    "example_langgraph_mapped",
+    "example_langgraph_multi_agent",
     "example_langgraph_options",
     "example_langgraph_result_sensor",
     "example_langgraph_resume",
 )
+UNATTENDED = tuple(name for name in EXAMPLES if name != ASKING)
+"""Those that need no person."""
+
 SECONDS = 120.0
 
 TryDag = Callable[..., Child]
@@ -82,9 +91,39 @@ def test_without_a_connection_the_error_names_it_and_how_to_make_one(try_dag, da
     assert "AIRFLOW_CONN_KAFKA_DEFAULT" in output
 
 
-@pytest.mark.parametrize("dag_id", EXAMPLES)
+@pytest.mark.parametrize("dag_id", UNATTENDED)
 def test_with_a_connection_from_the_environment(try_dag, variable, dag_id):
     require_success(try_dag(dag_id, **variable))
+
+
+@pytest.mark.timeout(600)
+def test_a_person_answers_through_an_api_server_of_the_same_database(home, try_dag, variable):
+    home.launch("api-server")
+    try:
+        wait_until("the API server to answer", lambda: home.api.health(), timeout=HEALTHY_SECONDS)
+        child = try_dag(ASKING, **variable)
+        wait_until(
+            "the question",
+            lambda: "Waiting for Human-in-the-loop input for tasks: ['trade']" in child.output(),
+            timeout=SECONDS,
+        )
+        [form] = home.api.required_actions(ASKING)
+        run_id = form["task_instance"]["dag_run_id"]
+        home.api.answer(ASKING, run_id, "trade", "Edit", code=form["params"]["code"]["value"], answer='{"pieces": 5}')
+        question = wait_until("the next question", lambda: _next_code(child), timeout=SECONDS)
+        wait_until("its form", lambda: home.api.required_actions(ASKING), timeout=SECONDS)
+        home.api.answer(ASKING, run_id, "trade", "Approve", code=question)
+        output = require_end(child, 0)
+        assert "Answered by " in output
+        assert home.api.xcom(ASKING, run_id, "trade")["outcome"] == "bought 5 ACME"
+    finally:
+        home.terminate("api-server")
+
+
+def _next_code(child: Child) -> str | None:
+    """The code of the question whose form is an old one."""
+    found = re.search(r"The present question is the one above: its code is (\S+)\.", child.output())
+    return found[1] if found else None
 
 
 def test_what_no_task_waits_for_is_cancelled(try_dag, variable):
@@ -94,7 +133,7 @@ def test_what_no_task_waits_for_is_cancelled(try_dag, variable):
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize("dag_id", EXAMPLES)
+@pytest.mark.parametrize("dag_id", UNATTENDED)
 def test_with_a_connection_from_airflows_database(try_dag, dag_id):
     require_success(try_dag(dag_id))
 

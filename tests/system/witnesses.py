@@ -108,9 +108,9 @@ def wait_until_held(airflow: AirflowStack, dag_id: str, run_id: str, task_id: st
     )
 
 
-def require_end(airflow: AirflowStack, dag_id: str, run_id: str, state: str) -> None:
+def require_end(airflow: AirflowStack, dag_id: str, run_id: str, state: str, timeout: float = 120.0) -> None:
     """Wait for the end of a DAG run, and require that it ends like this; show the logs if not."""
-    ended = airflow.wait_for_run(dag_id, run_id)
+    ended = airflow.wait_for_run(dag_id, run_id, timeout=timeout)
     if ended != state:
         logs = [
             f"{task.task_id}, try {task.try_number}, {task.state}:\n"

@@ -45,6 +45,12 @@ def test_what_the_worker_cannot_tell_has_a_default(status, retriable):
     assert e.error_for(answer(status)).retriable is retriable
 
 
+def test_the_reason_may_be_put_into_other_words():
+    refused = answer("error", error="field 'payload.data': no")
+    assert str(e.error_for(refused, "input: no")).startswith("input: no (status error; ")
+    assert e.error_for(refused, "input: no").result is refused
+
+
 def test_every_unhappy_status_has_an_exception():
     for status in set(ResultStatus) - {ResultStatus.SUCCESS}:
         assert e.error_for(answer(status)).result.status is status

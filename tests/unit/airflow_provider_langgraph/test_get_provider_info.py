@@ -59,6 +59,11 @@ def test_no_single_topic_is_configured_by_default():
         "results_topic",
         "control_topic",
         "progress_topic",
+        "graphs_topic",
+        "check_graphs",
         "defer_after",
+        "run_url",
+        "trace_url",
+        "thread_url",
     }
     assert {option["default"] for option in options.values()} == {""}

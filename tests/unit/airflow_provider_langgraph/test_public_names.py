@@ -14,11 +14,15 @@ from airflow_provider_langgraph.requests import handle as requests_handle
 PUBLIC = {
     "decorators.langgraph": ["langgraph_task"],
     "exceptions": [
+        "AgentsFailed",
+        "AnswerTimeoutError",
+        "FinalAgentsFailed",
         "FinalRunCancelled",
         "FinalRunFailed",
         "FinalRunInterrupted",
         "FinalRunRejected",
         "FinalRunTimedOut",
+        "GraphCheckError",
         "KafkaError",
         "KafkaSettingsError",
         "LangGraphError",
@@ -37,12 +41,16 @@ PUBLIC = {
     ],
     "handle": ["RequestHandle"],
     "hooks.kafka": ["Delivered", "EndOffsets", "KafkaHook"],
+    "links.langgraph": ["AgentRunLink", "AgentThreadLink", "AgentTraceLink"],
     "operators.agent": ["LangGraphOperator"],
     "operators.cancel": ["LangGraphCancelOperator"],
     "operators.langgraph": ["LangGraphOperator", "LangGraphTriggerOperator"],
+    "operators.multi_agent": ["MultiAgentOperator"],
     "operators.resume": ["LangGraphResumeOperator"],
     "requests.handle": ["RequestHandle"],
+    "retry_policies": ["LangGraphRetryPolicy"],
     "sensors.langgraph": ["LangGraphResultSensor"],
+    "triggers.multi_agent": ["MultiAgentTrigger"],
     "triggers.result": ["WorkflowResultTrigger"],
 }
 
@@ -58,7 +66,9 @@ def test_the_documented_path_of_the_handle_leads_to_the_same_class():
     assert handle.RequestHandle is requests_handle.RequestHandle
 
 
-@pytest.mark.parametrize("package", ["", ".decorators", ".hooks", ".operators", ".requests", ".sensors", ".triggers"])
+@pytest.mark.parametrize(
+    "package", ["", ".decorators", ".hooks", ".links", ".operators", ".requests", ".sensors", ".triggers"]
+)
 def test_a_package_imports_nothing_by_itself_but_its_version(package):
     """DAG files import modules of them, and must stay cheap to parse."""
     module = importlib.import_module(f"airflow_provider_langgraph{package}")

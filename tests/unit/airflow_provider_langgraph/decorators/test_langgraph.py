@@ -190,6 +190,10 @@ class TestArguments:
         with pytest.raises(SettingsError, match=says):
             langgraph_task(ask).override(input={})()
 
+    def test_a_misspelt_argument_is_named_where_the_function_is_decorated(self):
+        with pytest.raises(SettingsError, match=r"^@task.langgraph takes no argument 'grph'. Did you mean 'graph'\?$"):
+            task.langgraph(grph="writer")
+
     def test_a_graph_without_its_name_is_refused(self):
         with pytest.raises(SettingsError, match=r"named arguments only, not 'writer'. .*graph='...'"):
             langgraph_task("writer")
@@ -210,6 +214,10 @@ class TestArguments:
 
     def test_several_outputs_are_there_for_an_author_who_wants_them(self):
         assert made(ask, multiple_outputs=True).multiple_outputs is True
+
+    def test_a_text_is_no_truth_value(self):
+        with pytest.raises(SettingsError, match=r"^multiple_outputs must be True or False, not 'no'$"):
+            made(ask, multiple_outputs="no")
 
 
 class TestAsAnAirflowTask:
@@ -256,13 +264,15 @@ class TestAsAnAirflowTask:
         assert list(write.op_args) == ["sun"]
         assert set(write.template_fields) == {
             *("op_args", "op_kwargs"),
-            *("graph", "context", "assistant", "config", "thread_id", "workflow_id", "fleet", "defer_after"),
+            *("graph", "context", "assistant", "config", "budget", "thread_id", "workflow_id", "fleet", "defer_after"),
+            "subject",
         }
         assert write.template_fields_renderers == {
             "op_args": "py",
             "op_kwargs": "py",
             "context": "json",
             "config": "json",
+            "budget": "json",
         }
         assert mapped.is_mapped
         assert mapped.upstream_task_ids == {"group.subjects"}

@@ -194,11 +194,43 @@ class TestWhenTheDagIsRead:
             (None, {"input": {}}, r"^LangGraphOperator takes no argument input: write input_data="),
             (None, {"config": {}}, r"^LangGraphOperator takes no argument config: write its keys into agent_config"),
             ({"type": "w"}, {"timeout": 0}, "timeout must be above zero"),
+            ({"recursion_limit": "many"}, {}, r"^agent_config\.recursion_limit: .*a valid integer"),
+            ({"recursion_limit": 0}, {}, r"^agent_config\.recursion_limit: .*greater than or equal to 1"),
+            ({"tags": "x"}, {}, r"^agent_config\.tags: .*a valid list"),
+            ({"tags": ["ok", "seq:step:1"]}, {}, r"^agent_config\.tags: seq:step:1: LangGraph obeys this tag"),
+            ({"interrupt_before": "a"}, {}, r"^agent_config\.interrupt_before: must be a list of up to 1,024 nodes"),
+            ({"model": ["m"]}, {}, r"^agent_config\.model: .*a valid string"),
+            ({"configurable": 7}, {}, r"^agent_config\.configurable: .*a valid dictionary"),
+            ({"configurable": {"a": object()}}, {}, r"^agent_config\.configurable\.a: an object has no JSON form"),
+            (
+                {"configurable": {"thread_id": "t"}},
+                {},
+                r"^agent_config\.configurable: thread_id: .* For a conversation, use thread_id; for everything else",
+            ),
+            (
+                {"configurable": {"a": "x" * 70_000}},
+                {},
+                r"over the limit of 65,536; large values belong to input_data$",
+            ),
         ],
     )
     def test_what_is_unknown_or_contradicts_itself_is_refused(self, agent_config, fields, says):
         with pytest.raises(SettingsError, match=says):
             operator(agent_config, **fields)
+
+    @pytest.mark.parametrize(
+        "agent_config",
+        [
+            {"recursion_limit": "{{ params.depth }}"},
+            {"tags": "{{ params.tags }}"},
+            {"tags": ["nightly", "{{ params.tag }}"]},
+            {"tags": ("nightly", Returned("x"))},
+            {"configurable": {"a": {"b": [Returned(object())]}}},
+            {"recursion_limit": 7, "tags": {"a", "b"}, "max_concurrency": None},
+        ],
+    )
+    def test_what_may_still_be_right_is_taken(self, agent_config):
+        assert operator(agent_config).agent_config == agent_config
 
     def test_what_is_rendered_later_is_not_compared_yet(self):
         with DAG("d"):
@@ -206,6 +238,62 @@ class TestWhenTheDagIsRead:
             whole = LangGraphOperator(task_id="whole", agent_config=config)
             part = LangGraphOperator(task_id="part", agent_config={"type": config["a"], "name": "w"}, input_data=config)
         assert whole.upstream_task_ids == part.upstream_task_ids == {"config"}
+
+
+class TestDefaultArguments:
+    """Those of a DAG, which several operators share: LangGraphTriggerOperator has them as arguments."""
+
+    def asked(self, hook, defaults, **fields):
+        with DAG("d", default_args={**defaults, "retries": 3}):
+            one = LangGraphOperator(task_id="agent", wait_for_completion=False, **fields)
+        assert one.retries == 3
+        return sent(hook, one)
+
+    def test_they_count_where_the_mapping_says_nothing(self, hook):
+        defaults = {
+            "graph": "writer",
+            "assistant": "{{ params.order }}",
+            "context": {"user": "ann"},
+            "config": {"tags": ["{{ params.graph }}"], "recursion_limit": 9, "model": "small"},
+            "input": {"a": 1},
+        }
+        event = self.asked(hook, defaults, agent_config={"recursion_limit": 5, "tags": None})
+        assert (event.graph, event.assistant, event.context) == ("writer", "12_34", {"user": "ann"})
+        assert (event.config.tags, event.config.recursion_limit, event.config.model) == (["writer"], 5, "small")
+        assert event.payload.data == {"a": 1}
+
+    @pytest.mark.parametrize("key", ["type", "graph", "name"])
+    def test_the_mappings_own_graph_wins(self, hook, key):
+        assert self.asked(hook, {"graph": "writer"}, agent_config={key: "reader"}).graph == "reader"
+
+    def test_the_operators_own_arguments_win(self, hook):
+        defaults = {"config": {"model": "small"}, "input": {"a": 1}}
+        event = self.asked(hook, defaults, model="large", input_data={"b": 2})
+        assert (event.config.model, event.payload.data) == ("large", {"b": 2})
+
+    def test_its_own_names_may_stand_there_too(self, hook):
+        event = self.asked(hook, {"agent_config": {"type": "writer"}, "input_data": {"a": 1}, "model": "small"})
+        assert (event.graph, event.config.model, event.payload.data) == ("writer", "small", {"a": 1})
+
+    @pytest.mark.parametrize(
+        ("defaults", "agent_config", "says"),
+        [
+            ({"graph": "w"}, "{{ params.config }}", "the default_args have graph, .* but agent_config is no mapping"),
+            ({"graph": "w", "config": "{{ 1 }}"}, {}, "have graph and config, .* but that config is no mapping"),
+            ({"config": {"tgas": []}}, {}, "unknown key 'tgas'. Did you mean 'tags'"),
+        ],
+    )
+    def test_what_cannot_be_put_together_is_refused(self, hook, defaults, agent_config, says):
+        with pytest.raises(SettingsError, match=says):
+            self.asked(hook, defaults, agent_config=agent_config)
+
+    def test_each_instance_of_a_mapped_task_has_them(self, hook):
+        with DAG("d", default_args={"graph": "writer"}):
+            mapped = LangGraphOperator.partial(task_id="agent", wait_for_completion=False).expand(
+                agent_config=[{"tags": ["a"]}, {"type": "reader"}]
+            )
+        both = [mapped.unmap({"agent_config": one}) for one in ({"tags": ["a"]}, {"type": "reader"})]
+        assert [sent(hook, one).graph for one in both] == ["writer", "reader"]
 
 
 def test_it_survives_serialization():
@@ -225,7 +313,8 @@ def test_it_survives_serialization():
 
 def test_what_the_author_may_template_is_what_the_author_writes():
     assert set(LangGraphOperator.template_fields) == {
-        *("agent_config", "input_data", "model", "thread_id", "workflow_id", "fleet", "defer_after")
+        *("agent_config", "input_data", "model", "budget", "thread_id", "workflow_id", "fleet", "defer_after"),
+        "subject",
     }
 
 

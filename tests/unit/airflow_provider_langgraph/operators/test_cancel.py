@@ -67,7 +67,8 @@ def operator(**fields):
 
 @pytest.mark.parametrize("handle", [HANDLE, json.dumps(HANDLE), str(HANDLE)])
 def test_a_handle_names_the_request_the_connection_and_the_fleet(hook, handle):
-    stop = operator(handle=handle, kafka_config_id="other", fleet="other", reason="too late")
+    others = {"kafka_config_id": "other", "fleet": "other"}
+    stop = operator(handle=handle, reason="too late", default_args=others)
     assert stop.execute(CONTEXT) == str(REQUEST)
     assert hook.connection == "kafka_risk"
     assert hook.sent == [(REQUEST, "steer", "too late")]
@@ -104,12 +105,20 @@ def test_a_cancel_that_is_not_acknowledged_fails_the_task(hook, error):
         ({"handle": str(REQUEST)}, f"^handle: the text '{REQUEST}' is no mapping"),
         ({"handle": {"verdict": "buy"}}, "^handle: it has no correlation_id"),
         ({"correlation_id": str(REQUEST), "reason": "x" * 3000}, "^reason: .*2048.*Shorten it"),
+        ({"correlation_id": str(REQUEST), "reason": ["x"]}, r"^reason must be a text, not \['x'\]$"),
+        ({"handle": HANDLE, "fleet": "risk"}, "^fleet: the handle names the connection and the topics. Leave it out$"),
+        ({"handle": HANDLE, "kafka_config_id": "nope"}, "^kafka_config_id: the handle names the connection"),
     ],
 )
 def test_what_names_no_request_is_an_error_that_says_so(hook, fields, says):
     with pytest.raises(SettingsError, match=says):
         operator(**fields).execute(CONTEXT)
     assert hook.sent == []
+
+
+def test_a_number_is_a_reason(hook):
+    operator(correlation_id=str(REQUEST), reason=5).execute(CONTEXT)
+    assert hook.sent[0][2] == "5"
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
 from airflow_provider_langgraph.requests.json_input import as_name
 
@@ -59,6 +60,38 @@ def test_a_mapped_task_s_names_are_text_too():
         mapped.render_template_fields(context)
         names.append((context["task"].graph, context["task"].thread_id))
     assert names == [(1, "12_34"), ("2_0", "12_34")]
+
+
+def mapped_context(dag, number, count):
+    ti, dag_run = SimpleNamespace(map_index=number), SimpleNamespace(conf={})
+    return PARAMS | {"ti": ti, "dag": dag, "dag_run": dag_run, "expanded_ti_count": count}
+
+
+def test_several_arguments_are_mapped_together():
+    each = [
+        {"graph": "review", "input": {"order": "{{ params.order }}"}, "thread_id": "{{ params.number }}-a"},
+        {"graph": "short_review", "input": {"order": "2"}},
+    ]
+    with DAG("d", params=PARAMS["params"]) as dag:
+        mapped = LangGraphTriggerOperator.partial(task_id="agent", on_retry="restart").expand_kwargs(each)
+    asked = []
+    for number in (0, 1):
+        context = mapped_context(dag, number, 2)
+        mapped.render_template_fields(context)
+        task = context["task"]
+        asked.append((task.graph, task.input, task.thread_id, task.on_retry))
+    assert asked == [
+        ("review", {"order": "12_34"}, "42-a", "restart"),
+        ("short_review", {"order": "2"}, None, "restart"),
+    ]
+
+
+def test_a_mapped_conversation_needs_its_name_too():
+    with DAG("d", params=PARAMS["params"]) as dag:
+        mapped = LangGraphTriggerOperator.partial(task_id="agent").expand(thread_id=["a", " "])
+    mapped.render_template_fields(mapped_context(dag, 0, 2))
+    with pytest.raises(SettingsError, match=r"^thread_id: it is empty"):
+        mapped.render_template_fields(mapped_context(dag, 1, 2))
 
 
 def test_an_input_stays_what_it_renders_to():

@@ -82,6 +82,11 @@ def test_some_of_several_questions_may_stay_open():
         ({"answers": {}}, r"^answers: it must be a mapping of interrupt ids"),
         ({"answer": float("nan")}, r"^answers\.0\.value\.float: .* It must be JSON, which has no NaN"),
         ({"answer": {"when": object()}}, r"^answer\.when: an object has no JSON form"),
+        (
+            {"answer": 1, "answered_by": "x" * 513},
+            r"^answered_by: .* at most 512 characters\. Give the name of the person, a short text",
+        ),
+        ({"answer": 1, "answered_by": ["ann"]}, r"^answered_by: .*string\. Give the name of the person, a short text"),
         ({"question": {"answer": "x"}, "answer": 1}, r"^question: it has no answers_to.*question=ask\.output"),
         ({"question": None, "answer": 1}, r"^question: it is None"),
         ({"question": "{{ none }}", "answer": 1}, r"^question: a str is no question"),
@@ -105,13 +110,74 @@ def test_what_cannot_be_an_answer_is_named_with_the_remedy(fields, says):
         ({}, "give either answer"),
         ({"answer": 1, "answers": {"i1": 1}}, "give either answer"),
         ({"question": 5, "answer": 1}, "^question: an int is no question"),
-        ({"answer": 1, "on_interrupt": "ask"}, "on_interrupt must be one of fail, return, not 'ask'"),
+        ({"answer": 1, "on_interrupt": "wait"}, "on_interrupt must be one of fail, return, ask, not 'wait'"),
         ({"answer": 1, "timeout": 0}, "timeout must be above zero"),
+        ({"answers": {}}, r"^answers: it is empty\. Give a mapping of interrupt ids to answers, such as"),
+        ({"answers": ["yes"]}, r"^answers: a list names no question\. Give a mapping"),
+        ({"answers": "yes"}, r"^answers: a str names no question"),
     ],
 )
 def test_what_is_wrong_is_said_when_the_dag_file_is_parsed(fields, says):
     with pytest.raises(SettingsError, match=says):
         operator(**fields)
+
+
+def rendered(*, native: bool = False, params: dict[str, Any], **fields: Any) -> LangGraphResumeOperator:
+    with DAG("d", render_template_as_native_obj=native):
+        task = operator(**fields)
+    task.render_template_fields({"params": params})
+    return task
+
+
+class TestAValueThatATemplateMakesAText:
+    """Every text that is not empty counts as true: a graph would pay for None, and for False."""
+
+    @pytest.mark.parametrize(
+        ("fields", "value", "place"),
+        [
+            *[({"answer": "{{ params.v }}"}, value, "answer") for value in (None, False, True, 0, [], {}, 0.0)],
+            ({"answer": " {{params.v}}\n"}, False, "answer"),
+            ({"answer": "no: {{ params.v }}"}, None, "answer"),
+            ({"answer": {"pay": ["{{ params.v }}"]}}, None, r"answer\.pay\.0"),
+            ({"answers": {"i1": "{{ params.v }}"}}, False, r"answers\.i1"),
+            ({"answer": "yes", "answered_by": "{{ params.v }}"}, None, "answered_by"),
+        ],
+    )
+    def test_is_refused_before_anything_is_sent(self, hook, fields, value, place):
+        task = rendered(params={"v": value}, **fields)
+        remedy = "Give the name, or" if "answered_by" in fields else r"Pass the value itself, such as .*native_obj=True"
+        with pytest.raises(SettingsError, match=rf"^{place}: a value in its template is .* takes for true\. {remedy}"):
+            task.execute(context())
+        assert hook.events == []
+
+    @pytest.mark.parametrize(
+        ("template", "value", "answer"),
+        [
+            ("{{ params.v }}", "no", "no"),
+            ("{{ params.v }}", "None", "None"),
+            ("{{ params.v }}", "", ""),
+            ("{{ params.v }}", 5, "5"),
+            ("{{ params.v or 'no' }}", None, "no"),
+            ("paid: {{ params.v }}", False, "paid: False"),
+            ("{% if params.v %}yes{% endif %}", None, ""),
+        ],
+    )
+    def test_a_text_that_means_what_it_says_is_sent(self, template, value, answer):
+        task = rendered(params={"v": value}, answer=template, answered_by="{{ 'ann' }}")
+        assert task._event(context()).answers[0].value == answer
+
+    @pytest.mark.parametrize("value", [None, False, True, 0, [], {"a": None}])
+    def test_native_rendering_sends_the_value(self, value):
+        task = rendered(native=True, params={"v": value}, answer="{{ params.v }}")
+        assert task._event(context()).answers[0].value == value
+
+    def test_a_none_inside_a_native_text_is_refused(self):
+        with pytest.raises(SettingsError, match=r"^answer: a value in its template is None"):
+            rendered(native=True, params={"v": None}, answer="no: {{ params.v }}")._event(context())
+
+    def test_rendering_alone_refuses_nothing(self):
+        """A task that resumes is rendered again. What its agent was paid for is not lost then."""
+        assert rendered(params={"v": None}, answer="{{ params.v }}").answer == "None"
 
 
 def test_another_task_instead_of_its_output_is_named():
@@ -165,4 +231,4 @@ class TestOnInterrupt:
 
 
 def test_what_the_rule_of_a_dag_decides_is_templated():
-    assert {"question", "answer", "answers", "answered_by"} <= set(LangGraphResumeOperator.template_fields)
+    assert {"question", "answer", "answers", "answered_by", "budget"} <= set(LangGraphResumeOperator.template_fields)

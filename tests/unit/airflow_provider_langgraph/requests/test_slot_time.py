@@ -29,7 +29,15 @@ def test_a_wrong_configuration_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("left", "seconds"), [(timedelta(hours=1), 100), (-timedelta(seconds=20), 40), (-timedelta(hours=1), 0)]
+    ("left", "seconds"),
+    [
+        (timedelta(hours=1), 100),
+        (-timedelta(seconds=20), 40),
+        (-timedelta(seconds=45), 30),
+        (-timedelta(hours=1), 30),  # it may be there already
+    ],
 )
 def test_no_task_waits_in_its_slot_for_a_reply_that_cannot_come(left, seconds):
     assert slot_seconds(100, NOW + left, NOW) == seconds
+    assert slot_seconds(5, NOW + left, NOW) == 5
+    assert slot_seconds(0, NOW + left, NOW) == 0

@@ -16,7 +16,7 @@ from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.topics import KEYS, check_fleet, topics_of, with_configured_topics
 from workflow_events import Fleet
 
-ALL_KEYS = "name, events, results, control, progress"
+ALL_KEYS = "name, events, results, control, progress, graphs"
 
 
 @pytest.fixture

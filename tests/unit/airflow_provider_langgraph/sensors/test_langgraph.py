@@ -165,6 +165,20 @@ class TestHandle:
         old = HANDLE | {"deadline": (datetime.now(UTC) - ago).isoformat()}
         assert least - timedelta(seconds=30) < deferred(sensor(handle=old)).timeout <= least
 
+    def test_one_whose_deadline_has_passed_is_looked_for_before_the_slot_is_freed(self, monkeypatch):
+        """A deferral of a second part and thirty seconds, for an answer that is there."""
+        looked = []
+        answer = WorkflowResultEvent(
+            correlation_id=REQUEST, workflow_id="w", workflow_run_id="r", status="success", result=[1]
+        )
+        monkeypatch.setattr(
+            "airflow_provider_langgraph.tasks.reply_task.result_within",
+            lambda handle, seconds, *_: looked.append(seconds) or answer,
+        )
+        old = HANDLE | {"deadline": (datetime.now(UTC) - timedelta(days=30)).isoformat()}
+        assert sensor(handle=old, defer_after=5).execute(context()) == [1]
+        assert looked == [5]
+
 
 class TestAnswer:
     def test_it_is_what_the_operator_would_return(self):

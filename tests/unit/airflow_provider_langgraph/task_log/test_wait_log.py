@@ -175,7 +175,8 @@ async def test_it_says_now_and_then_that_it_waits(wait, clock, lines):
     still = [line for line in lines() if line.startswith("Still waiting")]
     assert len(still) == 4 + 7
     assert re.fullmatch(
-        rf"Still waiting after 0:0\d:\d\d; last heard: plan started \(until \S+ \S+ UTC at the latest, "
+        rf"Still waiting after 0:0\d:\d\d; in plan for 0:0\d:\d\d; last heard: plan started "
+        rf"\(until \S+ \S+ UTC at the latest, "
         rf"request {str(REQUEST)[:8]}\)",
         still[0],
     )

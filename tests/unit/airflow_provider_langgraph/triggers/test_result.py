@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_langgraph.requests.deadline import LEAST_WAIT
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.requests.reply import MOST_BYTES, Reply, record_in, reply_of
 from airflow_provider_langgraph.requests.topics import topics_of
+from airflow_provider_langgraph.triggers import result
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from workflow_events.codec import Record, decode_result
 from workflow_events.errors import DecodeError
@@ -43,7 +47,7 @@ async def test_a_kill_cancels_once_and_only_where_it_shall(monkeypatch, asked, c
     started = []
     monkeypatch.setattr(
         "airflow_provider_langgraph.waiting.cancel_on_kill.cancel_unless_deferred",
-        lambda handle, task_instance: started.append(handle.correlation_id),
+        lambda handle, task_instance, may_be_resumed: started.append(handle.correlation_id),
     )
     trigger = WorkflowResultTrigger(handle=HANDLE, cancel_on_kill=asked)
     await trigger.on_kill()
@@ -86,6 +90,22 @@ def test_one_that_an_older_version_serialized_still_loads(monkeypatch):
     assert trigger.serialize()[1]["handle"] == OLDER
 
 
+async def test_its_log_names_no_time_that_has_passed(monkeypatch, capsys):
+    async def silent(handle, log):
+        raise TimeoutError
+
+    async def loaded():
+        return SimpleNamespace(wait_for_reply=silent)
+
+    monkeypatch.setattr(result, "_loaded", loaded)
+    began = datetime.now(UTC)
+    [event] = [event async for event in WorkflowResultTrigger(handle=OLDER, not_before=NOW).run()]
+    assert event.payload["kind"] == "silence"
+    found = re.search(r"Waiting for the answer, until (\S+ \S+) UTC at the latest", capsys.readouterr().out)
+    until = datetime.fromisoformat(f"{found[1]}+00:00")
+    assert LEAST_WAIT - timedelta(seconds=1) <= until - began <= LEAST_WAIT + timedelta(seconds=20)
+
+
 def test_every_field_of_the_handle_comes_through():
     handle = RequestHandle(
         uuid4(),
@@ -102,6 +122,7 @@ def test_every_field_of_the_handle_comes_through():
         progress_topic="report",
         asked_at=datetime.now(UTC),
         thread_id="talk",
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
     )
     _, arguments = WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).serialize()
     assert WorkflowResultTrigger(**json.loads(json.dumps(arguments)))._handle() == handle

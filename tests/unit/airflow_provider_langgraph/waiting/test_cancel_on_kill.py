@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
+from airflow_provider_langgraph.exceptions import WaitError
 from airflow_provider_langgraph.requests.handle import RequestHandle
 from airflow_provider_langgraph.triggers.result import WorkflowResultTrigger
 from airflow_provider_langgraph.waiting import cancel_on_kill, connection_cache, shared_consumer
@@ -133,6 +135,23 @@ class TestKill:
         await settled()
         assert sent == []
 
+    @pytest.mark.parametrize(
+        ("state", "is_killed"),
+        [
+            ("scheduled", False),
+            ("queued", False),
+            ("running", False),
+            ("failed", True),
+            ("success", True),
+            (None, True),
+        ],
+    )
+    async def test_one_that_airflow_may_resume_for_an_answer_goes_on(self, supervisor, sent, state, is_killed):
+        supervisor.answers = [{"run": {"agent": state}}]
+        cancel_on_kill.cancel_unless_deferred(HANDLE, instance(), may_be_resumed=True)
+        await settled()
+        assert sent == ([HANDLE.correlation_id] if is_killed else [])
+
     async def test_a_mapped_one_is_asked_for_by_its_own_name(self, supervisor, sent):
         supervisor.answers = [{"run": {"agent": "deferred", "agent_3": "failed"}}]
         cancel_on_kill.cancel_unless_deferred(HANDLE, instance(3))
@@ -197,12 +216,39 @@ class TestKill:
         async def is_answered(handle):
             if trouble == "it never says":
                 await asyncio.Event().wait()
-            return False
+            raise WaitError("the consumer has failed")
 
         consumer.is_answered = is_answered
         cancel_on_kill.cancel_unless_deferred(HANDLE, instance())
         await settled()
         assert sent == [HANDLE.correlation_id]
+
+    @pytest.mark.parametrize(
+        ("with_reply", "cancelled"), [("", "ax"), ("a", "bx"), ("ab", "cx"), ("abc", "x"), ("abcx", ""), ("b", "ax")]
+    )
+    async def test_what_follows_one_without_an_answer_was_not_asked(
+        self, supervisor, sent, answered, with_reply, cancelled
+    ):
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        one = {name: replace(HANDLE, correlation_id=uuid4()) for name in "abcx"}
+        answered |= {one[name].correlation_id for name in with_reply}
+        cancel_on_kill.cancel_all_unless_deferred([[one[name] for name in "abc"], [one["x"]]], instance())
+        await settled()
+        assert sent == [one[name].correlation_id for name in cancelled]
+
+    async def test_where_nothing_can_be_looked_for_all_that_may_have_been_asked_is_cancelled_once(
+        self, supervisor, sent, answered, consumer
+    ):
+        supervisor.answers = [{"run": {"agent": "failed"}}]
+        one = {name: replace(HANDLE, correlation_id=uuid4()) for name in "abc"}
+
+        async def is_answered(handle):
+            raise WaitError("the consumer has failed")
+
+        consumer.is_answered = is_answered
+        cancel_on_kill.cancel_all_unless_deferred([[one["a"], one["b"]], [one["a"], one["c"]]], instance())
+        await settled()
+        assert sent == [one[name].correlation_id for name in "abc"]
 
     async def test_a_connection_that_cannot_be_read_for_a_moment_costs_no_cancel(self, supervisor, sent, monkeypatch):
         supervisor.answers = [{"run": {"agent": "failed"}}]
@@ -245,7 +291,9 @@ class TestCancelled:
         """Runs a trigger that waits, cancels it, and returns the requests that were then cancelled."""
         cancelled = []
         monkeypatch.setattr(
-            cancel_on_kill, "cancel_unless_deferred", lambda handle, ti: cancelled.append(handle.correlation_id)
+            cancel_on_kill,
+            "cancel_unless_deferred",
+            lambda handle, ti, goes_on: cancelled.append(handle.correlation_id),
         )
 
         async def ended(end):
@@ -278,7 +326,9 @@ class TestCancelled:
         """It holds its reply for some seconds. What has answered is not cancelled; what gave up is."""
         cancelled = []
         monkeypatch.setattr(
-            cancel_on_kill, "cancel_unless_deferred", lambda handle, ti: cancelled.append(handle.correlation_id)
+            cancel_on_kill,
+            "cancel_unless_deferred",
+            lambda handle, ti, goes_on: cancelled.append(handle.correlation_id),
         )
         later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
         trigger = WorkflowResultTrigger(handle=HANDLE.to_dict(), not_before=later)

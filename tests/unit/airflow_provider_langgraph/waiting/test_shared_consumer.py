@@ -238,10 +238,12 @@ async def test_a_look_finds_what_is_there_and_leaves_the_waiters_alone(start):
     assert waiter.done()
 
 
-async def test_a_look_at_a_topic_that_cannot_be_read_finds_nothing(start):
+async def test_a_look_at_a_topic_that_cannot_be_read_says_that_it_knows_nothing(start):
     consumer = await start()
     look = asyncio.create_task(consumer.is_answered(handle()))
     await asyncio.sleep(0)
     consumer._thread.deliver(ReadOutcome(fatal=WaitError("refused")))
-    assert await look is False
-    assert await consumer.is_answered(handle()) is False
+    with pytest.raises(WaitError, match="refused"):
+        await look
+    with pytest.raises(WaitError, match="refused"):
+        await consumer.is_answered(handle())
