@@ -16,7 +16,10 @@ One tree; a class that needs the types of its room stands there::
     ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
     ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
     ├── RunFaultError           ends a run with a fault that the worker names (execution/run_fault.py)
+    │   └── BudgetExceededError a model is not called: the run has no budget for it (execution/run_meter.py)
     ├── StartOverError          another release began the run, and it starts over (execution/release_policy.py)
+    ├── NotReplayableError      a dead letter has no request that could run (publishing/replay.py)
+    ├── NoOutputError           a superstep in which a call was refused is not stored (checkpoints/failed_tasks.py)
     ├── UnansweredError         a request waits for a conversation that waits for a person (runtime/local_worker.py)
     ├── StoreError              the run store cannot be used
     │   ├── StoreLockedError    another worker process owns the SQLite store
@@ -26,6 +29,9 @@ One tree; a class that needs the types of its room stands there::
     │   │   ├── UnstorableError the database cannot keep a value of it
     │   │   └── ConflictError   a row that it refers to is gone
     │   └── LeaseLostError      the run has another owner by now, or none
+    ├── NotFoundError           a command names a run that the store does not have (cli/runs/reading.py)
+    ├── NotResumableError       a command would go on with a run that is not to go on (cli/runs/resumption.py)
+    ├── NotSentError            the broker has not acknowledged what a command sent (cli/publishing.py)
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
         ├── SendError           a message is not acknowledged (broker/port.py)
         └── DeadLetterError     a dead letter cannot be written, so the worker stops

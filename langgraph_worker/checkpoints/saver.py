@@ -20,6 +20,7 @@ from langgraph.types import Interrupt
 
 from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
 from langgraph_worker.checkpoints.dialect import Saver
+from langgraph_worker.checkpoints.failed_tasks import require_output, without_output
 from langgraph_worker.checkpoints.finished_nodes import finished_nodes
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.make_dialect import make_dialect
@@ -34,6 +35,7 @@ from langgraph_worker.errors import LeaseLostError, RowError, StoreError, Worker
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import PutCheckpoint
+from langgraph_worker.telemetry.metrics import Metrics
 
 _T = TypeVar("_T")
 
@@ -49,6 +51,7 @@ class Checkpoints:
         node starts, since another worker may have run that node.
     :param loadable: what classes a checkpoint may name; None: those of LangGraph and LangChain.
     :param warn_state_bytes: see :class:`~langgraph_worker.checkpoints.state_size.StateSize`.
+    :param metrics: counts the bytes that are written.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class Checkpoints:
         ensure_lease: Callable[[Lease], Awaitable[None]] | None = None,
         loadable: LoadableClasses | None = None,
         warn_state_bytes: int = WARN_STATE_BYTES,
+        metrics: Metrics | None = None,
     ) -> None:
         self.store = store
         self.serde = NamingSerializer(loadable or LoadableClasses())
         self.dialect = make_dialect(store, self.serde)
         self.ensure_lease = ensure_lease or _trust
         self.warn_state_bytes = warn_state_bytes
+        self.metrics = metrics or Metrics()
 
     async def setup(self) -> None:
         """Create or upgrade the saver's tables.
@@ -71,9 +76,12 @@ class Checkpoints:
         """
         await asyncio.to_thread(self.dialect.setup)
 
-    def saver_for(self, claim: Claim) -> RunSaver:
-        """The checkpointer for a claimed run. It writes for as long as the claim's lease is good."""
-        return RunSaver(self, claim)
+    def saver_for(self, claim: Claim, without_output: Collection[str] = ()) -> RunSaver:
+        """The checkpointer for a claimed run. It writes for as long as the claim's lease is good.
+
+        :param without_output: tasks of LangGraph's whose output is not kept, as if they had failed; it may grow.
+        """
+        return RunSaver(self, claim, without_output)
 
 
 async def _trust(lease: Lease) -> None:
@@ -82,6 +90,10 @@ async def _trust(lease: Lease) -> None:
 
 def _count(answers: Any) -> int:
     return len(answers) if isinstance(answers, list) else 1
+
+
+def _is_finished(writes: Sequence[tuple[str, Any]]) -> bool:
+    return bool(writes) and not any(channel in (ERROR, INTERRUPT, RESUME) for channel, _ in writes)
 
 
 class RunSaver(BaseCheckpointSaver[str]):
@@ -96,16 +108,19 @@ class RunSaver(BaseCheckpointSaver[str]):
     put raises it again: the run ends, whatever a node has made of it. So it is with :exc:`GraphChangedError`.
     """
 
-    def __init__(self, checkpoints: Checkpoints, claim: Claim) -> None:
+    def __init__(self, checkpoints: Checkpoints, claim: Claim, without_output: Collection[str] = ()) -> None:
         super().__init__(serde=checkpoints.serde)
         self._checkpoints = checkpoints
         self._store = checkpoints.store
         self._dialect = checkpoints.dialect
         self._claim = claim
-        self._size = StateSize(claim, checkpoints.warn_state_bytes)
+        self._without_output = without_output
+        self._size = StateSize(claim, checkpoints.warn_state_bytes, checkpoints.metrics)
         self._loop = asyncio.get_running_loop()
         self._is_empty = claim.is_new  # until the first put
-        self._progress = claim.takeovers > 0  # to be stored with the next checkpoint
+        self._progress = claim.takeovers > 0 or bool(claim.retried)  # to be stored with the next checkpoint
+        self._checkpoints_to_progress = 1
+        self._has_finished_node = False
         self._asked: dict[str, set[str]] = {}  # ids of the questions that a task of LangGraph's waits for, by task id
         self._answer_counts: dict[str, int] = {}  # how many answers a task has, by its id
         self._answers = set(claim.answers)  # ids of the questions whose answers no checkpoint holds yet
@@ -124,6 +139,14 @@ class RunSaver(BaseCheckpointSaver[str]):
     def begin(self) -> None:
         """Its run may have been started over: its next checkpoint is not further than its lost owners came."""
         self._progress = False
+        self._checkpoints_to_progress = 2
+
+    @property
+    def has_progressed(self) -> bool:
+        """Whether this start of the run has come further than the one before: with a new checkpoint, or with a node of
+        the run's own graph that has finished, which does not run again.
+        """
+        return self._checkpoints_to_progress <= 0 or self._has_finished_node
 
     async def aput(
         self,
@@ -135,10 +158,12 @@ class RunSaver(BaseCheckpointSaver[str]):
         """:raises LeaseLostError: the run has another owner, or none.
         :raises ForeignNamespaceError: a graph inside of a node was given the place of a graph around it.
         :raises GraphChangedError: a graph inside of a node would skip nodes that it had left.
+        :raises NoOutputError: it would hold the output of a task whose output is not kept.
         """
         self._require_own(config["configurable"]["thread_id"])
         namespace = config["configurable"].get("checkpoint_ns", "")
         require_own_namespace(namespace, metadata)
+        require_output(namespace, self._without_output)
         self._check(lambda graphs: graphs.check_checkpoint(namespace, checkpoint))
         progress = self._progress
         # With a checkpoint of the graph itself, not of a subgraph, every question is settled: also one that its node no
@@ -149,15 +174,21 @@ class RunSaver(BaseCheckpointSaver[str]):
             lambda saver: saver.put(config, checkpoint, marked, new_versions), progress=progress, answers=answers
         )
         self._progress = self._progress and not progress
+        self._checkpoints_to_progress -= 1
         return made
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """:raises LeaseLostError: the run has another owner, or none.
+        """Of a task that has failed, its output is left out: it runs again when the thread goes on.
+
+        :raises LeaseLostError: the run has another owner, or none.
         :raises GraphChangedError: a graph inside of the task has skipped the nodes that it had left.
         """
         self._require_own(config["configurable"]["thread_id"])
+        writes = without_output(writes, has_failed=task_id in self._without_output)
+        if not writes:
+            return
         if not any(channel in (ERROR, INTERRUPT) for channel, _ in writes):
             namespace = config["configurable"].get("checkpoint_ns", "")
             self._check(lambda graphs: graphs.check_writes(namespace, task_id, task_path))
@@ -168,6 +199,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         answers = (self._answers & asked) | stops_among(self._answers)
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
         if not config["configurable"].get("checkpoint_ns"):
+            self._has_finished_node |= _is_finished(writes)
             self.questions += [one for channel, value in writes if channel == INTERRUPT for one in value]
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.store.engines.database import Statement
+from langgraph_worker.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +23,15 @@ class StateSize:
         PostgreSQL what has changed.
     """
 
-    def __init__(self, claim: Claim, warn_bytes: int) -> None:
+    def __init__(self, claim: Claim, warn_bytes: int, metrics: Metrics) -> None:
         self._claim = claim
+        self._metrics = metrics
         self._warn_bytes = self._next = warn_bytes
 
     def note(self, statements: Sequence[Statement]) -> None:
         """Measure a put before it is written: a put that is too large for the database has been warned of, too."""
         size = written_bytes(statements)
+        self._metrics.checkpoint(self._claim.graph, size)
         if size < self._next:
             return
         self._next = 2 * size

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
+from langgraph_worker.broker.kafka.graphs_topic import not_announced
 from langgraph_worker.cli.trial_store import trial_store
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
 from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.explain import documentation
-from langgraph_worker.settings.load import load_settings, misspelt_variables
+from langgraph_worker.settings.load import load_settings, misspelt_warnings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import missing_file, shown_url
 from workflow_events.log_words import counted
@@ -63,8 +64,7 @@ def _describe(flags: Mapping[str, str]) -> str:
     names = {setting.env for setting in documentation()}
     given = sum(1 for name, value in os.environ.items() if name.upper() in names and value)
     text = f"{counted(given, 'setting')} from the environment, {len(flags)} from flags, the others at their defaults"
-    unknown = misspelt_variables()
-    return f"{text}; no setting has the name {', '.join(unknown)}" if unknown else text
+    return "\n".join([text, *(f"warning: {one}" for one in misspelt_warnings())])
 
 
 def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
@@ -84,7 +84,7 @@ def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
         group = settings.kafka_consumer_group_id
         members.update(admin.members(group))
         retention = admin.retention(settings.kafka_workflow_events_topic)
-        problems = compressed(admin, cluster, settings)
+        problems = compressed(admin, cluster, settings) + not_announced(admin, cluster, settings)
         problems += [] if retention is None else kept_too_short(admin, settings, retention)
         return "\n".join([f"{settings.fleet_in_words}, group {group}: {topics}", *problems])
 

@@ -1,13 +1,22 @@
-"""The command line: ``langgraph-worker run | try | graphs | check | prune``."""
+"""The command line: ``langgraph-worker run | try | graphs | runs | check | prune | dlq | pause | unpause | pauses``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from langgraph_worker import __version__
-from langgraph_worker.cli.options import add_graphs_options, add_try_options
+from langgraph_worker.cli.dlq_options import add_dlq_commands
+from langgraph_worker.cli.options import (
+    add_graphs_options,
+    add_pause_options,
+    add_pauses_options,
+    add_try_options,
+    add_unpause_options,
+)
+from langgraph_worker.cli.runs.options import add_runs_commands
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.explain import Setting, documentation
 from langgraph_worker.settings.model import flag_name
@@ -20,26 +29,40 @@ Command = Callable[[Mapping[str, str], argparse.Namespace], int]
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "try": add_try_options,
     "graphs": add_graphs_options,
+    "pause": add_pause_options,
+    "unpause": add_unpause_options,
+    "pauses": add_pauses_options,
 }
 """What a command has beside the settings."""
+
+_COMMANDS_WITHIN = {"dlq": add_dlq_commands, "runs": add_runs_commands}
+"""The commands that have commands of their own, which have the settings."""
 
 _COMMANDS = {
     "run": "take events and run their graphs, until SIGTERM or Ctrl-C",
     "try": "run one graph here and now, as a worker would, but without Kafka",
     "graphs": "show the graphs of langgraph.json, with their schemas",
+    "runs": "look at runs, cancel them, go on with them",
     "prune": "remove ended runs that are older than the retention, with their steps and checkpoints",
+    "dlq": "look at dead letters, and send their requests again: dlq list | show | replay",
+    "pause": "start nothing more of the fleet, of a graph or of a workflow, and stop what runs; nothing queued is lost",
+    "unpause": "end a pause: what waits starts, what was stopped goes on from its last checkpoint",
+    "pauses": "show what is paused, since when, by whom and why",
     "check": "could a worker start here? One line each for config, broker, topics, store and graphs",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 cannot work, 2 a wrong setting or command line, 130 Ctrl-C; ``try`` has 3
-    for a run that waits for an answer.
+    for a run that waits for an answer, ``pause`` and ``unpause`` have it for a message that no worker is known to have
+    taken in.
     """
     flags, arguments = read_command_line(argv)
     try:
         set_up_logging("WARNING")  # until the settings are known
-        return find_command(arguments.command)(flags, arguments)
+        code = find_command(arguments.command)(flags, arguments)
+        sys.stdout.flush()
+        return code
     except SettingsError as error:
         print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
         return 2
@@ -48,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `runs list | head`: Python would complain once more when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def read_command_line(argv: Sequence[str] | None) -> tuple[dict[str, str], argparse.Namespace]:
@@ -71,6 +97,18 @@ def find_command(name: str) -> Command:
         from langgraph_worker.cli.graphs import show_graphs
 
         return show_graphs
+    if name == "dlq":
+        from langgraph_worker.cli.dlq import dlq
+
+        return dlq
+    if name in ("pause", "unpause", "pauses"):
+        from langgraph_worker.cli import pause
+
+        return {"pause": pause.pause, "unpause": pause.unpause, "pauses": pause.show_pauses}[name]
+    if name == "runs":
+        from langgraph_worker.cli.runs.command import runs
+
+        return runs
     simple = _simple_command(name)
     return lambda flags, arguments: simple(flags)
 
@@ -98,12 +136,18 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name in _OPTIONS:
             _OPTIONS[name](command)
-        settings = command.add_argument_group(
-            "settings", "each is also an environment variable, named below; a flag wins over it"
-        )
-        for setting in documentation():
-            _add(settings, setting)
+        within = _COMMANDS_WITHIN.get(name)
+        for one in within(command) if within else [command]:
+            _add_settings(one)
     return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    settings = command.add_argument_group(
+        "settings", "each is also an environment variable, named below; a flag wins over it"
+    )
+    for setting in documentation():
+        _add(settings, setting)
 
 
 def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:

@@ -12,6 +12,7 @@ from langgraph_worker.cli.schema_words import in_words
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.graphs.loader import Graph, Graphs
+from langgraph_worker.graphs.picture import mermaid
 from langgraph_worker.graphs.project import load_project
 from langgraph_worker.graphs.schemas import schemas_of
 from langgraph_worker.settings.load import load_settings
@@ -21,7 +22,7 @@ _SCHEMAS = ("input", "output", "context")
 
 
 def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
-    """Print each graph with its schemas, or the picture of one; 0, or 1 if a graph cannot be loaded or opened.
+    """Print each graph with its schemas, or pictures; 0, or 1 if a graph cannot be loaded, opened or drawn.
 
     A factory is opened with an empty config. A graph that fails is shown with its error, and the others still. What the
     project lacks here, and what of its manifest is not served, goes to standard error.
@@ -32,13 +33,13 @@ def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     with graphs_print_to_stderr():
         graphs = load_project(settings, print_note, keep_broken=True)
     wanted: str | None = arguments.mermaid
+    if wanted == "":
+        return _print_pictures(graphs)
     if wanted is not None:
         if wanted not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"--mermaid: {settings.langgraph_json} has no graph {wanted!r}. It has {known}")
-        with graphs_print_to_stderr():
-            picture = asyncio.run(_picture(graphs, wanted))
-        print(picture, end="")
+        print(_picture(graphs, wanted), end="")
         return 0
     with graphs_print_to_stderr():
         described = asyncio.run(_describe_all(graphs))
@@ -49,10 +50,31 @@ def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     return 1 if any("error" in graph for graph in described.values()) else 0
 
 
-async def _picture(graphs: Graphs, name: str) -> str:
+def _print_pictures(graphs: Graphs) -> int:
+    """Print all pictures as Markdown: 0, or 1 if a graph has none."""
+    code = 0
+    for number, graph in enumerate(graphs):
+        name = graph.spec.name
+        if number:
+            print()
+        print(f"## {one_line(name)}\n")
+        try:
+            print(f"```mermaid\n{_picture(graphs, name).rstrip()}\n```")
+        except WorkerError as error:
+            print(one_line(str(error)))
+            code = 1
+    return code
+
+
+def _picture(graphs: Graphs, name: str) -> str:
+    with graphs_print_to_stderr():
+        return asyncio.run(_draw(graphs, name))
+
+
+async def _draw(graphs: Graphs, name: str) -> str:
     try:
         async with graphs.open(name, {"configurable": {}}) as graph:
-            return graph.get_graph(xray=True).draw_mermaid()
+            return mermaid(graph)
     except Exception as error:
         raise WorkerError(f"graph {name!r} has no picture: {_failure(error)}") from error
 

@@ -38,6 +38,18 @@ def read_object(flag: str, given: str | None) -> dict[str, Any] | None:
     return value
 
 
+def read_answer(text: str) -> tuple[str | None, Any]:
+    """A value of ``--answer``, which is ``ID=JSON`` or ``JSON``: an id has no character that JSON could begin with, but
+    digits and letters.
+
+    :raises SettingsError: see :func:`read_json`.
+    """
+    name, sign, value = text.partition("=")
+    if sign and name.replace("-", "").replace("_", "").isalnum():
+        return name, read_json("--answer", value)
+    return None, read_json("--answer", text)
+
+
 def _text(flag: str, given: str) -> tuple[str, str]:
     """The JSON's text, and its place in words."""
     if given == "-":

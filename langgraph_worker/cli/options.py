@@ -14,7 +14,69 @@ def add_graphs_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", dest="as_json", help="all of it as JSON, with whole JSON Schemas"
     )
-    parser.add_argument("--mermaid", metavar="GRAPH", help="the picture of one graph as Mermaid text, and nothing else")
+    parser.add_argument(
+        "--mermaid",
+        metavar="GRAPH",
+        nargs="?",
+        const="",
+        help="the picture of one graph as Mermaid text, and nothing else; without a name those of all, as Markdown",
+    )
+
+
+def add_pause_options(parser: argparse.ArgumentParser) -> None:
+    """Those of ``pause``."""
+    _add_scope(parser, "pause")
+    parser.add_argument("--now", action="store_true", help="stop what runs at once, and not before its next superstep")
+
+
+def add_unpause_options(parser: argparse.ArgumentParser) -> None:
+    """Those of ``unpause``."""
+    _add_scope(parser, "unpause")
+
+
+def add_pauses_options(parser: argparse.ArgumentParser) -> None:
+    """Those of ``pauses``."""
+    parser.add_argument("--json", action="store_true", dest="as_json", help="as JSON")
+
+
+def _add_scope(parser: argparse.ArgumentParser, verb: str) -> None:
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument(
+        "--graph", metavar="NAME", action=_Once, help=f"{verb} one graph; without it and --workflow the whole fleet"
+    )
+    scope.add_argument(
+        "--workflow", metavar="DAG_ID", action=_Once, help=f"{verb} the requests of one workflow, of any graph"
+    )
+    parser.add_argument("--reason", metavar="TEXT", default="", help="for the persons who see it")
+    parser.add_argument("--by", metavar="NAME", help="who wants it; unset: the user of this process")
+    parser.add_argument("--force", action="store_true", help="also for a name that the run store has not seen")
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=seconds,
+        default=10.0,
+        help="how long to wait until a worker has taken it in; default 10",
+    )
+    parser.add_argument("--json", action="store_true", dest="as_json", help="the outcome as JSON")
+
+
+class _Once(argparse.Action):
+    """Refuses a second value: the last one alone would count, and the first would seem to."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option} is given twice: one command changes one pause. Run it once for each")
+        setattr(namespace, self.dest, values)
+
+
+def seconds(text: str) -> float:
+    """A time of a command line, below a day. argparse shows the function's name for a value that is none."""
+    given = float(text)
+    if not 0 <= given < 86_400:
+        raise ValueError(text)
+    return given
 
 
 def add_try_options(parser: argparse.ArgumentParser) -> None:

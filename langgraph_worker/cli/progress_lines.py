@@ -35,6 +35,8 @@ def _line(message: dict[str, Any]) -> str:
         case ProgressKind.NODE_FINISHED:
             error = f": {data['error']}" if data.get("error") else ""
             return f"{node} {data['status'].lower()} in {data.get('seconds', 0):g} s{error}"
+        case ProgressKind.BACKS_OFF:
+            return f"goes on in {data['seconds']:g} s ({data['words']})"
         case ProgressKind.CUSTOM:
             return f"{node or 'stream'}: {data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)}"
     return ""

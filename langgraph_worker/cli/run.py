@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 
-from langgraph_worker.settings.load import load_settings, misspelt_variables
+from langgraph_worker.settings.load import load_settings, misspelt_warnings
 from langgraph_worker.settings.store_url import shown_url
 from langgraph_worker.telemetry.logs import set_up_logging
 
@@ -19,9 +19,9 @@ def run(flags: Mapping[str, str]) -> int:
     :raises WorkerError: the settings are wrong, or the worker cannot start.
     """
     settings = load_settings(flags)
-    set_up_logging(settings.log_level)
-    for name in misspelt_variables():
-        logger.warning("%s is set, but no setting has this name", name, extra={"action": "config"})
+    set_up_logging(settings.log_level, settings.log_format)
+    for warning in misspelt_warnings():
+        logger.warning("%s", warning, extra={"action": "config"})
     began = time.monotonic()
     logger.info("importing LangGraph and the graphs of %s", settings.langgraph_json, extra={"action": "starting"})
     # Imported only now: LangGraph takes seconds to import, and a wrong setting should be reported at once.

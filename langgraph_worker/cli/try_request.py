@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from langgraph_worker.cli.json_arguments import read_json, read_object
+from langgraph_worker.cli.json_arguments import read_answer, read_json, read_object
 from langgraph_worker.errors import SettingsError, WorkerError
 from workflow_events.models import EventSource, EventType
 from workflow_events.results import Interrupt
@@ -48,7 +48,7 @@ class TryRequest:
             value = read_object(f"--{name}", getattr(arguments, name))
             if value is not None:
                 fields[name] = value
-        answers = tuple(_answer(text) for text in given)
+        answers = tuple(read_answer(text) for text in given)
         return cls(arguments.thread or str(uuid4()), answers, {"graph": arguments.graph, **fields})
 
     def event(self, asked: Sequence[Interrupt]) -> dict[str, Any]:
@@ -82,11 +82,3 @@ class TryRequest:
                 raise WorkerError(f"--answer: conversation {self.thread!r} does not ask {name!r}, but {known}")
             found.append({"interrupt_id": name or asked[0].id, "value": value})
         return found
-
-
-def _answer(text: str) -> tuple[str | None, Any]:
-    """``ID=JSON`` or ``JSON``: an id has no character that JSON could begin with, but digits and letters."""
-    name, sign, value = text.partition("=")
-    if sign and name.replace("-", "").replace("_", "").isalnum():
-        return name, read_json("--answer", value)
-    return None, read_json("--answer", text)

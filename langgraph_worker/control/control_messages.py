@@ -1,4 +1,4 @@
-"""The messages of the control topic: cancels, newer attempts, queries for stored results. The topic is read
+"""The messages of the control topic: cancels, newer attempts, pauses, queries for stored results. The topic is read
 whatever the intake does, so that they reach a full fleet too.
 """
 
@@ -12,11 +12,18 @@ from uuid import UUID
 
 from langgraph_worker.domain.attempts import drawn_too_late
 from langgraph_worker.domain.models import MOST_EARLY_CANCELS, Cancel, Cancelled
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from workflow_events.codec import ControlMessage, Record, decode_control
-from workflow_events.control import WorkflowCancelledEvent, WorkflowQueryEvent, WorkflowSupersededEvent
+from workflow_events.control import (
+    WorkflowCancelledEvent,
+    WorkflowPausedEvent,
+    WorkflowQueryEvent,
+    WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
+)
 from workflow_events.errors import DecodeError
 from workflow_events.log_words import counted, short_id
 from workflow_events.models import Attempt
@@ -31,7 +38,7 @@ _CANCEL_WORDS = {
     Cancelled.TOO_LATE: "a cancel came after the end of its run, and changes nothing",
     Cancelled.FORGOTTEN: "a cancel is forgotten",
 }
-_T = TypeVar("_T", Cancel, Attempt, UUID)
+_T = TypeVar("_T", Cancel, Attempt, PauseChange, UUID)
 _R = TypeVar("_R")
 
 
@@ -55,6 +62,9 @@ class ControlMessages:
             again.
         """
         messages = [message for record in records if (message := _read(record)) is not None]
+        await self._pause(
+            [message for message in messages if isinstance(message, WorkflowPausedEvent | WorkflowUnpausedEvent)]
+        )
         await self._cancel([message for message in messages if isinstance(message, WorkflowCancelledEvent)])
         await self._supersede([message for message in messages if isinstance(message, WorkflowSupersededEvent)])
         if not old:
@@ -62,6 +72,12 @@ class ControlMessages:
                 if isinstance(query, WorkflowQueryEvent):
                     await self._answer(query)
         if messages:
+            self._on_change()
+
+    async def _pause(self, messages: Sequence[WorkflowPausedEvent | WorkflowUnpausedEvent]) -> None:
+        """Before all else of a batch: a flood of cancels must not hold a pause up. The watch logs its effect."""
+        changes = [pause_change(message) for message in messages]
+        async for _ in _together_or_apart(changes, self._store.pause, "keep what is paused"):
             self._on_change()
 
     async def _cancel(self, messages: Sequence[WorkflowCancelledEvent]) -> None:
@@ -99,13 +115,23 @@ def _complain_of_forgotten(ids: Sequence[UUID]) -> None:
         logger.error(text, len(ids), MOST_EARLY_CANCELS, shown, extra={"action": "cancel_forgotten"})
 
 
-def _name(item: Cancel | Attempt | UUID) -> str:
+def pause_change(message: WorkflowPausedEvent | WorkflowUnpausedEvent) -> PauseChange:
+    """What a message wants, as the store keeps it."""
+    is_on = isinstance(message, WorkflowPausedEvent)
+    at_once = isinstance(message, WorkflowPausedEvent) and message.at_once
+    by = message.requested_by
+    return PauseChange(message.scope, message.name, is_on, message.timestamp, at_once, message.reason, by)
+
+
+def _name(item: Cancel | Attempt | PauseChange | UUID) -> str:
     """What a person finds the message by."""
     match item:
         case Cancel():
             return str(item.correlation_id)
         case Attempt():
             return f"try {item.try_number} of task {item.task}"
+        case PauseChange():
+            return f"{'the pause' if item.is_on else 'the end of the pause'} of {item.scope_in_words}"
     return str(item)
 
 

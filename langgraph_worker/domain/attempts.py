@@ -16,7 +16,7 @@ from typing import Literal, Self
 from uuid import UUID
 
 from langgraph_worker.domain.models import Decision, RunStatus
-from workflow_events.models import Attempt
+from workflow_events.models import Attempt, WorkflowEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,20 @@ class AttemptKey:
         """The key of an event's attempt."""
         return cls(attempt.id, attempt.try_number, attempt.max_tries, attempt.run_start, attempt.replay)
 
+    @classmethod
+    def from_event(cls, event: WorkflowEvent) -> Self | None:
+        """The key of an event's attempt; None for a plain request that is no replay."""
+        if event.attempt is not None:
+            return cls.from_attempt(event.attempt)
+        return cls.of_plain(event.replay.number) if event.replay is not None else None
+
+    @classmethod
+    def of_plain(cls, replay: int) -> Self:
+        """The key of a plain request and its replays, which are alone in their lineage: one attempt."""
+        return cls(_PLAIN, 0, 0, None, replay)
+
+
+_PLAIN = UUID(int=0)
 
 MOST_AHEAD_SECONDS = 300
 """How far the clock of an Airflow host may be ahead of a worker's."""
@@ -70,7 +84,8 @@ class WorkKey:
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """A request to classify. Without ``attempt`` it is a plain request, and only ``work`` and ``is_answer`` count.
+    """A request to classify. Without ``attempt`` it is a plain request that replays none, and only ``work`` and
+    ``is_answer`` count.
 
     :param returned: a task state store says that an earlier attempt of the task had returned: this one is a clear.
     :param is_answer: it answers a graph's questions. Whether these are still pending is decided elsewhere.
@@ -108,8 +123,8 @@ class Verdict:
     :param generation: the lineage's generation once the request is accepted; 0 for a late attempt, which has none.
     :param reason: for the log.
     :param is_newest: the attempt is newer than all others of the task: their unfinished runs end.
-    :param is_replay: it replays what its lineage asked before in the same attempt: that one's unfinished runs end, and
-        no other agent's.
+    :param is_replay: it replays what its lineage asked before in the same attempt, or as a plain request: that one's
+        unfinished runs end, and no other agent's.
     :param repeats: it gives its lineage's last answers once more: to the questions that those were given to, even if a
         graph has asked by the same ids again.
     """
@@ -191,14 +206,15 @@ def _continues(incoming: IncomingRequest, attempt: AttemptKey, lineage: Lineage 
     if lineage is None:
         return Decision.FRESH, 1, "the first request of its task"
     kind = relation(incoming, attempt, lineage.attempt)
+    what = f"replay {attempt.replay}" if _replays(attempt, lineage) > 0 else kind.value
     if incoming.is_answer and kind is Relation.SAME:
         return Decision.ANSWER, lineage.generation, "an answer of the same attempt"
     afresh = _starts_afresh(incoming, kind, lineage)
     if afresh:
-        return Decision.FRESH, lineage.generation + 1, f"{kind.value}, {afresh}"
+        return Decision.FRESH, lineage.generation + 1, f"{what}, {afresh}"
     if lineage.status is RunStatus.COMPLETED or (lineage.status is RunStatus.INTERRUPTED and lineage.is_asking):
-        return Decision.ANSWERED, lineage.generation, f"{kind.value}; the run before is {lineage.status.value}"
-    return Decision.RESUMED, lineage.generation, f"{kind.value}; the run before is {lineage.status.value}"
+        return Decision.ANSWERED, lineage.generation, f"{what}; the run before is {lineage.status.value}"
+    return Decision.RESUMED, lineage.generation, f"{what}; the run before is {lineage.status.value}"
 
 
 def _starts_afresh(incoming: IncomingRequest, kind: Relation, lineage: Lineage) -> str:

@@ -52,12 +52,19 @@ def traceback_of(error: BaseException | None, *, with_text: bool) -> str:
     """
     if error is None:
         return ""
-    text = "".join(traceback.format_exception(error) if with_text else reversed(_frames(error)))
+    text = _formatted(error) if with_text else "".join(reversed(_frames(error)))
     return (
         text
         if len(text) <= 2 * MAX_KEPT_CHARACTERS
         else f"{text[:MAX_KEPT_CHARACTERS]}\n...\n{text[-MAX_KEPT_CHARACTERS:]}"
     )
+
+
+def _formatted(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - an exception's own attributes may raise while they are shown
+        return "".join(reversed(_frames(error)))
 
 
 def _frames(error: BaseException) -> list[str]:

@@ -187,15 +187,25 @@ WORKER_LOST = Fault(
     retriable=False,
     dead_letter=True,
     when="several workers in a row vanished while they ran it, and it wrote no new checkpoint",
-    remedy="see how the worker that the text names ended (memory, a crash in native code), and mend that",
+    remedy="see how the worker that the text names ended (memory, a crash in native code), and mend that; then clear "
+    "the task, or replay its dead letter: that goes on from the last checkpoint",
 )
 DEADLINE = Fault(
     "deadline",
     ResultStatus.TIMEOUT,
     retriable=True,
     dead_letter=False,
-    when="the event's deadline passed before the run started, or while it ran",
+    when="the event's deadline passed before the run started, while it ran, or while it waited to be repeated",
     remedy="do what the text says of the cause; allow a longer timeout, or run more workers",
+)
+BUDGET_EXCEEDED = Fault(
+    "budget_exceeded",
+    ResultStatus.FAILURE,
+    retriable=False,
+    dead_letter=False,
+    when="the run has spent what the event's budget, or that of its graph's entry in langgraph.json, allows; or it can "
+    "not be known what a model costs",
+    remedy="allow more of what the text names, and clear the task; with on_clear='resume' it goes on where it ended",
 )
 CANCELLED = Fault(
     "cancelled",
@@ -241,6 +251,7 @@ FAULTS: tuple[Fault, ...] = (
     GRAPH_CHANGED,
     WORKER_LOST,
     DEADLINE,
+    BUDGET_EXCEEDED,
     CANCELLED,
     SUPERSEDED,
 )

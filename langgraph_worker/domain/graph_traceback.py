@@ -15,6 +15,7 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 
 import workflow_events
+from langgraph_worker.domain.attributes import attribute
 from langgraph_worker.domain.exception_texts import described, leaves
 from workflow_events.plain_text import one_line
 
@@ -80,7 +81,8 @@ def _links(error: BaseException) -> Iterator[tuple[str, BaseException]]:
 def _said(error: BaseException, *, with_text: bool) -> list[str]:
     lines = described(error, with_text=with_text).splitlines()
     if with_text:
-        notes = [note for note in getattr(error, "__notes__", None) or () if isinstance(note, str)]
+        added = attribute(error, "__notes__")
+        notes = [note for note in added if isinstance(note, str)] if isinstance(added, list) else []
         wanted = [note for note in notes if not note.startswith(_LANGGRAPH_NOTE)]
         noted = [line for note in wanted[:_MAX_NOTES] for line in f"note: {note}".splitlines()[:_MAX_TEXT_LINES]]
     else:

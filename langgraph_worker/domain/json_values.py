@@ -128,18 +128,20 @@ def describe(error: BaseException) -> str:
     """An exception's text for a person, cut if it quotes too much. A validation error names fields and rules, but no
     values.
     """
-    if isinstance(error, ValidationError):
-        details = error.errors(include_url=False, include_input=False)
-        lines = [
-            f"{'.'.join(map(str, detail['loc'])) or 'input'}: {detail['msg']}" for detail in details[:_MAX_DETAILS]
-        ]
-        if len(details) > _MAX_DETAILS:
-            lines.append(f"and {len(details) - _MAX_DETAILS:,} more")
-        return _kept(f"{error.title}: {'; '.join(lines)}")
     try:
-        return _kept(str(error) or type(error).__name__)
+        return _kept(_text_of(error) or type(error).__name__)
     except Exception:  # noqa: BLE001 - an exception may fail to say what it is
         return f"{type(error).__name__}, which has no text"
+
+
+def _text_of(error: BaseException) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    details = error.errors(include_url=False, include_input=False)
+    lines = [f"{'.'.join(map(str, detail['loc'])) or 'input'}: {detail['msg']}" for detail in details[:_MAX_DETAILS]]
+    if len(details) > _MAX_DETAILS:
+        lines.append(f"and {len(details) - _MAX_DETAILS:,} more")
+    return f"{error.title}: {'; '.join(lines)}"
 
 
 def _kept(text: str) -> str:

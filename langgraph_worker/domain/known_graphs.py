@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from langgraph_worker.domain.pauses import PauseChange
 from workflow_events.nearest_name import did_you_mean
 
 SEEN_WITHIN_SECONDS = 35.0
@@ -41,23 +42,52 @@ def unknown_graph_in_words(name: str, known: Collection[str], grace_seconds: flo
     )
 
 
-def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | None, *, came_late: bool) -> str:
+def why_it_waited(
+    name: str,
+    graphs: KnownGraphs,
+    thread: str,
+    holder: UUID | None,
+    *,
+    came_late: bool,
+    pause: PauseChange | None = None,
+) -> str:
     """Why a request did not start by its deadline, as far as the store knows, and the remedy.
 
     :param came_late: whether the deadline had passed when the store accepted the request.
     :param thread: of the request, for the reader.
     :param holder: another request that holds it; None if none does.
+    :param pause: one that held it back; None if none did.
     """
-    if name not in graphs.names:
-        return (
-            f"no worker of the fleet serves a graph named {name!r}. {known_in_words(name, graphs.names)} Correct the "
-            "name, or add the graph to langgraph.json of a worker"
-        )
-    if came_late:
+    if came_late and name in graphs.names:
         return (
             "no worker had taken the request from Kafka by then: none ran, or those that ran had no room or could not "
             "reach Kafka or the run store; their logs say which. Keep workers running, or allow the task a longer "
             "timeout"
+        )
+    return what_holds_up(name, graphs, thread, holder, pause) or (
+        f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
+        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, "
+        "or its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, "
+        "or run more workers"
+    )
+
+
+def what_holds_up(
+    name: str, graphs: KnownGraphs, thread: str, holder: UUID | None, pause: PauseChange | None = None
+) -> str:
+    """What keeps a request from starting, as far as the store knows, and the remedy; empty if it knows of nothing.
+
+    The parameters are those of :func:`why_it_waited`.
+    """
+    if pause is not None:
+        return (
+            f"{pause.in_words}. Deadlines run on during a pause. Send the request again when the pause has ended "
+            f"(`{pause.unpause_command}`), or allow the task a longer timeout"
+        )
+    if name not in graphs.names:
+        return (
+            f"no worker of the fleet serves a graph named {name!r}. {known_in_words(name, graphs.names)} Correct the "
+            "name, or add the graph to langgraph.json of a worker"
         )
     if name not in graphs.served:
         return (
@@ -69,9 +99,4 @@ def why_it_waited(name: str, graphs: KnownGraphs, thread: str, holder: UUID | No
             f"request {holder} holds its thread {thread}, where one request runs after the other. Allow the task a "
             "longer timeout, or give it a thread_id of its own"
         )
-    return (
-        f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
-        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, "
-        "or its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, "
-        "or run more workers"
-    )
+    return ""

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from langgraph_worker.domain.retry_policy import ErrorClass, Retried
+from langgraph_worker.domain.spending import Spending
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 from workflow_events.unknown_fields import UnknownField
@@ -129,6 +131,8 @@ class Claim:
     :param thread_name: the author's name of the thread, if it has one.
     :param release: which release of the project this worker has.
     :param begun_by: the release that began the logical run; None: it is only beginning, or it is not known.
+    :param spent: what its logical run has spent so far; None if nothing is counted.
+    :param retried: what the worker has repeated of it, because its graph's exceptions allow that.
     :param answered: ids of its logical run's questions whose answers a checkpoint holds; LangGraph may still list them.
     """
 
@@ -152,6 +156,8 @@ class Claim:
     thread_name: str | None = None
     release: str | None = None
     begun_by: str | None = None
+    spent: Spending | None = None
+    retried: Retried = field(default_factory=Retried)
 
     @property
     def correlation_id(self) -> UUID:
@@ -192,22 +198,34 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The full context of an error, for ``workflow_errors``; the result carries only a line of it."""
+    """The full context of an error, for ``workflow_errors``; the result carries only a line of it.
+
+    :param error_class: what the exception says about a next try; None: the worker names the error itself.
+    :param model: whose call raised it; None: none did, or it is not known.
+    :param wait_seconds: after which the worker repeats the run; None: the error has ended it.
+    """
 
     error_type: str
     message: str
     traceback: str
     node: str | None = None
+    error_class: ErrorClass | None = None
+    model: str | None = None
+    wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A request that was accepted and could not be run, kept for a person."""
+    """A request that was accepted and could not be run, kept for a person.
+
+    :param attempts: how often it was started.
+    """
 
     event: WorkflowEvent
     origin: Origin
     error_type: str
     reason: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +273,22 @@ class Backlog:
     bytes: int
     answers: int
     answer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFigures:
+    """What the store holds that is under way, over all workers.
+
+    :param waiting: requests that wait to start or to go on, by graph.
+    :param running: requests that a worker runs, or ran until it vanished, by graph.
+    :param unpublished: results that the broker has not acknowledged.
+    :param paused: scopes that are paused: the fleet, graphs, workflows.
+    """
+
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    running: Mapping[str, int] = field(default_factory=dict)
+    unpublished: int = 0
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

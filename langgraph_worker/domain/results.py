@@ -15,20 +15,44 @@ from langgraph_worker.domain.faults import DEADLINE, RESULT_NOT_SERIALIZABLE, Fa
 from langgraph_worker.domain.graph_traceback import graph_traceback
 from langgraph_worker.domain.models import Claim, Failure
 from langgraph_worker.domain.reply_encoding import clean
+from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, NoRetry, RaisedError
+from langgraph_worker.domain.spending import Spending, sum_of
 from workflow_events.log_words import in_utc
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus, WorkflowResultEvent
 
 _MAX_ERROR_CHARACTERS = 4_000  # in a result
-_MAX_MODEL_CHARACTERS = 512  # of a model's name in the run store
-_MAX_TOKENS = 2**63 - 1  # what the run store holds; a larger count is an error of a model's client
+MAX_MODEL_CHARACTERS = 512  # of a model's name in the run store
+_NOTHING = ModelUsage(cost_usd=0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the result to store, and the error's context if there was an error."""
+    """How a run ended: the result to store, and the error's context if there was an error.
+
+    :param back_off: the worker repeats the run instead; None: this is its end.
+    """
 
     result: WorkflowResultEvent
     failure: Failure | None = None
+    back_off: BackOff | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is decided about an exception of a graph.
+
+    :param retriable: whether running it again can help.
+    """
+
+    retriable: bool
+    raised: RaisedError = field(default_factory=lambda: RaisedError(ErrorClass.FINAL))
+    next_try: BackOff | NoRetry = field(default_factory=NoRetry)
+
+    @property
+    def said(self) -> str:
+        """What the worker did about it, to be put behind the exception's text."""
+        reason = self.next_try.reason if isinstance(self.next_try, NoRetry) else ""
+        return reason and f"; {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +60,14 @@ class Reporter:
     """Builds the outcome of one run.
 
     :param started_at: when this worker started it, UTC.
+    :param usage: what its logical run has spent, by model.
     :param exception_texts: whether the text of a graph's exception may leave this worker; else only its type does.
     """
 
     claim: Claim
     worker_id: str
     started_at: datetime
-    usage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    usage: Mapping[str, ModelUsage] = field(default_factory=dict)
     exception_texts: bool = True
 
     def success(self, state: JsonValue, finished_at: datetime) -> Outcome:
@@ -58,7 +83,7 @@ class Reporter:
         result = self._result(
             fault.status,
             finished_at,
-            error=_cut(text),
+            error=cut_error(text),
             # What the project's own code raised; no other frame says more than the text does.
             traceback=error and graph_traceback(error, with_text=self.exception_texts, fallback=False),
             error_type=fault.name,
@@ -80,22 +105,31 @@ class Reporter:
         bare = replace(self, usage={})
         return Outcome(bare.fault(RESULT_NOT_SERIALIZABLE, str(error), finished_at).result)
 
-    def raised(self, error: BaseException, node: str | None, finished_at: datetime, *, retriable: bool) -> Outcome:
-        """The graph raised.
-
-        :param retriable: whether running it again can help.
-        """
+    def raised(self, error: BaseException, node: str | None, finished_at: datetime, judged: Judged) -> Outcome:
+        """The graph raised."""
         kind = type_name(error)
         text = f"{f'node {node!r}: ' if node else ''}{self.described(error)}"
+        back_off = judged.next_try if isinstance(judged.next_try, BackOff) else None
+        wait = judged.next_try.wait_seconds
+        failure = Failure(
+            kind,
+            text,
+            self._traceback(error),
+            node,
+            judged.raised.error_class,
+            judged.raised.model,
+            None if back_off is None else wait,
+        )
         result = self._result(
             ResultStatus.FAILURE,
             finished_at,
-            error=_cut(text),
+            error=cut_error(text) + judged.said,
             traceback=graph_traceback(error, with_text=self.exception_texts),
             error_type=kind,
-            retriable=retriable,
+            retriable=judged.retriable,
+            retry_after_seconds=wait if judged.retriable else None,
         )
-        return Outcome(result, Failure(kind, text, self._traceback(error), node))
+        return Outcome(result, failure, back_off)
 
     def described(self, error: BaseException) -> str:
         """A graph's exception, as far as it may leave this worker."""
@@ -114,17 +148,13 @@ class Reporter:
             thread_id=self.claim.thread_id,
             thread_name=self.claim.thread_name,
             release=self.claim.release,
-            usage={model: _usage(tokens) for model, tokens in self.usage.items()},
+            usage=dict(self.usage),
             attempts=self.claim.attempts,
             started_at=self.started_at,
             finished_at=finished_at,
             worker_id=self.worker_id,
             **rest,
         )
-
-
-def _usage(tokens: Mapping[str, Any]) -> ModelUsage:
-    return ModelUsage(**{name: max(0, int(tokens.get(name) or 0)) for name in ModelUsage.model_fields})
 
 
 def storable_usage(usage: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:
@@ -134,16 +164,27 @@ def storable_usage(usage: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:
     """
     kept: dict[str, ModelUsage] = {}
     for model, used in usage.items():
-        name = clean(model)
-        if len(name) > _MAX_MODEL_CHARACTERS:
-            name = name[: _MAX_MODEL_CHARACTERS - 64] + hashlib.sha256(name.encode()).hexdigest()
-        before = kept.get(name, ModelUsage())
-        counts = {field: getattr(before, field) + getattr(used, field) for field in ModelUsage.model_fields}
-        kept[name] = ModelUsage(**{field: min(count, _MAX_TOKENS) for field, count in counts.items()})
+        name = _storable_model(model)
+        before = kept.get(name, _NOTHING)
+        kept[name] = sum_of(before, used)
     return kept
 
 
-def _cut(text: str) -> str:
+def storable(spent: Spending) -> Spending:
+    """What was spent, as a run store keeps it."""
+    unreported = frozenset(map(_storable_model, spent.unreported))
+    return replace(spent, usage=storable_usage(spent.usage), unreported=unreported)
+
+
+def _storable_model(model: str) -> str:
+    name = clean(model)
+    if len(name) > MAX_MODEL_CHARACTERS:
+        name = name[: MAX_MODEL_CHARACTERS - 64] + hashlib.sha256(name.encode()).hexdigest()
+    return name
+
+
+def cut_error(text: str) -> str:
+    """An error's text as long as a result may have it."""
     if len(text) <= _MAX_ERROR_CHARACTERS:
         return text
     return (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from langgraph_worker.domain.attributes import attribute
 from workflow_events.plain_text import one_line
 
 _MOST_LINKS = 20  # of a chain of exceptions
@@ -76,15 +77,15 @@ def _class_names(error: BaseException) -> set[str]:
 
 def _has_answer(error: BaseException) -> bool:
     """Whether a server has answered."""
-    return _attribute(_attribute(error, "response"), "status_code") is not None
+    return attribute(attribute(error, "response"), "status_code") is not None
 
 
 def _server_of(error: BaseException) -> str:
-    url = _attribute(_attribute(error, "request"), "url")
+    url = attribute(attribute(error, "request"), "url")
     if url is not None:
         return _host_in(url)
-    for holder in (_attribute(error, "pool"), error):  # urllib3, aiohttp
-        host, port = _attribute(holder, "host"), _attribute(holder, "port")
+    for holder in (attribute(error, "pool"), error):  # urllib3, aiohttp
+        host, port = attribute(holder, "host"), attribute(holder, "port")
         if isinstance(host, str) and isinstance(port, int):
             return _shown(host, port)
     return ""
@@ -103,10 +104,3 @@ def _shown(host: str, port: int | None) -> str:
     name = one_line(host[:_LONGEST_HOST_CHARACTERS])
     name = f"[{name}]" if ":" in name else name
     return f"{name}:{port}" if port else name
-
-
-def _attribute(holder: Any, name: str) -> Any:
-    try:
-        return getattr(holder, name, None)
-    except Exception:  # noqa: BLE001 - httpx raises where an exception has no request
-        return None

@@ -6,24 +6,26 @@ import asyncio
 import contextvars
 import logging
 import textwrap
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
 
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
+from langgraph_worker.domain.faults import BUDGET_EXCEEDED
 from langgraph_worker.domain.models import Claim
-from langgraph_worker.domain.results import Outcome, Reporter
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.results import Judged, Outcome, Reporter
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
-from langgraph_worker.execution.node_threads import NodeThreads, running
+from langgraph_worker.execution.node_threads import running
 from langgraph_worker.execution.release_policy import StartOverError
-from langgraph_worker.execution.runner import Runner
+from langgraph_worker.execution.run_context import GivenBack, RunContext, Stop, about
+from langgraph_worker.execution.runner import sooner
 from langgraph_worker.execution.time_limit import TimeLimit
-from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.telemetry.run_labels import labels_of, run_labels
 from workflow_events.log_words import in_seconds, short_id
 from workflow_events.results import ResultStatus
 
@@ -31,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 CANCEL_GRACE_SECONDS = 5.0
 """How long a run that was cancelled, or is past its deadline, may take to end."""
+PAUSE_GRACE_SECONDS = 1.0
+"""How long a run that a pause stops at once may take to end, before it waits for the end of the pause: a node that goes
+on beyond that holds its thread, and what it still does is not written.
+"""
 _END_WORDS = {
     ResultStatus.SUCCESS: "finished",
     ResultStatus.INTERRUPTED: "asks a person",
@@ -40,52 +46,6 @@ _END_WORDS = {
     ResultStatus.CANCELLED: "cancelled",
 }
 _STORE_TROUBLE_DELAY_SECONDS = 5.0  # for a run whose checkpoints cannot be read or written
-
-
-class Stop(Enum):
-    """Why a run is being stopped by this worker."""
-
-    LEASE_LOST = "ended from outside, or taken over"
-    RELEASED = "the worker stops; the run continues from its last checkpoint"
-    NOT_YET = "an earlier run on its thread has not stopped yet"
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What the runs of one worker share.
-
-    :param nodes: the threads of synchronous nodes: the event loop's default executor.
-    :param on_result: called when a result was stored.
-    """
-
-    store: RunStore
-    runner: Runner
-    nodes: NodeThreads
-    worker_id: str
-    lease_seconds: float
-    on_result: Callable[[], None]
-
-    async def give_back(self, claim: Claim, reason: str, delay: float = 0.0, *, keep_thread: bool = False) -> None:
-        """Give a run back; one whose lease is lost only lets its thread go."""
-        await retry_store(lambda: self.store.release(claim, delay, keep_thread=keep_thread), "release a run")
-        logger.warning(
-            "stopped before its end: %s (graph %s, request %s)",
-            reason,
-            claim.graph,
-            short_id(claim.correlation_id),
-            extra={"action": "stopped", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
-        )
-
-    async def start_over(self, claim: Claim, reason: str) -> None:
-        """Give a run back that starts from its input when it is claimed next."""
-        await retry_store(lambda: self.store.start_over(claim), "let a run start over")
-        logger.warning(
-            "starts over: %s (graph %s, request %s)",
-            reason,
-            claim.graph,
-            short_id(claim.correlation_id),
-            extra={"action": "starts_over", "correlation_id": str(claim.correlation_id), "graph": claim.graph},
-        )
 
 
 @dataclass(slots=True)
@@ -105,15 +65,6 @@ class _Stops:
         return Stop.RELEASED in self.reasons
 
 
-@dataclass(frozen=True, slots=True)
-class _GivenBack:
-    """A run that did not end here: the store gets it back."""
-
-    reason: str
-    delay_seconds: float = 0.0
-    starts_over: bool = False
-
-
 class ActiveRun:
     """A run that has been started: creating it starts the graph.
 
@@ -125,39 +76,69 @@ class ActiveRun:
         self.claim = claim
         self._context = context
         self._stops = _Stops()
+        self._drained = Stop.RELEASED  # also where a node asks for it
+        self._pauses: Sequence[PauseChange] = ()
         self._started_at = datetime.now(UTC)
         deadline = claim.event.deadline
-        left = None if deadline is None else max(0.0, (deadline - self._started_at).total_seconds())
-        self._limit = TimeLimit(None if left is None else left + CANCEL_GRACE_SECONDS)
-        self._reporter = Reporter(claim, context.worker_id, self._started_at)
+        self._meter = context.runner.meter_for(claim)
+        by_deadline = None if deadline is None else (deadline - self._started_at).total_seconds()
+        left = sooner(by_deadline, self._meter.seconds_left())
+        self._limit = TimeLimit(None if left is None else max(0.0, left) + CANCEL_GRACE_SECONDS)
         self._control = RunControl()
         variables = contextvars.copy_context()
         variables.run(running.set, claim.lease)
-        work = context.runner.run(claim, self._control)
+        variables.run(run_labels.set, labels_of(claim))
+        work = context.runner.run(claim, self._control, self._meter)
         self._graph = asyncio.create_task(work, name=f"run-{claim.correlation_id}", context=variables)
-        self.settled = asyncio.create_task(self._settle(), name=f"settle-{claim.correlation_id}")
+        settling = contextvars.copy_context()
+        settling.run(run_labels.set, labels_of(claim))
+        name = f"settle-{claim.correlation_id}"
+        self.settled = asyncio.create_task(self._settle(), name=name, context=settling)
 
-    def drain(self) -> None:
+    @property
+    def _reporter(self) -> Reporter:
+        """What builds its end, where its graph has none."""
+        return Reporter(self.claim, self._context.worker_id, self._started_at, self._meter.total().usage)
+
+    def drain(self, why: Stop = Stop.RELEASED) -> None:
         """Let it stop at the end of its superstep."""
-        self._control.request_drain(Stop.RELEASED.value)
+        self._drained = why
+        self._control.request_drain(why.value)
+
+    def pause(self, pauses: Sequence[PauseChange]) -> None:
+        """Let it wait for the end of pauses that hold it back: from the end of its superstep on, or from now where one
+        of them says so. What stops already, or has come to its end, is left alone.
+        """
+        self._pauses = pauses
+        if not any(pause.at_once for pause in pauses):
+            self.drain(Stop.PAUSED)
+        elif not self._stops.reasons and not self._graph.done():
+            self.stop(Stop.PAUSED)
 
     def stop(self, why: Stop) -> None:
         """Cancel it. A graph that has just ended is still stored: the store judges whether the lease is good."""
         self._stops.reasons.add(why)
-        self._limit.shorten(CANCEL_GRACE_SECONDS / 2 if self._stops.worker_stops else self._context.lease_seconds)
+        self._limit.shorten(self._grace_seconds(why))
         if not self._graph.done():
             self._stops.cut_short = why
             self._graph.cancel(why.value)
+
+    def _grace_seconds(self, why: Stop) -> float:
+        if self._stops.worker_stops:
+            return CANCEL_GRACE_SECONDS / 2
+        return PAUSE_GRACE_SECONDS if why is Stop.PAUSED else self._context.lease_seconds
 
     async def _settle(self) -> None:
         """Wait for the graph's end, then store it. Never cancelled itself: a half-written end would be lost."""
         await self._limit.wait(self._come_to_rest())
         is_at_work = not self._is_at_rest()
         end = self._end()
-        if isinstance(end, _GivenBack) and end.starts_over:
+        if isinstance(end, GivenBack) and end.kind == "starts_over":
             await self._context.start_over(self.claim, end.reason)
-        elif isinstance(end, _GivenBack):
-            await self._context.give_back(self.claim, end.reason, end.delay_seconds, keep_thread=is_at_work)
+        elif isinstance(end, GivenBack):
+            await self._context.give_back(self.claim, end, keep_thread=is_at_work)
+        elif end.back_off is not None and end.failure is not None:
+            await self._context.back_off(self.claim, end.back_off, end.failure, keep_thread=is_at_work)
         else:
             await self._store_end(end, keep_thread=is_at_work)
         if is_at_work:
@@ -190,12 +171,12 @@ class ActiveRun:
             return False
         return self._graph.result().result.status in (ResultStatus.SUCCESS, ResultStatus.INTERRUPTED)
 
-    def _end(self) -> Outcome | _GivenBack:
+    def _end(self) -> Outcome | GivenBack:
         """How it ended."""
         reporter = self._reporter
         why = self._stops.cut_short
         if why is not None and (not self._graph.done() or self._graph.cancelled()):
-            return _GivenBack(why.value)
+            return self._given_back(why)
         if not self._graph.done():
             logger.error(
                 "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
@@ -203,22 +184,27 @@ class ActiveRun:
                 short_id(self.claim.correlation_id),
                 extra=self._about("stubborn"),
             )
+            if self._meter.time_is_up() and self._meter.excess is not None:
+                return reporter.fault(BUDGET_EXCEEDED, self._meter.excess, datetime.now(UTC))
             return reporter.past_deadline(datetime.now(UTC))
         if self._graph.cancelled():
             # The graph raised it, or cancelled its own task; the worker did not ask for it.
             error = asyncio.CancelledError("the graph cancelled itself")
-            return reporter.raised(error, None, datetime.now(UTC), retriable=can_retry_help(error))
+            return reporter.raised(error, None, datetime.now(UTC), Judged(can_retry_help(error)))
         match self._graph.exception():
             case RowError() as refusal:
                 return reporter.not_storable(refusal, datetime.now(UTC))
             case StoreError() as trouble:
                 # Not at once: if waiting does not help, it would fail again and again.
-                return _GivenBack(str(trouble), _STORE_TROUBLE_DELAY_SECONDS)
+                return GivenBack(str(trouble), "store_trouble", _STORE_TROUBLE_DELAY_SECONDS)
             case StartOverError() as reason:
-                return _GivenBack(str(reason), starts_over=True)
+                return GivenBack(str(reason), "starts_over")
             case GraphDrained():
-                return _GivenBack(Stop.RELEASED.value)
+                return self._given_back(self._drained)
         return self._graph.result()
+
+    def _given_back(self, why: Stop) -> GivenBack:
+        return GivenBack.paused(self._pauses) if why is Stop.PAUSED else GivenBack.stopped(why)
 
     async def _store_end(self, outcome: Outcome, *, keep_thread: bool) -> None:
         try:
@@ -226,9 +212,11 @@ class ActiveRun:
         except RowError as error:
             outcome = self._reporter.not_storable(error, datetime.now(UTC))
             kept = await self._keep(outcome, keep_thread)
+        seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         if kept:
+            self._context.metrics.ended(self.claim, outcome.result, seconds, self._meter.used_here())
             self._context.on_result()
-        self._log_end(outcome, kept)
+        self._log_end(outcome, kept, seconds)
 
     async def _keep(self, outcome: Outcome, keep_thread: bool) -> bool:
         """Store its end; False if it has ended otherwise.
@@ -242,7 +230,7 @@ class ActiveRun:
 
     async def _let_thread_go(self) -> None:
         """The run is over, but a node of it is at work: hold its thread until it is not, for one lease at most."""
-        if not self._stops.reasons:
+        if self._stops.reasons <= {Stop.PAUSED}:
             self._limit.restart(self._context.lease_seconds)
         if await self._limit.wait(self._rest()):
             # It has ended in the store, so this only frees its thread.
@@ -262,9 +250,8 @@ class ActiveRun:
         await self._graph_end()
         await self._context.nodes.wait_idle(self.claim.lease)
 
-    def _log_end(self, outcome: Outcome, kept: bool) -> None:
+    def _log_end(self, outcome: Outcome, kept: bool, seconds: float) -> None:
         result = outcome.result
-        seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         logger.log(
             logging.INFO if result.error is None else logging.ERROR,
             "%s%s%s (graph %s, %s, request %s)%s",
@@ -282,4 +269,4 @@ class ActiveRun:
             logger.debug("%s", outcome.failure.traceback, extra={"action": "traceback"})
 
     def _about(self, action: str) -> dict[str, object]:
-        return {"action": action, "correlation_id": str(self.claim.correlation_id), "graph": self.claim.graph}
+        return about(self.claim, action)

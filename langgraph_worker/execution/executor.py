@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
 from langgraph_worker.domain.models import Claim, Lease
+from langgraph_worker.domain.pauses import PauseChange, holding
 from langgraph_worker.errors import RowError, StoreError, unexpected
-from langgraph_worker.execution.active_run import CANCEL_GRACE_SECONDS, ActiveRun, RunContext, Stop
+from langgraph_worker.execution.active_run import CANCEL_GRACE_SECONDS, ActiveRun
 from langgraph_worker.execution.graph_shares import GraphShare, GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper
+from langgraph_worker.execution.run_context import GivenBack, RunContext, Stop, about
 from langgraph_worker.store.retrying import retry_store
 from workflow_events.log_words import counted, short_id
 
@@ -56,6 +58,7 @@ class Executor:
         self._shares = shares
         self._observer = observer
         self._active: dict[Lease, ActiveRun] = {}
+        self._pauses: Sequence[PauseChange] = ()
         self._wake = asyncio.Event()
         self._stopping = False
         self._claims_no_more = asyncio.Event()
@@ -65,6 +68,19 @@ class Executor:
     def wake(self) -> None:
         """Look for runs now: the store has new requests."""
         self._wake.set()
+
+    def set_pauses(self, pauses: Sequence[PauseChange]) -> None:
+        """Let the runs that these pauses hold back stop. From now on the executor starts none of them."""
+        has_ended = any(pause not in pauses for pause in self._pauses)
+        self._pauses = pauses
+        for active in self._active.values():
+            if held := self._held_by(active.claim):
+                active.pause(held)
+        if has_ended:
+            self.wake()
+
+    def _held_by(self, claim: Claim) -> list[PauseChange]:
+        return holding(self._pauses, claim.graph, claim.event.workflow_id)
 
     async def keep_leases(self) -> None:
         """Renew the leases of active runs until cancelled, and stop runs whose leases are lost."""
@@ -152,20 +168,25 @@ class Executor:
         asked_at, claims = await retry_store(ask, "claim runs")
         self._observer.claimed([claim.correlation_id for claim in claims])
         self._keeper.hold([claim.lease for claim in claims], asked_at)
+        if any(map(self._held_by, claims)):
+            # Claimed just before the pause, or just after its end: the store knows.
+            self.set_pauses(await retry_store(context.store.pauses, "read what is paused"))
         # What is being stopped must have ended before it, or another, starts on its thread.
         taken = {active.claim.thread_id for active in self._active.values()}
         for claim in claims:
             if self._stopping:
-                await self._give_back(claim, Stop.RELEASED)
+                await self._give_back(claim, GivenBack.stopped(Stop.RELEASED))
+            elif self._held_by(claim):
+                await self._give_back(claim, GivenBack.paused(self._held_by(claim)))
             elif claim.thread_id in taken:
-                await self._give_back(claim, Stop.NOT_YET, CANCEL_GRACE_SECONDS)
+                await self._give_back(claim, GivenBack.stopped(Stop.NOT_YET, CANCEL_GRACE_SECONDS))
             else:
                 self._start(claim)
         return len(claims)
 
-    async def _give_back(self, claim: Claim, why: Stop, delay: float = 0.0) -> None:
+    async def _give_back(self, claim: Claim, back: GivenBack) -> None:
         self._keeper.drop(claim.lease)
-        await self._context.give_back(claim, why.value, delay)
+        await self._context.give_back(claim, back)
 
     def _start(self, claim: Claim) -> None:
         logger.info(
@@ -175,34 +196,32 @@ class Executor:
             f", start {claim.attempts} of this request" if claim.attempts > 1 else "",
             short_id(claim.correlation_id),
             _releases(claim),
-            extra={
-                "action": "started",
-                "correlation_id": str(claim.correlation_id),
-                "graph": claim.graph,
-                "attempt": claim.attempts,
-                "release": claim.release,
-                "thread_id": claim.thread_id,
-            },
+            extra=about(claim, "started")
+            | {"attempt": claim.attempts, "release": claim.release, "thread_id": claim.thread_id},
         )
         active = self._active[claim.lease] = ActiveRun(self._context, claim)
-        self._observer.slots_in_use(len(self._active))
+        self._context.metrics.started(claim)
+        self._report_slots()
         active.settled.add_done_callback(lambda task: self._over(claim, task))
 
     def _over(self, claim: Claim, task: asyncio.Task[None]) -> None:
         self._keeper.drop(claim.lease)
         self._active.pop(claim.lease, None)
-        self._observer.slots_in_use(len(self._active))
+        self._report_slots()
         self._wake.set()
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        about = {"action": "failed", "correlation_id": str(claim.correlation_id), "graph": claim.graph}
         text = "the end of a run could not be stored: %s (graph %s, request %s)"
         request = short_id(claim.correlation_id)
-        logger.error(text, error, claim.graph, request, extra=about, exc_info=unexpected(error))
+        logger.error(text, error, claim.graph, request, extra=about(claim, "failed"), exc_info=unexpected(error))
         # One run ends no worker (rule 20). It waits for its lease's end, and a third takeover ends it.
         if isinstance(error, StoreError) and not isinstance(error, RowError) and not self._crashed.done():
             self._crashed.set_exception(error)
+
+    def _report_slots(self) -> None:
+        self._observer.slots_in_use(len(self._active))
+        self._context.metrics.set_slots_in_use(len(self._active))
 
     def _lose(self, lease: Lease) -> None:
         active = self._active.get(lease)

@@ -15,7 +15,9 @@ from langgraph.types import Interrupt
 
 from langgraph_worker.execution.breakpoints import breakpoint_at, unnamed_stop
 from langgraph_worker.execution.node_caches import guard_node_caches
+from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.execution.step_recorder import StepRecorder
+from langgraph_worker.execution.superstep_clock import SuperstepClock
 from langgraph_worker.execution.thread_position import ThreadPosition
 from langgraph_worker.execution.unsaved_children import allow_unsaved_children
 from langgraph_worker.telemetry.progress import RunProgress
@@ -43,18 +45,21 @@ class StreamEnd:
 
 
 class TopLevelControl(RunControl):
-    """A run's control, as the graph that its task runs sees it: graphs inside of nodes are asked no drain.
+    """A run's control, as the graph that its task runs sees it: graphs inside of nodes are asked no drain. A run over
+    its budget is asked, too.
 
     They would end with ``GraphDrained``, an exception that a node may catch, take for a failure and store another
     branch for (rule 19). Create it in the task that follows the graph's stream: that task takes the steps of the run's
     own graph, and no others.
     """
 
-    __slots__ = ("_outer", "_task")
+    __slots__ = ("_clock", "_meter", "_outer", "_task")
 
-    def __init__(self, outer: RunControl) -> None:
+    def __init__(self, outer: RunControl, meter: RunMeter | None = None, clock: SuperstepClock | None = None) -> None:
         super().__init__()
         self._outer = outer
+        self._meter = meter
+        self._clock = clock
         self._task = asyncio.current_task()
 
     def request_drain(self, reason: str = "shutdown") -> None:
@@ -63,8 +68,12 @@ class TopLevelControl(RunControl):
 
     @property
     def drain_requested(self) -> bool:
-        """Whether to stop now: only ever true in the run's own task."""
-        return self._outer.drain_requested and _current_task() is self._task
+        """Whether to stop now: only ever true in the run's own task. LangGraph asks once before each superstep."""
+        if _current_task() is not self._task:
+            return False
+        if self._clock is not None:
+            self._clock.begin()
+        return self._outer.drain_requested or (self._meter is not None and self._meter.begin_step())
 
     @property
     def drain_reason(self) -> str | None:
@@ -93,11 +102,15 @@ async def follow_stream(
     progress: RunProgress,
     control: RunControl,
     context: Any = None,
+    meter: RunMeter | None = None,
+    clock: SuperstepClock | None = None,
 ) -> StreamEnd:
     """Run a graph; record its steps, and report its progress.
 
     :param context: what nodes read as ``runtime.context``.
     :param control: a request to drain ends the graph before its next superstep, but no graph inside of a node.
+    :param meter: counts its supersteps, and ends the graph so as well.
+    :param clock: measures them.
     """
     state: Any = None
     interrupts: dict[str, Interrupt] = {}  # nodes that wait side by side report them one after the other
@@ -108,14 +121,19 @@ async def follow_stream(
         stream_mode=["tasks", "values", *progress.modes],
         output_keys=graph.output_channels,
         durability="sync",
-        control=TopLevelControl(control),
+        control=TopLevelControl(control, meter, clock),
         subgraphs=True,
         version="v2",
     )
     async with contextlib.aclosing(stream):  # type: ignore[type-var]  # a generator, typed as an iterator
         async for part in stream:
             if part["type"] == "tasks":
-                progress.step(steps.see(part["ns"], part["data"]))
+                step = steps.see(part["ns"], part["data"])
+                progress.step(step)
+                if clock is not None and step.finished_at is None:
+                    clock.task_begins()
+                if meter is not None and not part["ns"] and step.finished_at is not None:
+                    await meter.look()  # before the next superstep begins
             elif part["type"] == "values" and not part["ns"]:
                 state = part["data"]
                 interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +35,13 @@ class CacheScope:
     :param is_answered: a person has answered a question of this logical run. Its nodes use no cache: what a person
         decided for one run is not in a node's input either, and must decide no other; and a run must not pass its
         answer by because another one was not asked.
+    :param refused_tasks: in which a call of a model was refused; it may grow. Once there is one, nothing is left there.
     """
 
     graph: str
     values: RunValues
     is_answered: bool
+    refused_tasks: Collection[str] = ()
 
     def key(self) -> str:
         """Part of every key: equal for equal graphs and values."""
@@ -68,6 +70,7 @@ class GuardedCache:
         self._graph = scope.graph
         self._key = scope.key()
         self._is_off = scope.is_answered
+        self._refused_tasks = scope.refused_tasks
 
     def get(self, keys: Sequence[FullKey]) -> dict[FullKey, Any]:
         """See ``BaseCache``."""
@@ -90,13 +93,13 @@ class GuardedCache:
 
     def set(self, pairs: Mapping[FullKey, tuple[Any, int | None]]) -> None:
         """See ``BaseCache``."""
-        if not self._is_off:
+        if not self._is_off and not self._refused_tasks:
             with self._going_on():
                 self._cache.set({self._scoped_key(key): value for key, value in pairs.items()})
 
     async def aset(self, pairs: Mapping[FullKey, tuple[Any, int | None]]) -> None:
         """See ``BaseCache``."""
-        if not self._is_off:
+        if not self._is_off and not self._refused_tasks:
             with self._going_on():
                 async with asyncio.timeout(CACHE_SECONDS):
                     await self._cache.aset({self._scoped_key(key): value for key, value in pairs.items()})

@@ -11,10 +11,9 @@ from langgraph_worker.domain.models import Claim
 from langgraph_worker.execution.recursion_limits import RecursionLimit
 from langgraph_worker.execution.run_values import RunValues
 from langgraph_worker.idempotency import RUN_MARK
-from langgraph_worker.telemetry.usage import UsageCounter
 
 
-def run_config(claim: Claim, values: RunValues, usage: UsageCounter) -> RunnableConfig:
+def run_config(claim: Claim, values: RunValues) -> RunnableConfig:
     """The event may choose a model, tags and values. The thread and the metadata are the worker's.
 
     Names and ids are where LangGraph's server has them: nodes, traces and ``runtime.server_info`` read them there.
@@ -36,7 +35,6 @@ def run_config(claim: Claim, values: RunValues, usage: UsageCounter) -> Runnable
             "workflow_run_id": claim.event.workflow_run_id,
         },
         "tags": list(claim.event.config.tags),
-        "callbacks": [usage],
     }
 
 

@@ -14,6 +14,8 @@ from langgraph_worker.graphs.assistants import GraphValues, assistant_id
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from workflow_events.models import WorkflowEvent
 
+_FALLBACK_AT = "the model for an input that is too long (retries.context_length of the graph's entry): value '"
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -54,10 +56,11 @@ class RunValues:
         return json.dumps([str(self.assistant_id), known], sort_keys=True)
 
 
-def run_values(event: WorkflowEvent, spec: GraphSpec) -> RunValues:
+def run_values(event: WorkflowEvent, spec: GraphSpec, model: str | None = None) -> RunValues:
     """Put a run's values together.
 
     :param spec: the graph's entry in the manifest.
+    :param model: with which the worker lets it go on, whatever model the others name.
     :raises RunFaultError: ``unknown_assistant``.
     """
     layers = [_of_manifest(spec.values, spec.name, "")]
@@ -75,6 +78,8 @@ def run_values(event: WorkflowEvent, spec: GraphSpec) -> RunValues:
     if event.config.model is not None:
         chosen["model"] = event.config.model
     layers.append(Layer(event.context, chosen))
+    if model is not None:
+        layers.append(Layer(None, {"model": model}, configurable_at=_FALLBACK_AT))
     return RunValues(tuple(layers), assistant_id(spec.name, event.assistant))
 
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from langgraph_worker.domain.budgets import GraphBudget
+from langgraph_worker.domain.retry_policy import RetryRules
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.assistants import GraphValues, read_assistants
 from langgraph_worker.graphs.event_rights import EventRights
+from langgraph_worker.graphs.graph_budget import graph_budget
+from langgraph_worker.graphs.graph_retries import graph_retries
 
 OnNewRelease = Literal["resume", "restart", "fail"]
 """What happens to a run that another release began."""
@@ -30,6 +34,8 @@ class GraphSpec:
     :param assistants: what it sets for the runs that name one of them.
     :param on_new_release: what happens to a run that another release began.
     :param keep_checkpoints: how many checkpoints its threads keep, where that is less than the worker's setting.
+    :param budget: what its logical runs may spend, where an event does not allow less.
+    :param retries: which of its errors the worker repeats.
     """
 
     name: str
@@ -41,6 +47,8 @@ class GraphSpec:
     assistants: Mapping[str, GraphValues] = field(default_factory=dict)
     on_new_release: OnNewRelease = "resume"
     keep_checkpoints: int | None = None
+    budget: GraphBudget = field(default_factory=GraphBudget)
+    retries: RetryRules = field(default_factory=RetryRules)
 
     @property
     def description(self) -> str:
@@ -62,11 +70,12 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     where = f"{path}: graph {name!r}"
     rights, values, assistants = EventRights(), GraphValues(), dict[str, GraphValues]()
     on_new_release: OnNewRelease = "resume"
-    keep_checkpoints = None
+    keep_checkpoints, budget, retries = None, GraphBudget(), RetryRules()
     if isinstance(value, dict):
         try:
             rights = EventRights.from_entry(value.get("events", {}))
             values, assistants = GraphValues.from_keys(value), read_assistants(value.get("assistants", {}))
+            budget, retries = graph_budget(value.get("budget")), graph_retries(value.get("retries"))
         except ValueError as error:
             raise GraphLoadError(f"{where}: {error}") from None
         on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
@@ -80,7 +89,9 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
-    return GraphSpec(name, source, is_file, variable, rights, values, assistants, on_new_release, keep_checkpoints)
+    return GraphSpec(
+        name, source, is_file, variable, rights, values, assistants, on_new_release, keep_checkpoints, budget, retries
+    )
 
 
 def _on_new_release(where: str, value: Any) -> OnNewRelease:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request
+from langgraph_worker.domain.pauses import PauseChange, holding
 from langgraph_worker.errors import RowError
 from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.clock_skew import ClockSkewWatch
@@ -21,6 +22,7 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.screening import Rejected, ScreeningRules, refused_later, screen
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.progress import Progress
 from workflow_events.codec import Record
 from workflow_events.undecodable import UndecodablePlace
@@ -42,6 +44,8 @@ _WORDS = {
 """What each decision lets the graph do, for the log."""
 _WAITS = "waits for a worker that serves it"
 """What a graph does that would run, and that no worker serves now."""
+_PAUSED = "waits for the end of a pause"
+"""What a graph does that would run, and that is paused."""
 
 
 class DeadLetterWriter(Protocol):
@@ -69,6 +73,7 @@ class IntakeOutputs:
     :param commit: commits the batch's offsets.
     :param free_room: counts what was taken.
     :param wake: called when all is done: the store has new requests, or results to publish.
+    :param metrics: counts what was accepted and refused.
     """
 
     dead_letters: DeadLetterWriter
@@ -76,6 +81,7 @@ class IntakeOutputs:
     commit: Callable[[Batch], None]
     free_room: FreeRoom
     wake: Callable[[], None]
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class Intake:
@@ -88,6 +94,7 @@ class Intake:
         outputs: IntakeOutputs,
         progress: Progress,
         topic: EventsTopic | None = None,
+        pauses: Callable[[], Sequence[PauseChange]] = tuple,
     ) -> None:
         self._batches = batches
         self._topic = topic
@@ -97,7 +104,9 @@ class Intake:
         self._commit = outputs.commit
         self._free_room = outputs.free_room
         self._wake = outputs.wake
+        self._metrics = outputs.metrics
         self._progress = progress
+        self._pauses = pauses
         self._clocks = ClockSkewWatch()
         self._notes = EventNotes(outputs.store, rules.graphs, rules.graph_grace_seconds)
 
@@ -175,6 +184,7 @@ class Intake:
 
     async def _bury(self, record: Record, rejected: Rejected) -> None:
         about = {"action": "refused", "error_type": rejected.fault.name}
+        self._metrics.refused(rejected.fault.name)
         if not rejected.fault.dead_letter:  # the limits complain, not each request
             logger.info("refused: %s", rejected.reason, extra=about)
             return
@@ -198,13 +208,19 @@ class Intake:
             request = requests.get(entry.correlation_id)
             if request is None:
                 continue
+            self._metrics.accepted(request.graph, entry.decision)
             self._clocks.look(request.event)
+            does = _WORDS[entry.decision]
             if entry.decision in _WILL_RUN:
                 self._progress.accepted(request.event, entry, self._notes.about(request, unserved))
+                does = _WAITS if request.graph in unserved else does
+                if held := holding(self._pauses(), request.graph, request.event.workflow_id):
+                    does = _PAUSED
+                    self._progress.paused(request.event, "; ".join(pause.in_words for pause in held))
             logger.info(
                 "accepted: graph %s %s%s (request %s of %s, run %s)",
                 request.graph,
-                _WAITS if entry.decision in _WILL_RUN and request.graph in unserved else _WORDS[entry.decision],
+                does,
                 f": {entry.detail}" if entry.detail else "",
                 entry.correlation_id,
                 request.event.workflow_id,

@@ -202,8 +202,6 @@ def _problem(event: WorkflowEvent, graph: str | None, rules: ScreeningRules) -> 
 
 def _unsupported(event: WorkflowEvent) -> str | None:
     # A worker that ignored one of these would run something else than was requested.
-    if event.budget is not None:
-        return "field 'budget': budgets are"
     if event.round > 0 and event.event_type is not EventType.WORKFLOW_RESUMED:
         return "field 'round': a round above 0 without answers is"
     return None

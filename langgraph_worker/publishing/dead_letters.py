@@ -9,6 +9,7 @@ from langgraph_worker.broker.port import Producer, SendError
 from langgraph_worker.domain.faults import UNDECODABLE
 from langgraph_worker.domain.models import DeadLetter
 from langgraph_worker.errors import DeadLetterError
+from langgraph_worker.telemetry.metrics import Metrics
 from workflow_events.backoff import Backoff
 from workflow_events.codec import Record, encode
 from workflow_events.headers import CORRELATION_ID, correlation_id_of
@@ -28,27 +29,31 @@ _LONGEST_PAUSE_SECONDS = 15.0
 class DeadLetters:
     """Writes dead letters. A call returns when the broker has acknowledged its letter."""
 
-    def __init__(self, producer: Producer, topic: str, worker_id: str) -> None:
+    def __init__(self, producer: Producer, topic: str, worker_id: str, metrics: Metrics | None = None) -> None:
         self._producer = producer
         self._topic = topic
         self._worker_id = worker_id
+        self._metrics = metrics or Metrics()
 
-    async def write(self, record: Record, error_type: str, reason: str) -> None:
+    async def write(self, record: Record, error_type: str, reason: str, **further: int) -> None:
         """Write a record; retry for as long as Kafka is away, since the event's offset waits for it.
 
         A record that is too large for the topic is written without its body and, if that is not enough, without its key
         and its own headers. A header names what was omitted, and the headers of the origin are always there.
 
+        :param further: headers that only some letters have.
         :raises DeadLetterError: the broker refuses it for good.
         """
         theirs = list(record.headers or ())
         ours = self._headers(record, error_type, reason)
+        ours += [(PREFIX + name, str(value).encode()) for name, value in further.items()]
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         key, value = record.key, record.value
         bare = False
         while True:
             try:
                 await self._producer.send(self._topic, key, value, [*theirs, *ours])
+                self._metrics.dead_letter(error_type)
                 return
             except SendError as error:
                 if error.too_large and value is not None:
@@ -78,7 +83,8 @@ class DeadLetters:
         await self.write(record, UNDECODABLE.name, str(place))
 
     async def write_request(self, letter: DeadLetter) -> None:
-        """Write a request that was accepted, as its sender would send it again.
+        """Write a request that was accepted, as its sender would send it again. Its headers say how often it was
+        started, and which replay of a dead letter it was: 0 for none.
 
         :raises DeadLetterError: the broker refuses it for good.
         """
@@ -86,7 +92,8 @@ class DeadLetters:
         headers: list[tuple[str, bytes | None]] = [*sent.headers]
         place = (origin.topic, origin.partition, origin.offset)
         record = Record(*place, sent.value, headers, sent.key, cluster=origin.cluster)
-        await self.write(record, letter.error_type, letter.reason)
+        number = letter.event.replay.number if letter.event.replay is not None else 0
+        await self.write(record, letter.error_type, letter.reason, attempts=letter.attempts, replay=number)
 
     def _headers(self, record: Record, error_type: str, reason: str) -> list[tuple[str, bytes | str | None]]:
         facts = {

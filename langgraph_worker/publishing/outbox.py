@@ -16,6 +16,7 @@ from langgraph_worker.publishing.dead_letters import DeadLetters
 from langgraph_worker.publishing.republish_pace import RepublishPace
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.telemetry.metrics import Metrics
 from workflow_events.backoff import Backoff
 from workflow_events.log_words import counted, short_id
 
@@ -45,6 +46,7 @@ class Outbox:
 
     :param pace: of results that are published again.
     :param now: seconds of a monotonic clock.
+    :param metrics: counts what the broker has acknowledged.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Outbox:
         dead_letters: DeadLetters,
         pace: RepublishPace,
         now: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
         self._producer = producer
         self._pace = pace
+        self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
         self._stopping = False
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
@@ -144,6 +148,7 @@ class Outbox:
         else:
             self._next_tries.pop(correlation_id, None)
             self._pace.sent(outbound)
+            self._metrics.published()
             self._acknowledged.append(correlation_id)
             logger.info(
                 "published the result to %s (request %s)",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Coroutine
 from types import FrameType
 from typing import Any, NoReturn
 
-from langgraph_worker.broker.kafka import topic_ids
+from langgraph_worker.broker.kafka import events_lag, topic_ids
 from langgraph_worker.broker.kafka.control import ControlReader
 from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.execution import lease_keeper, node_threads
@@ -119,6 +119,7 @@ def _still_busy(others: Collection[threading.Thread], seconds: float) -> bool:
         database.THREAD,
         lease_keeper.THREAD,
         topic_ids.THREAD,
+        events_lag.THREAD,
     )
     found = [thread for thread in threading.enumerate() if thread not in others]
     ours = [thread for thread in found if thread.name.startswith(names)]

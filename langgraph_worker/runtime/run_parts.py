@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,17 +12,19 @@ from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.memory import MemoryLimits
-from langgraph_worker.execution.active_run import RunContext
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.run_context import RunContext
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.telemetry.metrics import Metrics
+from langgraph_worker.telemetry.prices import price_list
 from langgraph_worker.telemetry.progress import Progress
 
 
@@ -37,25 +40,33 @@ class RunParts:
     keeper: LeaseKeeper
     checkpoints: Checkpoints
     memories: Memories
+    metrics: Metrics
 
 
 async def open_run_parts(
-    stack: AsyncExitStack, settings: WorkerSettings, graphs: Graphs, now: Callable[[], datetime] | None = None
+    stack: AsyncExitStack,
+    settings: WorkerSettings,
+    graphs: Graphs,
+    now: Callable[[], datetime] | None = None,
+    metrics: Metrics | None = None,
 ) -> RunParts:
     """Open the store, with the tables of the checkpoints and of the long-term memory. The stack closes it.
 
+    :param metrics: count what the runs do; None: nobody reads them.
     :raises StoreError: it cannot be used.
     """
+    await asyncio.to_thread(price_list)  # here, and not on the event loop when the first model has answered
     store = make_store(settings, graphs, now)
     await store.open()
     stack.push_async_callback(store.close)
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
     loadable = LoadableClasses(graphs.folders, graphs.packages, settings.checkpoint_packages)
-    checkpoints = Checkpoints(store, keeper.ensure_lease, loadable, settings.warn_state_bytes)
+    metrics = metrics or Metrics()
+    checkpoints = Checkpoints(store, keeper.ensure_lease, loadable, settings.warn_state_bytes, metrics)
     await checkpoints.setup()
     memories = Memories(store, graphs.memory, _memory_limits(settings))
     await memories.setup()
-    return RunParts(store, keeper, checkpoints, memories)
+    return RunParts(store, keeper, checkpoints, memories, metrics)
 
 
 def _memory_limits(settings: WorkerSettings) -> MemoryLimits:
@@ -83,7 +94,7 @@ def make_executor(
     limits = RunLimits.from_settings(settings)
     runner = Runner(graphs, parts.checkpoints, parts.memories, parts.store, settings.worker_id, limits, around.progress)
     context = RunContext(
-        parts.store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=around.on_result
+        parts.store, runner, nodes, settings.worker_id, settings.lease_seconds, around.on_result, parts.metrics
     )
     shares = GraphShares(graphs.names, settings.concurrency, settings.graph_concurrency)
     return Executor(context, parts.keeper, shares, around.free_room)

@@ -33,6 +33,11 @@ class Part:
         """Cancel it. Harmless if it has ended."""
         self._task.cancel()
 
+    async def end(self) -> None:
+        """Cancel it, and wait for its end."""
+        self.cancel()
+        await self.wait()
+
 
 class Supervisor:
     """Starts parts and watches them. The first failure requests the stop, as a signal does.

@@ -14,6 +14,7 @@ from langgraph_worker import __version__
 from langgraph_worker.broker.kafka.admin import Cluster, preflight, topic_limit
 from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortProducer
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
+from langgraph_worker.broker.kafka.events_lag import EventsLag
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.kafka.topic_ids import TopicIds
 from langgraph_worker.broker.port import Control, Events
@@ -22,11 +23,15 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.events_topic import EventsTopic
 from langgraph_worker.runtime.components import Components, Foundation, assemble
+from langgraph_worker.runtime.health_probe import HealthProbe, beat
 from langgraph_worker.runtime.run_parts import open_run_parts
 from langgraph_worker.runtime.supervisor import Part, Supervisor, wait_and_complain, wait_within
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.telemetry.health import Health
+from langgraph_worker.telemetry.health_server import HealthServer
+from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -60,6 +65,8 @@ class Worker:
         self._nodes = nodes
         self._supervisor = Supervisor()
         self._is_steered = asyncio.Event()
+        self._health = Health(settings.hang_seconds)
+        self._metrics = Metrics(graphs.names, settings.concurrency, graphs.release)
 
     def stop(self) -> None:
         """Begin an orderly stop. Idempotent; call it in the event loop."""
@@ -71,8 +78,9 @@ class Worker:
         :raises WorkerError: it cannot start: settings, broker or store.
         """
         settings = self._settings
-        cluster = await asyncio.to_thread(preflight, settings, _REACH_KAFKA_SECONDS)
         async with AsyncExitStack() as stack:
+            self._open_port(stack)
+            cluster = await asyncio.to_thread(preflight, settings, _REACH_KAFKA_SECONDS)
             foundation = await self._open(stack, cluster)
             await self._work(assemble(settings, self._graphs, self._nodes, foundation), foundation)
         failure = self._supervisor.failure
@@ -82,9 +90,19 @@ class Worker:
         logger.info("worker stopped", extra={"action": "stopped"})
         return 0
 
+    def _open_port(self, stack: AsyncExitStack) -> None:
+        """Answer from now on: how the worker starts is part of how it is."""
+        settings = self._settings
+        if settings.health_port is None:
+            return
+        part = self._supervisor.start("health", beat(self._health))
+        stack.push_async_callback(part.end)
+        server = HealthServer(settings.health_host, settings.health_port, self._health, self._metrics)
+        stack.callback(server.close)
+
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
-        runs = await open_run_parts(stack, settings, self._graphs)
+        runs = await open_run_parts(stack, settings, self._graphs, metrics=self._metrics)
         risk = runs.store.database.risk
         if risk:
             logger.warning("%s", risk, extra={"action": "store_risk"})
@@ -120,6 +138,10 @@ class Worker:
 
     async def _work(self, components: Components, foundation: Foundation) -> None:
         parts = self._start(components)
+        self._health.enter("joining")
+        if self._settings.health_port is not None:
+            probe = HealthProbe(self._health, self._metrics, foundation.runs.store, EventsLag(self._settings))
+            self._supervisor.start("probe", probe.run())
         self._supervisor.watch("producer", foundation.producer.failed)
         await self._supervisor.stop_requested()
         await self._shut_down(components, parts)
@@ -132,15 +154,19 @@ class Worker:
         start("control", self._read_control(components.control))
         # Nothing may run, end or be taken in before the worker knows what was cancelled while no worker was there.
         housekeeping = start("housekeeping", self._steered_first(components.housekeeping.run))
+        start("pauses", self._steered_first(components.pauses.run))
         # Stored runs continue at once: joining the group may take as long as the session of a killed member lasts.
         start("executor", self._steered_first(executor.run))
         start("consumer", self._steered_first(lambda: self._join_group(components.consumer)))
+        if components.announcer is not None:
+            start("announcer", self._steered_first(components.announcer.run))
         return _Parts(leases, outbox, intake, housekeeping)
 
     async def _shut_down(self, components: Components, parts: _Parts) -> None:
         """Take in nothing more and leave the group, so that others get the partitions at once; then let runs finish,
         give back what does not, and publish what there is.
         """
+        self._health.enter("draining")
         logger.info(
             "stopping: runs have %g s at most to finish their step; a second Ctrl-C or SIGTERM ends it at once. "
             "Runs that are cut off continue later, from their last checkpoint",
@@ -149,6 +175,8 @@ class Worker:
         )
         components.free_room.stop()
         components.intake.stop()
+        if components.announcer is not None:
+            components.announcer.stop()
         await wait_within(_LEAVE_SECONDS, parts.intake.wait(), "the intake has not finished its batch")
         await asyncio.gather(
             wait_within(_LEAVE_SECONDS, components.consumer.close(), "leaving the consumer group takes too long"),
@@ -181,6 +209,7 @@ class Worker:
         complaint = f"not yet in group {group}: its coordinator has assigned no partitions"
         await wait_and_complain(consumer.start(), complaint)
         if not consumer.ended.done():
+            self._health.enter("ready")
             self._log_ready()
             await asyncio.shield(consumer.ended)
 

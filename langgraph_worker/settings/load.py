@@ -13,6 +13,7 @@ from langgraph_worker.errors import SettingsError
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.model import PREFIX, WorkerSettings, env_name
 from langgraph_worker.settings.secret_values import SecretFile, secret_files
+from workflow_events.nearest_name import nearest_name
 
 _NO_DEFAULT = "default_factory_not_called"  # as pydantic calls it
 
@@ -54,6 +55,17 @@ def _explain(detail: ErrorDetails, flags: Mapping[str, str], files: Mapping[str,
 
 def _environment() -> set[str]:
     return {name.upper() for name in os.environ}
+
+
+def misspelt_warnings() -> list[str]:
+    """A sentence for each of :func:`misspelt_variables`, with the name that was probably meant."""
+    known = {setting.env.removeprefix(PREFIX): setting.env for setting in documentation()}
+    found = []
+    for name in misspelt_variables():
+        # Without what all of them begin with, which makes each name like each other one.
+        meant = nearest_name(name.removeprefix(PREFIX), known)
+        found.append(f"{name} is set, but no setting has this name.{f' Did you mean {known[meant]}?' if meant else ''}")
+    return found
 
 
 def misspelt_variables() -> list[str]:

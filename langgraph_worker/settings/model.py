@@ -92,6 +92,10 @@ class WorkerSettings(BaseSettings):
         **_followed("progress"),
         description="topic that progress of runs is written to, best effort; without the topic none is written",
     )
+    kafka_workflow_graphs_topic: Topic = Field(
+        **_followed("graphs"),
+        description="topic that the worker's graphs are announced on, best effort; without the topic none is announced",
+    )
     kafka_workflow_tokens_topic: Topic | None = Field(
         None, description="topic for the tokens of chat models while they are written; unset: they are not published"
     )
@@ -235,6 +239,13 @@ class WorkerSettings(BaseSettings):
     allowed_models: CommaList = Field(
         (), description="chat models an event may choose, separated by commas; empty: it may name none"
     )
+    fallback_model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=512,
+        description="the model with which a run goes on whose input is too long for its own, where its graph's entry "
+        "names none; empty: none",
+    )
     allowed_reply_topics: CommaList = Field(
         (), description="topics an event may ask its result on, beside the results topic; separated by commas"
     )
@@ -248,7 +259,21 @@ class WorkerSettings(BaseSettings):
         True,
         description="results, logs, steps and the store hold the texts of graphs' exceptions; false: their types alone",
     )
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="port for /livez, /healthz, /readyz and /metrics (Prometheus); 0: a free one, which the log names; "
+        "unset: no port. 9108 is free of other exporters",
+    )
+    health_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address of that port; 0.0.0.0: of every network. The port has no password, and shows names of "
+        "graphs and models",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
+    log_format: Literal["text", "json"] = Field("text", description="one line of text, or one JSON object, per entry")
 
     @field_validator("fleet")
     @classmethod
@@ -312,6 +337,7 @@ class WorkerSettings(BaseSettings):
             progress=self.kafka_workflow_progress_topic,
             control=self.kafka_workflow_control_topic,
             dead_letters=self.kafka_workflow_dead_letters_topic,
+            graphs=self.kafka_workflow_graphs_topic,
         )
 
     @property

@@ -8,10 +8,12 @@ until the broker has acknowledged it. Every method is one transaction: when it r
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from langgraph_worker.domain.accounts import Account, StoredCounts
 from langgraph_worker.domain.models import (
     Accepted,
     Backlog,
@@ -19,6 +21,7 @@ from langgraph_worker.domain.models import (
     Cancelled,
     Claim,
     Failure,
+    FleetFigures,
     Lease,
     Outbound,
     Pruned,
@@ -28,6 +31,9 @@ from langgraph_worker.domain.models import (
     Step,
     WorkerInfo,
 )
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.spending import Spending
 from workflow_events.models import Attempt
 from workflow_events.results import WorkflowResultEvent
 
@@ -63,6 +69,8 @@ class RunStore(Protocol):
         """Take up to ``limit`` runs of the named graphs whose thread is free, one per thread: the oldest first, in
         turn: each deployment that waits, and of each its workflows.
 
+        A run that is paused is not claimed; those behind it on its thread wait with it.
+
         Free means: no valid lease. PENDING runs start; RUNNING ones whose lease ran out are taken over. A run past its
         deadline is never claimed (:meth:`expire` ends it). A run whose owner vanished for the fourth time without a new
         checkpoint is not claimed, but ended: ``failure`` / ``worker_lost``. A release does not count.
@@ -93,6 +101,16 @@ class RunStore(Protocol):
         :returns: how many will be published. A run that has not ended is published when it does; a pruned one, never.
         """
 
+    async def pause(self, changes: Collection[PauseChange]) -> list[PauseChange]:
+        """Keep these changes where they are newer than what is kept of their scopes; return those that are.
+
+        When this returns, :meth:`claim` takes no run that a pause holds back, until a newer change ends the pause. What
+        runs goes on: its owners learn of the pause from :meth:`pauses`. Neither a pause nor its end is forgotten.
+        """
+
+    async def pauses(self) -> list[PauseChange]:
+        """What is paused now, by scope and name."""
+
     def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
         """Prolong the leases; return those that are lost (ended from outside, or taken over): stop their runs at once.
 
@@ -112,8 +130,20 @@ class RunStore(Protocol):
     async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
         """Keep the graph's node names with the claim's logical run, at its first start."""
 
-    async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
-        """Write node executions, inserting or replacing by ``step_id``. A void lease writes nothing."""
+    async def record(self, claim: Claim, steps: Sequence[Step], spent: Spending | None = None) -> None:
+        """Write node executions, inserting or replacing by ``step_id``. A void lease writes nothing.
+
+        :param spent: what the claim's logical run has spent in all, which replaces what is kept of it. The claims of
+            its later attempts and answers have it, and so has the generation in which it starts over. What is new of
+            it is added to the run's accounts.
+        """
+
+    def stored_counts(self, claim: Claim, accounts: Collection[Account]) -> Future[StoredCounts]:
+        """What these accounts have spent, and what is stored of the claim's logical run, at one moment.
+
+        What :meth:`record` is given of a run is added to the accounts that it spends for, in the same transaction. May
+        be called from any thread, also to wait there.
+        """
 
     async def finish(
         self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None, *, keep_thread: bool = False
@@ -138,6 +168,16 @@ class RunStore(Protocol):
         an owner that stops a lost run calls this when nothing of the run writes any more.
         """
 
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+        """Give an unfinished run back that an exception of its graph has ended, and that is to be repeated: PENDING,
+        claimable by any worker after the wait. What was repeated by then is kept with the run, and the error beside it.
+        With a void lease it only frees the thread.
+
+        What was repeated begins anew with the run's next new checkpoint, its model excepted.
+
+        :param keep_thread: see :meth:`finish`.
+        """
+
     async def start_over(self, claim: Claim) -> None:
         """Give an unfinished run back so that it starts from its input, whatever it has done: another release began it.
 
@@ -153,7 +193,8 @@ class RunStore(Protocol):
         It looks at runs that are PENDING, or RUNNING without a valid lease. Past its deadline a run ends ``timeout``. A
         run whose graph is unknown for longer than ``graph_grace`` seconds ends ``error`` / ``unknown_graph``, and the
         text names the known ones. Known are ``known_graphs`` and the graphs that any worker has announced in the last
-        day: a worker that is away for a deployment, or for a night, comes back.
+        day: a worker that is away for a deployment, or for a night, comes back. A pause stops no deadline; the text of
+        a run that it held back says so.
         """
 
     async def unpublished(self, limit: int, skip: Collection[UUID] = frozenset()) -> list[Outbound]:
@@ -197,6 +238,9 @@ class RunStore(Protocol):
         """The unfinished requests by graph and deployment, over all workers. Plain ones are of the deployment ``""``,
         and an answer is of the deployment that asked.
         """
+
+    async def fleet_figures(self) -> FleetFigures:
+        """What is under way: read from the indexes of unfinished and unpublished runs, however long the history is."""
 
     async def counts(self) -> Mapping[RunStatus, int]:
         """How many runs are in each status."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -29,7 +30,28 @@ async def retry_store(call: Callable[[], Awaitable[_T]], what: str) -> _T:
         try:
             return await call()
         except StoreError as error:
-            if not error.retriable:
-                raise
-            logger.error("cannot %s, trying again: %s", what, error, extra={"action": "store_trouble"})
+            _log_if_it_passes(error, what)
         await asyncio.sleep(backoff.next_seconds())
+
+
+def retry_store_in_thread(call: Callable[[], _T], what: str, over: threading.Event) -> _T:
+    """As :func:`retry_store`, for a call that blocks.
+
+    :param over: once it is set, no further call is made.
+    :raises StoreError: an error that does not pass by itself, or the last one.
+    """
+    backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    while True:
+        try:
+            return call()
+        except StoreError as error:
+            _log_if_it_passes(error, what)
+            if over.wait(backoff.next_seconds()):
+                raise
+
+
+def _log_if_it_passes(error: StoreError, what: str) -> None:
+    """:raises StoreError: it does not."""
+    if not error.retriable:
+        raise error
+    logger.error("cannot %s, trying again: %s", what, error, extra={"action": "store_trouble"})

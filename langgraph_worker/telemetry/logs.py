@@ -1,16 +1,21 @@
-"""Logging to stderr: one line per event, with the action that it reports."""
+"""Logging to stderr: one line per event, with the action that it reports, as text or as JSON."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
-from typing import Any, TextIO
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
 
 from langgraph_worker.broker.kafka.client_configs import LIBRDKAFKA_LOGGER
+from langgraph_worker.telemetry.run_labels import run_labels
 from langgraph_worker.telemetry.steady_loggers import make_steady
 from workflow_events.kafka_errors import without_secrets
 from workflow_events.plain_text import indented
+
+LogFormat = Literal["text", "json"]
 
 
 class LineFormatter(logging.Formatter):
@@ -43,24 +48,54 @@ class LineFormatter(logging.Formatter):
         return indented(f"    {stack_info}")
 
 
-def set_up_logging(level: str) -> None:
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, for programs that collect logs.
+
+    ``time`` (UTC), ``level``, ``logger``, ``action`` and ``message`` are always there; ``exception`` and ``stack`` hold
+    text of several lines. Every line that belongs to a run, a graph's own too, has the run's ``correlation_id``,
+    ``workflow_id`` (the DAG), ``workflow_run_id``, ``graph`` and ``thread_id``; what a line reports besides, such as
+    ``status`` and ``duration``, has its own name.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as JSON."""
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "action": None,
+            "message": record.getMessage(),
+            **run_labels.get(),
+            **{name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD},
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        return json.dumps(fields, default=str)  # plain ASCII: what steers a terminal is written out
+
+
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def set_up_logging(level: str, log_format: LogFormat = "text") -> None:
     """Send everything of ``level`` and above to stderr.
 
     Libraries log from WARNING on, or from INFO on if the level is DEBUG: their DEBUG shows the data that they handle.
     A project may set up its own logging; the worker's lines stay as they are.
     """
     debug = level == "DEBUG"
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[_to_stderr()], force=True)
-    make_steady(level, _to_stderr())
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[_to_stderr(log_format)], force=True)
+    make_steady(level, _to_stderr(log_format))
     librdkafka = logging.getLogger(LIBRDKAFKA_LOGGER)
     librdkafka.setLevel(logging.DEBUG if debug else logging.CRITICAL)
     librdkafka.addFilter(_hide_secrets)
     logging.captureWarnings(True)
 
 
-def _to_stderr() -> logging.StreamHandler[TextIO]:
+def _to_stderr(log_format: LogFormat) -> logging.StreamHandler[TextIO]:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else LineFormatter())
     return handler
 
 

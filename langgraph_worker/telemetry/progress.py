@@ -14,7 +14,8 @@ from pydantic import JsonValue
 
 from langgraph_worker.broker.port import BestEffortProducer
 from langgraph_worker.domain.json_values import capped
-from langgraph_worker.domain.models import Accepted, Claim, Step, StepStatus
+from langgraph_worker.domain.models import Accepted, Claim, Failure, Step, StepStatus
+from langgraph_worker.domain.retry_policy import BackOff
 from workflow_events.codec import encode
 from workflow_events.control import ProgressKind, WorkflowProgressEvent
 from workflow_events.models import WorkflowEvent
@@ -74,9 +75,28 @@ class Progress:
             data["notes"] = list(notes)
         self.publish(self.topic, event, ProgressKind.ACCEPTED, data=data)
 
-    def for_run(self, claim: Claim) -> RunProgress:
-        """The progress of one run."""
-        return RunProgress(self, claim)
+    def backs_off(self, event: WorkflowEvent, back_off: BackOff, failure: Failure) -> None:
+        """A run waits, and is repeated then."""
+        data: dict[str, JsonValue] = {
+            "error_class": back_off.error_class.value,
+            "words": back_off.words,
+            "seconds": round(back_off.wait_seconds, 1),
+        }
+        self.publish(self.topic, event, ProgressKind.BACKS_OFF, failure.node, data=data)
+
+    def paused(self, event: WorkflowEvent, words: str) -> None:
+        """A request waits for the end of a pause.
+
+        :param words: what is paused, since when, by whom and why.
+        """
+        self.publish(self.topic, event, ProgressKind.PAUSED, data={"words": words})
+
+    def for_run(self, claim: Claim, tokens: Callable[[], int] = lambda: 0) -> RunProgress:
+        """The progress of one run.
+
+        :param tokens: how many its models have used by now.
+        """
+        return RunProgress(self, claim, tokens)
 
     def publish(
         self,
@@ -114,8 +134,10 @@ class RunProgress:
     :ivar modes: the modes of LangGraph's stream that it needs.
     """
 
-    def __init__(self, progress: Progress, claim: Claim) -> None:
+    def __init__(self, progress: Progress, claim: Claim, tokens: Callable[[], int]) -> None:
         self._progress = progress
+        self._tokens = tokens
+        self._finished = 0
         self._event = claim.event
         self._thread: dict[str, JsonValue] = {"thread_id": claim.thread_id}
         if claim.thread_name is not None:
@@ -141,7 +163,10 @@ class RunProgress:
             self._first = {}
             return
         self.flush()
-        data: dict[str, JsonValue] = {"status": step.status.value}
+        self._finished += 1
+        data: dict[str, JsonValue] = {"status": step.status.value, "finished": self._finished}
+        if tokens := self._tokens():
+            data["tokens"] = tokens
         if step.finished_at is not None:
             data["seconds"] = round((step.finished_at - step.started_at).total_seconds(), 3)
         if step.error is not None:

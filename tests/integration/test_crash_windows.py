@@ -6,7 +6,8 @@ same store, and looks at what has become of the request. The awaits, in order, a
 - ``offer``: the poll's batch reaches the intake. ``write``: a dead letter. ``accept``: the store has the request.
   ``commit``: its offset. (Dead letters, repeats, answers and newer attempts: ``test_crash_windows_repeats.py``.)
 - ``claim``; ``aget_tuple``: the thread's state; ``remember_nodes``; ``put_checkpoint``; ``see``: a part of the stream;
-  ``node``: in a node itself; ``record``: steps; ``renew`` and ``release``: the lease; ``finish``, or ``expire``.
+  ``node``: in a node itself; ``record``: steps; ``renew`` and ``release``: the lease; ``finish``, ``back_off`` or
+  ``expire``.
 - ``unpublished``: the outbox; ``send``: the broker; ``published``: the note.
 
 In the order of LangGraph's calls, a run of three nodes puts its input and two checkpoints of the start (1 to 3), then
@@ -215,6 +216,17 @@ def test_a_failure_is_told_once(bench, window, case):
     assert bench.copies(event) >= window.copies
     assert len(bench.rows(workflow_errors, correlation_id=event)) == 1
     assert Counter(case.nodes) == Counter(("one", "fail") if window.left == "FAILED" else ("one", "fail", "fail"))
+
+
+@kills(both("before:back_off"), both("inside:back_off"), both("after:back_off", left=PENDING))
+def test_an_error_that_passes_is_repeated_once_and_is_a_row_if_it_was_stored(bench, window, case):
+    event = uuid4()
+    kill(bench, window, event, lambda: bench.ask(event, "stumbles", case.data))
+    bench.start()
+    result = bench.result(event)
+    assert (result.status, result.attempts) == (ResultStatus.SUCCESS, 2)
+    assert case.nodes == ["one", "stumble", "stumble", "three"]
+    assert len(bench.rows(workflow_errors, correlation_id=event)) == (window.left == PENDING)
 
 
 @kills(

@@ -45,12 +45,14 @@ RIGHTS = (
     READ_RESULTS := Right("airflow", "Read", "results"),
     READ_PROGRESS := Right("airflow", "Read", "progress"),
     WRITE_CONTROL := Right("airflow", "Write", "control"),
+    READ_GRAPHS := Right("airflow", "Read", "graphs"),
     READ_EVENTS := Right("worker", "Read", "events"),
     JOIN := Right("worker", "Read", "group"),
     READ_CONTROL := Right("worker", "Read", "control"),
     WRITE_RESULTS := Right("worker", "Write", "results"),
     WRITE_DEAD_LETTERS := Right("worker", "Write", "dead_letters"),
     WRITE_PROGRESS := Right("worker", "Write", "progress"),
+    WRITE_GRAPHS := Right("worker", "Write", "graphs"),
     EVENTS_SETTINGS := Right("worker", "DescribeConfigs", "events"),
     RESULTS_SETTINGS := Right("worker", "DescribeConfigs", "results"),
 )
@@ -205,6 +207,12 @@ class TestAirflow:
             assert (await waiting).status is ResultStatus.SUCCESS
         assert "Agent: " not in caplog.text
 
+    def test_announcements_that_it_may_not_read_are_a_named_error(self, guarded, connect):
+        hook = KafkaHook(fleet=guarded.desk.kafka.prefix)
+        wait_until("the worker's announcement", hook.announcements, timeout=SECONDS)
+        with guarded.without(READ_GRAPHS), pytest.raises(KafkaError, match=f"cannot read {guarded.fleet.graphs}: "):
+            hook.announcements()
+
     async def test_a_cancel_is_sent_when_the_right_is_there(self, guarded, connect, caplog):
         gate = guarded.desk.gate()
         handle = await asyncio.to_thread(guarded.ask, "gated", gate.data)
@@ -269,6 +277,13 @@ class TestWorker:
         with guarded.without(WRITE_PROGRESS):
             start_again(guarded.desk)
             guarded.desk.logged(f"no progress is published: there is no topic {guarded.fleet.progress}")
+            assert guarded.desk.run("echo").status is ResultStatus.SUCCESS
+        start_again(guarded.desk)
+
+    def test_without_the_graphs_topic_it_works_and_announces_nothing(self, guarded):
+        with guarded.without(WRITE_GRAPHS):
+            start_again(guarded.desk)
+            guarded.desk.logged(f"no topic {guarded.fleet.graphs}, or this user may not see it: the graphs are not")
             assert guarded.desk.run("echo").status is ResultStatus.SUCCESS
         start_again(guarded.desk)
 

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from airflow_provider_langgraph.kafka.topic_reader import TopicReader
 from airflow_provider_langgraph.task_log import progress_thread
 from airflow_provider_langgraph.task_log.progress_listener import join_progress, leave_progress
 from tests.support.reply_routing import wait_for_result
@@ -89,6 +91,23 @@ async def test_what_was_reported_before_a_listener_started_is_received(exchange,
         assert arrivals.inbox.has_heard
         assert listener.covers(handle.asked_at)
         assert not listener.covers(handle.asked_at - timedelta(hours=1))
+
+
+async def test_what_was_reported_before_a_listener_could_read_at_all_is_received(exchange, report, monkeypatch):
+    handle = exchange.ask()
+    failures = iter([KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))])
+    find = TopicReader.partitions
+
+    def partitions(reader):
+        for failure in failures:
+            report(handle, node="early")
+            raise failure
+        return find(reader)
+
+    monkeypatch.setattr(TopicReader, "partitions", partitions)
+    async with follow(exchange, handle) as (listener, arrivals):
+        assert await words(arrivals, 1) == ["early started"]
+        assert listener.covers(handle.asked_at)
 
 
 async def test_who_comes_later_hears_the_latest(exchange, report):

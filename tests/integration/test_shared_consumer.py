@@ -194,8 +194,8 @@ class TestRefused:
                 await consumer.wait(exchange.ask())
 
     async def test_a_broker_that_is_away_is_waited_for_until_the_deadline(self, exchange, monkeypatch, caplog):
-        monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.GRACE", timedelta(0))
-        monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.LEAST_WAIT", timedelta(0))
+        monkeypatch.setattr("airflow_provider_langgraph.requests.deadline.GRACE", timedelta(0))
+        monkeypatch.setattr("airflow_provider_langgraph.requests.deadline.LEAST_WAIT", timedelta(0))
         monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.LOOK_SECONDS", 0.1)
         handle = exchange.ask(seconds=1)
         monkeypatch.setenv(
@@ -229,7 +229,7 @@ class TestTrigger:
         assert "acks = '0'" in event.payload["error"]
 
     async def test_it_says_so_when_no_answer_comes(self, exchange, monkeypatch):
-        monkeypatch.setattr("airflow_provider_langgraph.waiting.reply_wait.LEAST_WAIT", timedelta(seconds=1))
+        monkeypatch.setattr("airflow_provider_langgraph.requests.deadline.LEAST_WAIT", timedelta(seconds=1))
         handle = exchange.ask(seconds=-120)
         (event,) = [event async for event in WorkflowResultTrigger(handle=handle.to_dict(), not_before=NOW).run()]
         assert event.payload["kind"] == "silence"

@@ -113,7 +113,7 @@ def test_a_newer_attempt_stops_the_older_run(desk):
 @pytest.mark.parametrize(
     ("graph", "data", "status", "error_type", "retriable", "text"),
     [
-        ("raises", {}, "failure", "ConnectionError", True, "node 'fail': ConnectionError: the exchange is closed"),
+        ("raises", {}, "failure", "OSError", True, "node 'fail': OSError: the exchange is closed"),
         ("picky", {"quantity": "many"}, "error", "bad_input", False, "quantity: Input should be a valid integer"),
         ("big", {"size": 1_100_000}, "error", "result_too_large", False, "over the limit of 1,000,000"),
         ("unstorable", {}, "error", "result_not_serializable", False, "node 'lock': value.tools[1] is a _thread.lock"),
@@ -133,9 +133,9 @@ def test_a_failed_run_is_logged_with_its_reason(desk):
     event = desk.ask("raises")
     line = desk.logged(f"request {str(event)[:8]})")
     assert " ERROR " in line
-    assert "[finished] failed: node 'fail': ConnectionError: the exchange is closed" in line
+    assert "[finished] failed: node 'fail': OSError: the exchange is closed" in line
     assert "(graph raises, " in line
-    assert desk.logged('raise ConnectionError("the exchange is closed")').startswith("    ")
+    assert desk.logged('raise OSError("the exchange is closed")').startswith("    ")
 
 
 def test_an_interrupt_is_answered_with_its_question(desk):
@@ -238,7 +238,7 @@ def test_a_good_copy_of_a_refused_event_changes_nothing(desk):
     [
         ({"config": {"model": "gpt"}}, "model_not_allowed"),
         ({"reply_topic": "elsewhere"}, "reply_topic_not_allowed"),
-        ({"budget": {"steps": 3}}, "not_supported"),
+        ({"round": 2}, "not_supported"),
         ({"event_type": "workflow.resumed", "round": 1, "answers": [{"interrupt_id": "x"}]}, "interrupt_not_pending"),
     ],
 )

@@ -147,7 +147,9 @@ def test_a_named_fleet_has_its_own_topics_and_group(broker, tmp_path):
     result = WorkflowResultEvent.model_validate_json(reply.value())
     assert (result.correlation_id, result.status) == (event_id, ResultStatus.SUCCESS)
     assert not created & before
-    assert created == {f"{name}.workflow-{kind}" for kind in ("events", "results", "progress", "control", "events-dlq")}
+    assert created == {
+        f"{name}.workflow-{kind}" for kind in ("events", "results", "progress", "control", "graphs", "events-dlq")
+    }
     assert sum(offset for offset in committed.values() if offset > 0) == 1
     assert f"topic {name}.workflow-events, group {name}.langgraph-consumer-group, fleet {name};" in child.output()
 

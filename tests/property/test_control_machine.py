@@ -1,5 +1,7 @@
 """The control topic and the registry of cancels: workers that start, catch up, are steered, and die, at any time.
 
+Pauses of the fleet, of the graph and of a workflow come and go, by clocks that differ.
+
 Cancels name requests that are still to come, that wait, run or have ended; announcements come before or after the
 requests of older attempts; queries are repeated; everything may be read twice, by several workers or after a restart,
 and published while every worker is down. A worker takes requests in, and starts them, only when it has read the control
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -18,20 +21,23 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from langgraph_worker.domain.retry_policy import ErrorClass
 from tests.support.airflow_model import Asked, Task
 from tests.support.control_world import ControlWorld
 from tests.support.machine_database import MachineDatabase
 from tests.support.machines import time_limit
-from tests.support.run_store import LEASE
+from tests.support.run_store import LEASE, START
 from tests.support.scripted_graph import GraphRun
 from tests.support.store_machine import EVERYTHING, StoreMachine, index, pick, run_machine, when
-from workflow_events.control import WorkflowQueryEvent
+from workflow_events.control import PauseScope, WorkflowQueryEvent
 from workflow_events.results import ResultStatus
 
 MOST_REQUESTS = 16
 TO_ITS_END = 9  # writes of a graph
 threads = st.sampled_from(["talk", None, None])
 agents = st.sampled_from([("default",), ("default",), ("a", "b")])
+SCOPES = [(PauseScope.FLEET, ""), (PauseScope.GRAPH, "line"), (PauseScope.WORKFLOW, "dag")]
+scopes = st.sampled_from(SCOPES)
 goes = st.sampled_from(["waits", "is taken in", "runs", "runs", "ends"])
 """What becomes of a request at once, where a worker has room. The rest may come later."""
 several = st.lists(st.integers(0, 20), min_size=1, max_size=4)
@@ -51,6 +57,7 @@ class ControlMachine(StoreMachine):
         self.world = ControlWorld(self.database)
         self.asked: list[Asked] = []
         self.queries: list[WorkflowQueryEvent] = []
+        self.changes = 0
 
     # ---- what is published ----
 
@@ -114,6 +121,27 @@ class ControlMachine(StoreMachine):
     def query_again(self, which: int) -> None:
         self.world.query(pick(self.queries, which))
 
+    @rule(scope=scopes, is_on=rarely_not, late=st.sampled_from([0.0, 0.0, 1.0, 2.5]), soon=rarely_not)
+    def pause(self, scope: tuple[PauseScope, str], is_on: bool, late: float, soon: bool) -> None:
+        """Or end a pause. The sender's clock may be late, so that an older message counts."""
+        self.changes += 1
+        self.world.pause(*scope, START + timedelta(seconds=self.changes - late), is_on=is_on)
+        self._read_soon(soon)
+
+    @rule(scope=scopes, late=st.sampled_from([0.0, 0.0, 2.5]))
+    @when(lambda self: self._has_room() and self._free())
+    def pause_what_waits(self, scope: tuple[PauseScope, str], late: float) -> None:
+        """A request is taken in and paused; then a worker claims."""
+        self._publish("is taken in", self.world.airflow.plain("line"))
+        self.pause(scope, True, late, True)
+        for at in self._free():
+            self._claim(at)
+
+    @rule(soon=rarely_not)
+    def unpause_everything(self, soon: bool) -> None:
+        self._unpause()
+        self._read_soon(soon)
+
     # ---- workers ----
 
     @rule(client=index, count=counts)
@@ -166,6 +194,11 @@ class ControlMachine(StoreMachine):
     def give_back(self, run: int) -> None:
         self.world.release(*pick(self.world.runs, run))
 
+    @rule(run=index, kind=st.sampled_from(ErrorClass), wait=st.sampled_from([0.0, 5.0]))
+    @when(lambda self: self.world.runs)
+    def back_off(self, run: int, kind: ErrorClass, wait: float) -> None:
+        self.world.back_off(*pick(self.world.runs, run), kind, wait)
+
     @rule(client=index)
     @when(lambda self: self._up())
     def renew(self, client: int) -> None:
@@ -205,11 +238,17 @@ class ControlMachine(StoreMachine):
 
     def teardown(self) -> None:
         if sys.exc_info()[0] is None:
+            self._unpause()
             self.world.start(0)
             self.world.read(0, EVERYTHING)
         super().teardown()
 
     # ---- inside ----
+
+    def _unpause(self) -> None:
+        self.changes += 3
+        for scope in SCOPES:
+            self.world.pause(*scope, START + timedelta(seconds=self.changes), is_on=False)
 
     @property
     def _tasks(self) -> list[Task]:

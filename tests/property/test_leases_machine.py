@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
+from langgraph_worker.domain.retry_policy import ErrorClass
 from tests.support.airflow_model import Asked, Task
 from tests.support.machine_database import MachineDatabase
 from tests.support.machines import time_limit
@@ -100,6 +101,11 @@ class LeasesMachine(StoreMachine):
     @when(lambda self: self.world.runs)
     def give_back(self, run: int, delay: float, keep: bool) -> None:
         self.world.release(*pick(self.world.runs, run), delay, keep=keep)
+
+    @rule(run=index, kind=st.sampled_from(ErrorClass), wait=st.sampled_from([0.0, 5.0]), keep=st.booleans())
+    @when(lambda self: self.world.runs)
+    def back_off(self, run: int, kind: ErrorClass, wait: float, keep: bool) -> None:
+        self.world.back_off(*pick(self.world.runs, run), kind, wait, keep=keep)
 
     @rule(client=index, worker=workers)
     @when(lambda self: self.world.runs)

@@ -18,10 +18,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs h
 
 from langgraph_worker.broker.kafka.client_configs import CLIENT_ID, admin_config
 from langgraph_worker.broker.kafka.error_hints import explain, refused_settings
+from langgraph_worker.broker.kafka.graphs_topic import POLICY, create_topics, not_announced
 from langgraph_worker.errors import BrokerError, SettingsError
 from langgraph_worker.settings.model import WorkerSettings, env_name
 from workflow_events.kafka_errors import CREDENTIALS, HOPELESS
-from workflow_events.topics import COMPRESSION, DAY_MS, UNCOMPRESSED, Fleet, TopicSpec
+from workflow_events.topics import COMPRESSION, DAY_MS, UNCOMPRESSED, TopicSpec
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class ClusterAdmin:
             found = self._client.describe_configs([resource])[resource].result(_ADMIN_SECONDS)
         except KafkaException:
             return None
-        values = {name: str(found[name].value) for name in ("retention.ms", "cleanup.policy") if name in found}
+        values = {name: str(found[name].value) for name in ("retention.ms", POLICY) if name in found}
         return _retention(values)
 
     def topic_id(self, topic: str, within_seconds: float = 0.0) -> str:
@@ -163,6 +164,10 @@ class ClusterAdmin:
         """``compression.type`` by topic. Left out where the broker does not report it, or the user lacks the right."""
         return self._values(COMPRESSION, topics)
 
+    def policies(self, topics: Collection[str]) -> dict[str, str]:
+        """``cleanup.policy`` by topic. Left out where the broker does not report it, or the user lacks the right."""
+        return self._values(POLICY, topics)
+
     def _values(self, setting: str, topics: Collection[str]) -> dict[str, str]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(topics)]
         values = {}
@@ -184,13 +189,15 @@ def preflight(settings: WorkerSettings, timeout: float) -> Cluster:
     admin = ClusterAdmin(settings)
     cluster = admin.describe(timeout)
     if settings.create_topics:
-        absent = [spec for spec in used_specs(settings.topics) if spec.name not in cluster.topics]
+        absent = [spec for spec in settings.topics.specs() if spec.name not in cluster.topics]
         if absent:
-            admin.create(absent, cluster.brokers)
+            create_topics(admin, absent, cluster, settings)
             cluster = admin.describe(timeout)
     check_topics(admin, cluster, settings)
     for problem in compressed(admin, cluster, settings):
         logger.warning("%s", problem, extra={"action": "compressed"})
+    for problem in not_announced(admin, cluster, settings):
+        logger.warning("%s", problem, extra={"action": "no_announcements"})
     cluster = replace(cluster, events_topic_id=admin.topic_id(settings.kafka_workflow_events_topic, _TOPIC_ID_SECONDS))
     retention = admin.retention(settings.kafka_workflow_events_topic)
     if retention is None:
@@ -205,7 +212,7 @@ def _retention(values: Mapping[str, str]) -> timedelta | None:
     text = values.get("retention.ms", "")
     if not text.removeprefix("-").isdigit():
         return None
-    is_for_ever = int(text) < 0 or "delete" not in values.get("cleanup.policy", "delete")
+    is_for_ever = int(text) < 0 or "delete" not in values.get(POLICY, "delete")
     return timedelta(milliseconds=_LONGEST_RETENTION_MS if is_for_ever else min(int(text), _LONGEST_RETENTION_MS))
 
 
@@ -233,7 +240,7 @@ def kept_too_short(admin: ClusterAdmin, settings: WorkerSettings, events: timede
 
 def compressed(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> list[str]:
     """The fleet's topics that take compressed records, each with what that allows and the command that mends it."""
-    fleet = {spec.name for spec in used_specs(settings.topics)} | settings.reply_topics
+    fleet = {spec.name for spec in settings.topics.specs()} | settings.reply_topics
     return [
         f"topic {name} has {COMPRESSION}={value}: a record of a few kilobytes can become hundreds of megabytes when it "
         "is read, and fill the memory of each reader or be unreadable. Run kafka-configs.sh --bootstrap-server "
@@ -248,12 +255,6 @@ def _in_days(span: timedelta) -> str:
     if span >= timedelta(milliseconds=_LONGEST_RETENTION_MS):
         return "ever"
     return f"{span / timedelta(days=1):g} days"
-
-
-def used_specs(fleet: Fleet) -> list[TopicSpec]:
-    """The topics of a fleet that this version reads or writes."""
-    used = {fleet.events, fleet.results, fleet.progress, fleet.control, fleet.dead_letters}
-    return [spec for spec in fleet.specs() if spec.name in used]
 
 
 def topic_limit(settings: WorkerSettings, topic: str) -> int | None:
@@ -284,7 +285,7 @@ def check_topics(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings
         settings.kafka_workflow_dead_letters_topic,
         *settings.reply_topics,
     }
-    to_create = {spec.name for spec in used_specs(settings.topics)} if settings.create_topics else set()
+    to_create = {spec.name for spec in settings.topics.specs()} if settings.create_topics else set()
     absent = admin.missing(needed, cluster)
     if missing := [name for name in absent if name not in to_create]:
         raise BrokerError(_no_topics(missing, settings))

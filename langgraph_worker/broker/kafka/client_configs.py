@@ -78,6 +78,11 @@ def control_config(settings: WorkerSettings) -> dict[str, Any]:
     return {**READS_LITTLE, **READS_FEW} | _shared(settings) | _unpacks(settings) | ours
 
 
+def lag_config(settings: WorkerSettings) -> dict[str, Any]:
+    """For a consumer that reads no record: it asks for offsets, the group's and the topic's."""
+    return _shared(settings) | {"group.id": settings.kafka_consumer_group_id, "enable.auto.commit": False}
+
+
 def producer_config(settings: WorkerSettings) -> dict[str, Any]:
     """For results and dead letters.
 

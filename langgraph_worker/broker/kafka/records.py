@@ -12,10 +12,13 @@ MOST_HEADERS = 1_000
 _HEADER_BYTES = 150  # what a header takes beside its name and its value
 
 
-def to_record(message: Message, topic: str, cluster: str) -> Record:
-    """The record of a message that is not an error."""
+def to_record(message: Message, topic: str, cluster: str, most_headers: int = MOST_HEADERS) -> Record:
+    """The record of a message that is not an error.
+
+    :param most_headers: see :data:`MOST_HEADERS`.
+    """
     _, timestamp = message.timestamp()
-    headers, readable = _headers(message)
+    headers, readable = _headers(message, most_headers)
     return Record(
         topic=message.topic() or topic,
         partition=message.partition() or 0,
@@ -36,13 +39,13 @@ def size_of(record: Record) -> int:
     return len(record.value or b"") + len(record.key or b"") + named
 
 
-def _headers(message: Message) -> tuple[h.Headers | None, bool]:
+def _headers(message: Message, most: int) -> tuple[h.Headers | None, bool]:
     """The headers, and whether they could be read."""
     try:
         pairs = h.of_message(message)
     except ValueError:
         return None, False
-    if pairs is not None and len(pairs) > MOST_HEADERS:
+    if pairs is not None and len(pairs) > most:
         pairs = list({name: value for name, value in pairs if name in h.PROTOCOL}.items())  # the last of a name counts
     return pairs, True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,8 @@ class DatabaseThread(Enum):
     """Writes that accept, claim, expire, prune and the like."""
     READS = "reads"
     """Transactions that only read."""
+    COUNTS = "counts"
+    """The reading of counts, for which calls of models wait."""
 
 
 class Database(Protocol):
@@ -87,7 +89,7 @@ class Database(Protocol):
 
 
 class DatabaseThreads:
-    """A database's threads, for callers in an event loop."""
+    """A database's threads."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -101,9 +103,16 @@ class DatabaseThreads:
 
         :raises StoreError: closed.
         """
+        return await asyncio.wrap_future(self.submit(thread, work))
+
+    def submit(self, thread: DatabaseThread, work: Callable[[], _T]) -> Future[_T]:
+        """Let ``work`` be called in this thread. Call it from any thread.
+
+        :raises StoreError: closed.
+        """
         if self._closed:
             raise not_open(self._place)
-        return await asyncio.get_running_loop().run_in_executor(self._executors[thread], work)
+        return self._executors[thread].submit(work)
 
     def close(self) -> None:
         """Start nothing more; work that has begun ends by itself."""

@@ -50,13 +50,23 @@ def config(connection: Connection) -> Config:
 
 
 def new_indexes(connection: Connection) -> list[NewIndex]:
-    """The indexes to be built before :func:`upgrade`; none for a schema that is empty, or that it would refuse."""
+    """The indexes to be built before :func:`upgrade`; none for a schema that is empty, or that it would refuse.
+
+    One of a column that is not there yet is left to the revision: it is small, as every row has NULL there.
+    """
     revisions = ScriptDirectory.from_config(config(connection))
     heads = _heads(connection)
     if not heads or set(heads) - _known(revisions):
         return []
     pending = revisions.iterate_revisions("head", heads)
-    return [index for revision in pending for index in getattr(revision.module, "INDEXES", ())]
+    wanted = [index for revision in pending for index in getattr(revision.module, "INDEXES", ())]
+    inspector = inspect(connection)
+    columns = {table: {column["name"] for column in inspector.get_columns(table)} for table in _tables_of(wanted)}
+    return [index for index in wanted if columns[index.table].issuperset(index.columns)]
+
+
+def _tables_of(indexes: list[NewIndex]) -> set[str]:
+    return {index.table for index in indexes}
 
 
 def upgrade(connection: Connection) -> None:

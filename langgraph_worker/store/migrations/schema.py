@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    text,
 )
 
 from langgraph_worker.domain.models import RunStatus, StepStatus
@@ -154,6 +156,7 @@ workflow_runs = Table(
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or without an owner
     Column("not_before", UtcDateTime),  # backing off
+    Column("retried", JSON(none_as_null=True)),  # what the worker has repeated of it; NULL: nothing
     Column("started_at", UtcDateTime),
     Column("attempts", Integer, nullable=False),
     Column("takeovers", Integer, nullable=False),
@@ -196,6 +199,19 @@ _partial("unfinished_of_graph", _unfinished, "graph", "event_bytes")
 _partial("unpublished", _unpublished, "finished_at", "seq")
 _partial("published", workflow_runs.c.published_at.is_not(None), "finished_at", "seq")  # the history, for prune
 
+# What people look for in the history, the newest first.
+_BY_TIME = ("accepted_at", "seq")
+for _name, _columns in (
+    ("recent", ()),
+    ("of_graph", ("graph",)),
+    ("of_dag", ("workflow_id",)),
+    ("of_dag_run", ("workflow_run_id",)),
+):
+    Index(f"ix_workflow_runs_{_name}", *(workflow_runs.c[column] for column in (*_columns, *_BY_TIME)))
+_partial("unsuccessful", workflow_runs.c.result_status != text("'success'"), "result_status", *_BY_TIME)
+_partial("with_error", workflow_runs.c.error_type.is_not(None), "error_type", *_BY_TIME)
+_partial("of_named_thread", workflow_runs.c.thread_name.is_not(None), "thread_name", *_BY_TIME)
+
 step_executions = Table(
     "step_executions",
     metadata,
@@ -229,11 +245,15 @@ workflow_errors = Table(
     Column("message", Text, nullable=False),
     Column("traceback", Text, nullable=False),
     Column("node", Text),
+    Column("error_class", String(32)),  # NULL: the worker names the error itself, or one of an earlier version wrote it
+    Column("model", String(512)),  # whose call raised it, if it is known
+    Column("wait_seconds", Float),  # after which the worker repeats the run; NULL: the error has ended it
     Column("worker_id", String(512)),
     Column("occurred_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )
 
+# What the result of a request says: the usage of its logical run until then.
 model_usage = Table(
     "model_usage",
     metadata,
@@ -242,6 +262,43 @@ model_usage = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("total_tokens", BigInteger, nullable=False),
+    # NULL: a worker of an earlier version ended the run.
+    Column("requests", BigInteger),
+    Column("tool_calls", BigInteger),
+    Column("cache_read_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("cost_usd", Float),  # NULL also if a price is not known
+)
+
+# What a logical run has spent by now; none if it has nothing to count.
+run_spending = Table(
+    "run_spending",
+    metadata,
+    Column("lineage", ForeignKey("lineages.lineage", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("steps", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("usage", JSON(none_as_null=True), nullable=False),  # by model
+    Column("unreported", JSON(none_as_null=True)),  # models that did not say how many tokens they took; NULL: none
+    Column("marks", JSON(none_as_null=True)),  # of counted messages; NULL: too many to remember
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# What several runs have spent together, see domain/accounts.py; a row a worker, so that no two write the same one.
+shared_spending = Table(
+    "shared_spending",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(512), primary_key=True),
+    Column("day", String(10), primary_key=True),  # of a day's account, as 2027-01-31; else empty
+    Column("worker_id", String(512), primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    Column("steps", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("unpriced", String(512)),  # one of the models whose price is not known; NULL: there is none
+    Column("unreported", String(512)),  # one of those that did not say how many tokens they took
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
 )
 
 # A question of a graph, each time that a request ends with it. Pending: neither answered nor retired.
@@ -272,6 +329,19 @@ cancellations = Table(
     Column("requested_by", String(512)),
     Column("received_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+# The newest change of each scope, unpauses too: an older message that is read later changes nothing.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("scope", String(16), primary_key=True),  # fleet, graph, workflow
+    Column("name", String(512), primary_key=True),  # of the graph or workflow; empty for the fleet
+    Column("is_on", Boolean, nullable=False),
+    Column("at_once", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", String(512)),
+    Column("changed_at", UtcDateTime, nullable=False),  # by its sender's clock
 )
 
 tombstones = Table(

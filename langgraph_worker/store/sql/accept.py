@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -15,12 +15,13 @@ from langgraph_worker.store.migrations.schema import interrupts, lineages, tasks
 from langgraph_worker.store.sql import control_writes, leases, questions, thread_ids
 from langgraph_worker.store.sql.batch_decision import BatchChanges, BatchDecision, KnownRows, correlation_of
 from langgraph_worker.store.sql.endings import EndingContext, end_runs
-from langgraph_worker.store.sql.placing import lineage_of
 from langgraph_worker.store.sql.questions import AskingRun
-from langgraph_worker.store.sql.rows import LineageRow, TaskRow, columns_of
+from langgraph_worker.store.sql.rows import GraphQuestion, LineageRow, TaskRow, columns_of
 from langgraph_worker.store.sql.run_rows import RunRow
 from langgraph_worker.store.sql.statements import in_chunks, insert_missing, insert_or_replace
 from langgraph_worker.store.sql.task_rows import lock_tasks
+from workflow_events.identity import lineage_of
+from workflow_events.models import WorkflowEvent
 
 _LARGE = ("event", "reply_key", "reply_value", "reply_headers")
 _SMALL_COLUMNS = [column for column in columns_of(RunRow, workflow_runs) if column.name not in _LARGE]
@@ -52,7 +53,8 @@ def _known_rows(
     task_keys = {event.attempt.task for event in events if event.attempt}
     answered = {answer.interrupt_id for event in events for answer in event.answers}
     addressed = {event.answers_to for event in events if event.answers_to}
-    locked = _lock_threads(connection, task_keys, answered)
+    replayed = {lineage_of(event) for event in events if event.replay is not None and event.attempt is None}
+    locked = _lock_threads(connection, task_keys, answered, replayed)
     known_lineages = _lineages(connection, {lineage_of(event) for event in events})
     placed = [
         (item.event, item.graph, _logical_run(known_lineages.get(lineage_of(item.event))))
@@ -60,26 +62,45 @@ def _known_rows(
         if isinstance(item, Request) and not item.event.answers
     ]
     asking = questions.asking_runs(connection, known_lineages)
+    runs = _runs(connection, ids | addressed, task_keys, locked, known_lineages.values(), asking.values())
+    _require_locked([runs[row.newest] for row in known_lineages.values() if row.lineage in replayed], locked)
+    asked = questions.find(connection, answered)
     buried = select(tombstones.c.correlation_id).where(tombstones.c.correlation_id.in_(ids))
     return KnownRows(
-        runs=_runs(connection, ids | addressed, task_keys, locked, known_lineages.values(), asking.values()),
+        runs=runs,
         tasks={row.task: row for row in known_tasks},
         lineages=known_lineages,
-        questions=questions.find(connection, answered),
+        questions=asked,
         asking=asking,
+        current=questions.current(connection, _lineages_of_answers(events, asked, runs)),
         pruned=set(connection.execute(buried).scalars()),
         cancels=control_writes.early_cancels(connection, ids),
         thread_ids=thread_ids.look(connection, placed, now),
     )
 
 
+def _lineages_of_answers(
+    events: Collection[WorkflowEvent], asked: Collection[GraphQuestion], runs: Mapping[UUID, RunRow]
+) -> set[str]:
+    """The lineages whose pending questions a refused answer of the batch would be shown."""
+    answering = [event for event in events if event.answers]
+    addressed = [runs.get(event.answers_to) for event in answering if event.answers_to is not None]
+    named = [run.lineage for run in addressed if run is not None]
+    own = {lineage_of(event) for event in answering if event.attempt is not None}
+    return own | {row.lineage for row in asked} | {lineage for lineage in named if lineage is not None}
+
+
 def _logical_run(lineage: LineageRow | None) -> UUID | None:
     return lineage.logical_run if lineage is not None else None
 
 
-def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str]) -> set[str]:
-    """Lock the threads of the tasks' unfinished runs, and of the questions that are answered: no run ends or begins,
-    and no question is asked or answered, while the batch is decided.
+def _lock_threads(
+    connection: Connection, task_keys: Collection[str], interrupt_ids: Collection[str], replayed: Collection[str]
+) -> set[str]:
+    """Lock the threads of the tasks' unfinished runs, of the questions that are answered, and of the plain requests
+    that are replayed: no run ends or begins, and no question is asked or answered, while the batch is decided.
+
+    :param replayed: lineages of plain requests. No row of a task keeps two replays of one apart; their thread does.
     """
     names: set[str] = set()
     if task_keys:
@@ -88,6 +109,10 @@ def _lock_threads(connection: Connection, task_keys: Collection[str], interrupt_
     for some in in_chunks(interrupt_ids):
         asked = select(interrupts.c.thread_id).where(interrupts.c.interrupt_id.in_(some))
         names |= set(connection.execute(asked).scalars())
+    if replayed:
+        newest = select(workflow_runs.c.thread_id).join(lineages, lineages.c.newest == workflow_runs.c.correlation_id)
+        found = connection.execute(newest.where(lineages.c.lineage.in_(replayed))).scalars()
+        names |= {name for name in found if name is not None}
     leases.lock(connection, names)
     return names
 
@@ -114,8 +139,7 @@ def _runs(
     if task_keys:
         unfinished = and_(workflow_runs.c.task.in_(task_keys), workflow_runs.c.finished_at.is_(None))
         waiting = RunRow.read(connection.execute(select(*_SMALL_COLUMNS).where(unfinished)))
-        if any(run.thread_id not in locked for run in waiting):
-            raise ConflictError("a run has started over on another thread")
+        _require_locked(waiting, locked)
         found += waiting
     runs = {row.correlation_id: row for row in found}
     if not of_lineages <= runs.keys():
@@ -126,6 +150,12 @@ def _runs(
         for name, reply in connection.execute(replies.where(workflow_runs.c.correlation_id.in_(can_answer))):
             runs[name] = replace(runs[name], reply_value=reply)
     return runs
+
+
+def _require_locked(runs: Collection[RunRow], locked: Collection[str]) -> None:
+    """Check that the batch holds the threads of the runs that it may end: one may have been moved meanwhile."""
+    if any(run.finished_at is None and run.thread_id not in locked for run in runs):
+        raise ConflictError("a run has started over on another thread")
 
 
 def _write(connection: Connection, changes: BatchChanges, context: EndingContext) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from langgraph_worker.domain.models import Backlog, Decision, RunStatus
-from langgraph_worker.store.migrations.schema import workflow_runs
+from langgraph_worker.domain.models import Backlog, Decision, FleetFigures, RunStatus
+from langgraph_worker.store.migrations.schema import pauses, workflow_runs
 
 _runs = workflow_runs.c
 _is_answer = _runs.decision == Decision.ANSWER.value
@@ -15,6 +15,13 @@ _unfinished = (
     .where(_runs.finished_at.is_(None))
     .group_by(_runs.graph, _deployment, _is_answer)
 )
+_under_way = (
+    select(_runs.graph, _runs.status, func.count())
+    .where(_runs.finished_at.is_(None))
+    .group_by(_runs.graph, _runs.status)
+)
+_paused = select(func.count()).where(pauses.c.is_on)
+_unpublished = select(func.count()).where(_runs.published_at.is_(None), _runs.finished_at.is_not(None))
 
 
 def unfinished(connection: Connection) -> dict[tuple[str, str], Backlog]:
@@ -29,6 +36,15 @@ def unfinished(connection: Connection) -> dict[tuple[str, str], Backlog]:
         )
         for graph, deployment, _ in found
     }
+
+
+def fleet_figures(connection: Connection) -> FleetFigures:
+    """See :meth:`~langgraph_worker.store.port.RunStore.fleet_figures`."""
+    found: dict[RunStatus, dict[str, int]] = {RunStatus.PENDING: {}, RunStatus.RUNNING: {}}
+    for graph, status, count in connection.execute(_under_way):
+        found[RunStatus(status)][graph or ""] = count
+    unpublished, paused = (connection.execute(count).scalar_one() for count in (_unpublished, _paused))
+    return FleetFigures(found[RunStatus.PENDING], found[RunStatus.RUNNING], unpublished, paused)
 
 
 def counts(connection: Connection) -> dict[RunStatus, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -15,12 +15,12 @@ from langgraph_worker.store.sql.answer_matching import RelatedRuns
 from langgraph_worker.store.sql.batch_questions import BatchQuestions
 from langgraph_worker.store.sql.endings import EndingContext
 from langgraph_worker.store.sql.new_run import new_run
-from langgraph_worker.store.sql.placing import lineage_of, place_answer, place_request
+from langgraph_worker.store.sql.placing import place_answer, place_request
 from langgraph_worker.store.sql.questions import AskingRun
-from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, TaskRow
+from langgraph_worker.store.sql.rows import CancelRow, GraphQuestion, LineageRow, QuestionRow, TaskRow
 from langgraph_worker.store.sql.run_rows import RunEnding, RunRow
 from langgraph_worker.store.sql.thread_ids import ThreadIds
-from workflow_events.identity import work_hash
+from workflow_events.identity import lineage_of, work_hash
 from workflow_events.log_words import counted
 from workflow_events.models import Attempt, EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
@@ -40,6 +40,7 @@ class KnownRows:
         unfinished runs of its tasks.
     :param questions: all with the ids that the batch answers.
     :param asking: by lineage, for the batch's lineages with a pending question, the run that asks it.
+    :param current: by lineage, what is pending where the batch answers.
     :param pruned: ids of the batch whose runs have only a tombstone left.
     :param thread_ids: names the threads of the batch.
     :param cancels: the cancels of the batch's requests that came before them.
@@ -50,6 +51,7 @@ class KnownRows:
     lineages: Mapping[str, LineageRow]
     questions: Collection[GraphQuestion]
     asking: Mapping[str, AskingRun]
+    current: Mapping[str, Sequence[QuestionRow]]
     pruned: Collection[UUID]
     cancels: Mapping[UUID, CancelRow]
     thread_ids: ThreadIds
@@ -91,7 +93,7 @@ class BatchDecision:
                 self._runs_by_task[row.task].append(row.correlation_id)
         self._tasks = dict(known.tasks)
         self._lineages = dict(known.lineages)
-        self._questions = BatchQuestions(known.questions, known.asking)
+        self._questions = BatchQuestions(known.questions, known.asking, known.current)
         self._pruned = known.pruned
         self._cancels = known.cancels
         self._thread_ids = known.thread_ids
@@ -123,13 +125,13 @@ class BatchDecision:
     def _request(self, item: Request) -> Accepted:
         event, lineage = item.event, lineage_of(item.event)
         incoming = _incoming(item)
-        verdict = decide(incoming, self._newest(event.attempt), self._lineage(lineage, event.attempt))
+        verdict = decide(incoming, self._newest(event.attempt), self._lineage(lineage, incoming))
         reason = verdict.reason
         if event.attempt is not None and verdict.is_newest:
             count = self._supersede(event.attempt)
             reason += f"; ends {counted(count, 'older run')} of the task" if count else ""
-        elif event.attempt is not None and verdict.is_replay:
-            self._replace(event.attempt, lineage)
+        elif incoming.attempt is not None and verdict.is_replay:
+            self._replace(incoming.attempt, event.attempt, lineage)
         if verdict.decision is Decision.LATE:
             row = self._late(item, lineage, verdict)
         elif verdict.decision is Decision.ANSWER:
@@ -150,14 +152,14 @@ class BatchDecision:
         row = self._tasks.get(attempt.task) if attempt else None
         return row.newest if row else None
 
-    def _lineage(self, key: str, attempt: Attempt | None) -> Lineage | None:
+    def _lineage(self, key: str, incoming: IncomingRequest) -> Lineage | None:
         row = self._lineages.get(key)
-        if row is None or attempt is None:
+        if row is None or incoming.attempt is None:
             return None
         run = self._runs[row.newest]
-        assert run.attempt is not None  # a lineage of attempts has no plain requests
+        newest = run.attempt or AttemptKey.of_plain(run.replay or 0)
         is_asking = self._questions.is_asking(key, row.generation)
-        return Lineage(row.generation, row.work, run.attempt, RunStatus(run.status), is_asking)
+        return Lineage(row.generation, row.work, newest, RunStatus(run.status), is_asking)
 
     def _related(self, event: WorkflowEvent, lineage: str, verdict: Verdict) -> RelatedRuns:
         repeated = self._runs[self._lineages[lineage].newest] if verdict.repeats else None
@@ -171,12 +173,15 @@ class BatchDecision:
         self._tasks[attempt.task] = self.changes.tasks[attempt.task] = TaskRow.from_attempt(attempt, self._now)
         return len(older)
 
-    def _replace(self, attempt: Attempt, lineage: str) -> None:
-        """End what the lineage has unfinished of the attempt that is replayed."""
-        newest = self._lineages[lineage].newest  # an answer is in the lineage that it answers
-        for row in self._unfinished(attempt.task):
-            if row.attempt_id == attempt.id and (row.lineage == lineage or row.correlation_id == newest):
-                self._end(row, store_replies.replayed(row, attempt.replay, self._now))
+    def _replace(self, replay: AttemptKey, attempt: Attempt | None, lineage: str) -> None:
+        """End what the lineage has unfinished of the attempt, or of the plain request, that is replayed."""
+        newest = self._runs[self._lineages[lineage].newest]  # an answer is in the lineage that it answers
+        replayed = [newest] if newest.finished_at is None else []
+        if attempt is not None:
+            unfinished = [row for row in self._unfinished(attempt.task) if row.attempt_id == attempt.id]
+            replayed = [row for row in unfinished if row.lineage == lineage or row is newest]
+        for row in replayed:
+            self._end(row, store_replies.replayed(row, replay.replay, self._now))
 
     def _unfinished(self, task: str) -> list[RunRow]:
         runs = [self._runs[name] for name in self._runs_by_task.get(task, ())]
@@ -192,9 +197,8 @@ class BatchDecision:
 
     def _late(self, item: Request, lineage: str, verdict: Verdict) -> RunRow:
         row = new_run(item, verdict.decision, self._now)
-        assert row.task is not None  # only an attempt can be late
-        newest = self._tasks[row.task]
-        if newest.attempt_id == row.attempt_id:
+        newest = self._tasks[row.task] if row.task is not None else None
+        if newest is None or newest.attempt_id == row.attempt_id:
             replay = self._runs[self._lineages[lineage].newest].replay or 0
             return row.ended(endings.ending(store_replies.replayed(row, replay, self._now), self._context))
         result = store_replies.superseded(row, newest.try_number, self._now)
@@ -228,12 +232,7 @@ class BatchDecision:
         return row
 
     def _answer(
-        self,
-        item: Request,
-        lineage: str,
-        work: WorkKey,
-        verdict: Verdict,
-        answered: Mapping[str, GraphQuestion],
+        self, item: Request, lineage: str, work: WorkKey, verdict: Verdict, answered: Mapping[str, GraphQuestion]
     ) -> RunRow:
         """Give an answer the place of the run that asked, and its choices; keep which askings it was given to."""
         question, before = answered[item.event.answers[0].interrupt_id], self._lineages.get(lineage)
@@ -289,7 +288,7 @@ def _incoming(item: Request) -> IncomingRequest:
     work = WorkKey(item.graph, event.thread_id, work_hash(event))
     attempt = event.attempt
     if attempt is None:
-        return IncomingRequest(work, is_answer=is_answer)
+        return IncomingRequest(work, AttemptKey.from_event(event), is_answer=is_answer)
     return IncomingRequest(
         work,
         AttemptKey.from_attempt(attempt),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from langgraph_worker.store.sql import questions
 from langgraph_worker.store.sql.answer_matching import RelatedRuns, candidates, unclear
 from langgraph_worker.store.sql.questions import AskingRun
-from langgraph_worker.store.sql.rows import GraphQuestion
+from langgraph_worker.store.sql.rows import GraphQuestion, QuestionRow
 from workflow_events.models import WorkflowEvent
 
 
@@ -32,13 +32,20 @@ class BatchQuestions:
 
     :param answered: all questions with the ids that the batch answers.
     :param asking: by lineage, the runs that ask what is pending.
+    :param current: by lineage, what is pending in the lineages that the batch answers; for refusals.
     """
 
-    def __init__(self, answered: Collection[GraphQuestion], asking: Mapping[str, AskingRun]) -> None:
+    def __init__(
+        self,
+        answered: Collection[GraphQuestion],
+        asking: Mapping[str, AskingRun],
+        current: Mapping[str, Sequence[QuestionRow]],
+    ) -> None:
         self._answered: defaultdict[str, list[GraphQuestion]] = defaultdict(list)
         for question in answered:
             self._answered[question.interrupt_id].append(question)
         self._asking = dict(asking)
+        self._current = dict(current)
 
     def match(self, event: WorkflowEvent, lineage: str, related: RelatedRuns) -> Match:
         """The questions that an event answers, or why its answers cannot be taken.
@@ -57,8 +64,10 @@ class BatchQuestions:
             }
             given = questions.latest(row for rows in found.values() for row in rows)
             problem = unclear(event, found, self._answered)
-        problem = problem or questions.refusal(event.answers, given, lineage)
-        return Match(given, problem or _foreign(event, given) or _other_graph(event, given))
+        addressed = related.addressed.lineage if related.addressed is not None else None
+        problem = problem or _foreign(event, given)  # first: the others' reasons say what the run asks now
+        problem = problem or questions.refusal(event.answers, given, lineage, self._current, addressed)
+        return Match(given, problem or _other_graph(event, given))
 
     def is_asking(self, lineage: str, generation: int) -> bool:
         """Whether this generation of a lineage has a pending question."""
@@ -71,21 +80,17 @@ class BatchQuestions:
 
     def retire_before(self, lineage: str, generation: int, now: datetime) -> None:
         """A lineage starts afresh with this generation: what older ones asked is not asked any more."""
-        for rows in self._answered.values():
-            rows[:] = [
-                row.retired(now) if row.lineage == lineage and row.generation < generation else row for row in rows
-            ]
+        self._retire(lineage, now, lambda row: row.generation < generation)
 
     def withdraw(self, lineage: str, generation: int, now: datetime) -> None:
         """The request that repeats this generation's question is cancelled: it is not asked any more."""
         self._asking.pop(lineage, None)
+        self._retire(lineage, now, lambda row: row.generation == generation and row.answered_at is None)
+
+    def _retire(self, lineage: str, now: datetime, these: Callable[[QuestionRow], bool]) -> None:
         for rows in self._answered.values():
-            rows[:] = [
-                row.retired(now)
-                if (row.lineage, row.generation, row.answered_at) == (lineage, generation, None)
-                else row
-                for row in rows
-            ]
+            rows[:] = [row.retired(now) if row.lineage == lineage and these(row) else row for row in rows]
+        self._current[lineage] = [row for row in self._current.get(lineage, ()) if not these(row)]
 
 
 def _foreign(event: WorkflowEvent, answered: Mapping[str, GraphQuestion]) -> str | None:

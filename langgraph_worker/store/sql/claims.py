@@ -23,16 +23,24 @@ from sqlalchemy import (
 )
 
 from langgraph_worker.domain.models import Claim, Decision, Lease, RunStatus
-from langgraph_worker.store.migrations.schema import UtcDateTime, interrupts, lineages, threads, workflow_runs
-from langgraph_worker.store.sql import leases, questions
+from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.store.migrations.schema import (
+    UtcDateTime,
+    interrupts,
+    lineages,
+    run_spending,
+    threads,
+    workflow_runs,
+)
+from langgraph_worker.store.sql import leases, pauses, questions, spending
 from langgraph_worker.store.sql.endings import MAX_TAKEOVERS, EndingContext, end_runs, ending
-from langgraph_worker.store.sql.placing import lineage_of
 from langgraph_worker.store.sql.remembered_nodes import names_in
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import Parameters, QuestionRow, columns_of
 from langgraph_worker.store.sql.run_rows import ClaimableRun, RunBrief
 from langgraph_worker.store.sql.statements import in_chunks
 from langgraph_worker.store.sql.store_replies import not_startable, refused, worker_lost
+from workflow_events.identity import lineage_of
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -122,7 +130,8 @@ def lock_startable(
     if limit < 1 or not claimant.graphs:
         return []
     most = {"most": limit, "looked_at": limit + _LOOKED_AT}
-    wanted = _lock_threads if among.are_all else _lock_threads.where(among.those(threads.c.thread_id))
+    locking = _lock_threads_between_pauses if connection.dialect.name == "postgresql" else _lock_threads
+    wanted = locking if among.are_all else locking.where(among.those(threads.c.thread_id))
     return list(connection.execute(wanted, _look(claimant, now) | most).scalars())
 
 
@@ -158,7 +167,8 @@ def _refusal(candidate: Candidate, now: datetime) -> WorkflowResultEvent | None:
     if candidate.takeovers > MAX_TAKEOVERS:
         return worker_lost(candidate.run, candidate.takeovers, now)
     event = candidate.event
-    problem = questions.refusal(event.answers, candidate.given_to, lineage_of(event))
+    asked = questions.pending_by_lineage(candidate.questions.values())
+    problem = questions.refusal(event.answers, candidate.given_to, lineage_of(event), asked)
     return refused(candidate.run, problem, now) if problem else None
 
 
@@ -186,6 +196,8 @@ def _claim(candidate: Candidate, claimant: Claimant) -> Claim:
         thread_name=run.thread_name,
         release=claimant.release,
         begun_by=run.begun_by,
+        spent=run.spent,
+        retried=Retried.from_json(run.retried),
     )
 
 
@@ -246,6 +258,7 @@ def _can_start() -> ColumnElement[bool]:
         _waits_its_turn(runs),
         runs.c.graph.in_(_graphs),
         or_(runs.c.not_before.is_(None), runs.c.not_before <= _now),
+        pauses.is_not_paused(runs),
         leases.is_free(_now),
         ~another_first,
     )
@@ -289,14 +302,16 @@ _lock_threads = (
     .limit(bindparam("most", type_=Integer()))
     .with_for_update(of=threads, key_share=True, skip_locked=True)
 )
+_lock_threads_between_pauses = _lock_threads.add_columns(pauses.shared_with_claims)
 _of_its_generation = and_(
     lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
 )
 _claimable = (
-    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"))
+    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"), *spending.COLUMNS)
     .select_from(workflow_runs)
     .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
     .outerjoin(lineages, _of_its_generation)
+    .outerjoin(run_spending, spending.of_its_run)
     .where(workflow_runs.c.thread_id.in_(bindparam("names", expanding=True)), _can_start())
     .order_by(workflow_runs.c.seq)
     .with_for_update(of=workflow_runs)

@@ -9,9 +9,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from langgraph_worker.domain.known_graphs import KnownGraphs
+from langgraph_worker.domain.pauses import pause_before
 from langgraph_worker.store.migrations.schema import threads, workflow_runs
-from langgraph_worker.store.sql import leases
+from langgraph_worker.store.sql import leases, pauses
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
+from langgraph_worker.store.sql.last_tries import last_tries, usage_so_far
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import columns_of
 from langgraph_worker.store.sql.run_rows import WaitingRun
@@ -44,13 +46,19 @@ def expire(
         .order_by(runs.c.seq)
         .with_for_update(of=runs)
     )
-    endings, holders = {}, _holders(connection, names, now)
-    for run in WaitingRun.read(found):
+    waiting = WaitingRun.read(found)
+    started = [run.correlation_id for run in waiting if run.attempts]
+    tries, usage = last_tries(connection, started), usage_so_far(connection, started)
+    endings, holders, paused = {}, _holders(connection, names, now), pauses.pauses_on(connection)
+    for run in waiting:
+        key = run.correlation_id
         if run.deadline is not None and run.deadline <= now:
-            result = past_deadline(run, run.deadline, graphs, holders.get(run.thread_id or ""), now)
+            holder = holders.get(run.thread_id or "")
+            pause = pause_before(paused, run.graph or "", run.workflow_id, run.deadline)
+            result = past_deadline(run, run.deadline, graphs, holder, now, tries.get(key), pause)
         else:
             result = unknown_graph(run, graphs.names, grace_seconds, now)
-        endings[run.correlation_id] = ending(result, context)
+        endings[key] = ending(result.model_copy(update={"usage": usage.get(key, {})}), context)
     end_runs(connection, endings)
     leases.free(connection, endings)
     return len(endings)

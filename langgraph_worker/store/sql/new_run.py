@@ -48,6 +48,8 @@ def _of_request(item: Request, placement: Placement | None) -> Parameters:
     }
     if event.attempt is not None:
         columns |= {"task": event.attempt.task, **attempt_parameters(event.attempt)}
+    elif event.replay is not None:
+        columns["replay"] = event.replay.number
     if placement is not None:
         columns |= placement.columns()
     return columns

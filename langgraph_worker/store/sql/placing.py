@@ -11,7 +11,7 @@ from langgraph_worker.domain.models import Decision
 from langgraph_worker.store.sql.remembered_nodes import StoredNames
 from langgraph_worker.store.sql.rows import GraphQuestion, LineageRow, Parameters
 from langgraph_worker.store.sql.thread_ids import ThreadIds
-from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key
+from workflow_events.identity import logical_run_id
 from workflow_events.models import WorkflowEvent
 
 
@@ -40,13 +40,6 @@ class Placement:
         }
 
 
-def lineage_of(event: WorkflowEvent) -> str:
-    """The key of the lineage that a request belongs to."""
-    if event.attempt is None:
-        return plain_lineage_key(event.event_id)
-    return lineage_key(event.attempt.task, event.attempt.agent)
-
-
 def place_request(
     event: WorkflowEvent,
     lineage: str,
@@ -58,7 +51,7 @@ def place_request(
 ) -> tuple[Placement, LineageRow]:
     """The place of a request in its own lineage, and the lineage's row with it as the newest request.
 
-    :param lineage: :func:`lineage_of` the event.
+    :param lineage: :func:`workflow_events.identity.lineage_of` the event.
     :param before: the lineage's row so far, if it has one.
     """
     if verdict.decision is Decision.FRESH or before is None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
+from langgraph_worker.domain.question_refusals import LEFT, UNKNOWN, answered, asked_now
 from langgraph_worker.store.migrations.schema import interrupts, workflow_runs
 from langgraph_worker.store.sql.rows import GraphQuestion, Parameters, QuestionRow
 from langgraph_worker.store.sql.statements import in_chunks
@@ -68,15 +69,26 @@ def latest(rows: Iterable[_Question]) -> dict[str, _Question]:
     return {row.interrupt_id: row for row in sorted(rows, key=rank)}
 
 
-def refusal(answers: Sequence[Answer], known: Mapping[str, QuestionRow], lineage: str) -> str | None:
-    """Why these answers cannot be taken; None if they can.
+def refusal(
+    answers: Sequence[Answer],
+    known: Mapping[str, QuestionRow],
+    lineage: str,
+    current: Mapping[str, Sequence[QuestionRow]],
+    addressed: str | None = None,
+) -> str | None:
+    """Why these answers cannot be taken, and what can be answered instead; None if they can.
 
     :param lineage: the lineage of the request that answers. It may repeat an answer of its own.
+    :param current: what is asked now, by lineage.
+    :param addressed: the lineage of the run that the answers name, for a question that is not known.
     """
     for place, answer in enumerate(answers):
-        problem = _problem(answer, known.get(answer.interrupt_id), lineage)
+        row = known.get(answer.interrupt_id)
+        problem = _problem(answer, row, lineage)
         if problem:
-            return f"field 'answers[{place}]': interrupt {answer.interrupt_id!r} {problem}"
+            asked = current.get(row.lineage if row is not None else addressed or lineage, ())
+            now = asked_now([(one.interrupt_id, one.correlation_id) for one in asked])
+            return f"field 'answers[{place}]': interrupt {answer.interrupt_id!r} {problem}{now}"
     if len({known[answer.interrupt_id].thread_id for answer in answers}) > 1:
         return "field 'answers': they answer different runs; send an event for each"
     return None
@@ -84,15 +96,23 @@ def refusal(answers: Sequence[Answer], known: Mapping[str, QuestionRow], lineage
 
 def _problem(answer: Answer, row: QuestionRow | None, lineage: str) -> str:
     if row is None:
-        return "is not known: nothing asked it, or its run was pruned"
+        return UNKNOWN
     if row.retired_at is not None:
-        return "is not asked any more: its task was started afresh"
+        return LEFT
     if row.answered_at is None:
         return ""
     if row.answer_lineage == lineage and row.answer == answer.value:
         return ""
-    by = f" by {row.answered_by}" if row.answered_by else ""
-    return f"was answered{by} at {row.answered_at.isoformat(timespec='seconds')}"
+    return answered(row.answered_at, row.answered_by, row.answer_id)
+
+
+def pending_by_lineage(rows: Iterable[_Question]) -> dict[str, list[_Question]]:
+    """Those of the questions that are pending, by lineage, in the order in which they were asked."""
+    found: dict[str, list[_Question]] = {}
+    for row in sorted(rows, key=lambda row: (row.asked_at, row.interrupt_id)):
+        if row.is_pending:
+            found.setdefault(row.lineage, []).append(row)
+    return found
 
 
 def to_apply(answers: Sequence[Answer], known: Mapping[str, QuestionRow]) -> dict[str, JsonValue]:
@@ -179,6 +199,15 @@ def asking_runs(connection: Connection, lineages: Collection[str]) -> dict[str, 
         .order_by(interrupts.c.generation)
     )
     return {row.lineage: AskingRun(row.generation, row.correlation_id) for row in found}
+
+
+def current(connection: Connection, lineages: Collection[str]) -> dict[str, list[QuestionRow]]:
+    """The pending questions of these lineages, by lineage."""
+    rows: list[QuestionRow] = []
+    for some in in_chunks(lineages):
+        pending = select(interrupts).where(interrupts.c.lineage.in_(some), is_pending())
+        rows += QuestionRow.read(connection.execute(pending))
+    return pending_by_lineage(rows)
 
 
 def on_threads(connection: Connection, thread_ids: Collection[str]) -> dict[str, list[QuestionRow]]:

@@ -32,7 +32,7 @@ from langgraph_worker.store.migrations.schema import (
     tombstones,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, questions
+from langgraph_worker.store.sql import leases, questions, shared_spending
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import columns_of
 from langgraph_worker.store.sql.run_rows import PrunableRun
@@ -70,6 +70,7 @@ def prune(
     going = _lock(connection, _prunable(retention, now, among), limit)
     if len(going) < limit:
         _forget_announced(connection, now - retention.older_than, limit)
+        shared_spending.forget(connection, retention.older_than, now)
     if not going:
         return Pruned(0, 0)
     _keep_newest(connection, going)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from langgraph_worker.domain.attempts import AttemptKey
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.store.sql.remembered_nodes import StoredNames
 from langgraph_worker.store.sql.rows import Row
+from langgraph_worker.store.sql.spending_rows import spending_or_none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class ControlledRun(RunBrief):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimableRun(RunBrief):
-    """A run that can be claimed, with its thread's token and its lineage's nodes."""
+    """A run that can be claimed, with its thread's token, its lineage's nodes, and what its logical run has spent."""
 
     status: str
     decision: str
@@ -64,6 +66,19 @@ class ClaimableRun(RunBrief):
     nodes: StoredNames | None
     begun_by: str | None
     askings: dict[str, int] | None
+    retried: dict[str, Any] | None
+    spent_steps: int | None
+    spent_seconds: float | None
+    spent_usage: dict[str, Any] | None
+    spent_unreported: list[str] | None
+    spent_marks: list[str] | None
+
+    @property
+    def spent(self) -> Spending | None:
+        """What its logical run has spent; None if nothing is counted."""
+        return spending_or_none(
+            self.spent_steps, self.spent_seconds, self.spent_usage, self.spent_unreported, self.spent_marks
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +156,7 @@ class RunRow(RunBrief):
     accepted_at: datetime
     waiting_since: datetime
     not_before: datetime | None = None
+    retried: dict[str, Any] | None = None
     takeovers: int = 0
     worker_id: str | None = None
     release: str | None = None

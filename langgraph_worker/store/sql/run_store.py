@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from langgraph_worker.domain.accounts import Account, StoredCounts
 from langgraph_worker.domain.known_graphs import KnownGraphs
 from langgraph_worker.domain.models import (
     Accepted,
@@ -18,6 +20,7 @@ from langgraph_worker.domain.models import (
     Cancelled,
     Claim,
     Failure,
+    FleetFigures,
     Lease,
     Outbound,
     Pruned,
@@ -27,6 +30,9 @@ from langgraph_worker.domain.models import (
     Step,
     WorkerInfo,
 )
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.engines.database import DatabaseThread, DatabaseThreads
 from langgraph_worker.store.engines.make_database import make_database
@@ -39,8 +45,10 @@ from langgraph_worker.store.sql import (
     control_writes,
     expiry,
     first_topics,
+    pauses,
     retention,
     run_writes,
+    shared_spending,
     trimming,
     unpublished,
     workers,
@@ -146,6 +154,12 @@ class SqlRunStore(RunStore):
             )
         )
 
+    async def pause(self, changes: Collection[PauseChange]) -> list[PauseChange]:
+        return await self._write(lambda connection, now: pauses.pause(connection, changes))
+
+    async def pauses(self) -> list[PauseChange]:
+        return await self.read(pauses.pauses_on)
+
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
         def claimant(now: datetime) -> Claimant:
             return Claimant(worker_id, graphs, now + self._lease, self._release)
@@ -180,9 +194,15 @@ class SqlRunStore(RunStore):
     async def remember_nodes(self, claim: Claim, nodes: Collection[str]) -> None:
         await self._group.write(run_writes.RememberNodes(claim, nodes))
 
-    async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
-        if steps:
-            await self._group.write(run_writes.RecordSteps(claim, steps))
+    async def record(self, claim: Claim, steps: Sequence[Step], spent: Spending | None = None) -> None:
+        if steps or spent is not None:
+            await self._group.write(run_writes.RecordSteps(claim, steps, spent))
+
+    def stored_counts(self, claim: Claim, accounts: Collection[Account]) -> Future[StoredCounts]:
+        def work(connection: Connection) -> StoredCounts:
+            return shared_spending.stored_counts(connection, claim, accounts, self.database.time(connection))
+
+        return self._threads.submit(DatabaseThread.COUNTS, lambda: self.database.read(work))
 
     async def finish(
         self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None, *, keep_thread: bool = False
@@ -191,6 +211,10 @@ class SqlRunStore(RunStore):
 
     async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
         await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread))
+
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+        delay = timedelta(seconds=back_off.wait_seconds)
+        await self._group.write(run_writes.BackOff(claim, back_off.retried, failure, delay, keep_thread))
 
     async def start_over(self, claim: Claim) -> None:
         await self._group.write(run_writes.StartOver(claim, timedelta(0)))
@@ -270,6 +294,9 @@ class SqlRunStore(RunStore):
 
     async def backlog(self) -> Mapping[tuple[str, str], Backlog]:
         return await self.read(backlog.unfinished)
+
+    async def fleet_figures(self) -> FleetFigures:
+        return await self.read(backlog.fleet_figures)
 
     async def counts(self) -> Mapping[RunStatus, int]:
         return await self.read(backlog.counts)

@@ -19,7 +19,9 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from langgraph_worker.domain.faults import INTERRUPT_NOT_PENDING
 from langgraph_worker.domain.models import Claim, Failure, RunStatus, Step
 from langgraph_worker.domain.reply_encoding import clean
-from langgraph_worker.domain.results import storable_usage
+from langgraph_worker.domain.results import MAX_MODEL_CHARACTERS, storable_usage
+from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import NoRoomError
 from langgraph_worker.store.engines.database import Statement
 from langgraph_worker.store.migrations.schema import (
@@ -29,14 +31,14 @@ from langgraph_worker.store.migrations.schema import (
     workflow_errors,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, memory_writes, questions, start_over, trimming
+from langgraph_worker.store.sql import leases, memory_writes, questions, spending, start_over, trimming
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
 from langgraph_worker.store.sql.memory_writes import PutMemory
-from langgraph_worker.store.sql.placing import lineage_of
 from langgraph_worker.store.sql.remembered_nodes import stored_names
 from langgraph_worker.store.sql.rows import LockedThread, Parameters, QuestionRow
 from langgraph_worker.store.sql.statements import insert_or_replace
 from langgraph_worker.store.sql.store_replies import left_behind
+from workflow_events.identity import lineage_of
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 
@@ -68,6 +70,7 @@ class RecordSteps:
 
     claim: Claim
     steps: Sequence[Step]
+    spent: Spending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,25 @@ class Release:
     keep_thread: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """See :meth:`~langgraph_worker.store.port.RunStore.back_off`."""
+
+    claim: Claim
+    retried: Retried
+    failure: Failure
+    delay: timedelta
+    keep_thread: bool = False
+
+
 class StartOver(Release):
     """See :meth:`~langgraph_worker.store.port.RunStore.start_over`."""
 
 
-Write = RememberNodes | PutCheckpoint | PutMemory | RecordSteps | Finish | Release
-_W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release, StartOver)
+Write = RememberNodes | PutCheckpoint | PutMemory | RecordSteps | Finish | Release | BackOff
+_W = TypeVar("_W", RememberNodes, PutCheckpoint, PutMemory, RecordSteps, Finish, Release, BackOff, StartOver)
+_Last = Finish | Release | BackOff
+"""With one of them a start of a run ends."""
 
 Outcome = bool | NoRoomError
 Execute = Callable[[Connection, Sequence[Statement]], None]
@@ -112,12 +128,15 @@ def apply(connection: Connection, batch: Sequence[Write], execute: Execute, cont
     # By kind, so that a kind is one statement however many runs write. A run's own order is kept: it ends last.
     _change_lineages(connection, _only(good, RememberNodes), _only(good, StartOver))
     _put_checkpoints(connection, _only(good, PutCheckpoint), execute, context.now)
-    _record(connection, _only(good, RecordSteps))
+    _record(connection, _only(good, RecordSteps), context.now)
     _finish(connection, _only(good, Finish), context)
     _trim(connection, _only(good, Finish), context)
-    _release(connection, _only(good, Release), context.now)
+    _release(connection, [*_only(good, Release), *_only(good, BackOff)], context.now)
+    _keep_errors(connection, [*_only(good, Finish), *_only(good, BackOff)], context.now)
     _let_go(connection, batch, good)
-    start_over.move_runs(connection, [write.claim for write in _only(good, StartOver)], context.now)
+    over = [write.claim for write in _only(good, StartOver)]
+    start_over.move_runs(connection, over, context.now)
+    spending.carry_over(connection, over, context.now)
     # The last: its locks come after all others.
     refusals = iter(memory_writes.put(connection, _only(good, PutMemory), execute))
     return [
@@ -141,7 +160,7 @@ def _judge(batch: Sequence[Write], locked: Mapping[str, LockedThread]) -> list[b
         run = write.claim.correlation_id
         is_good = run not in over and leases.run_with_valid_lease(write.claim.lease, locked) == run
         judged.append(is_good)
-        if is_good and isinstance(write, Finish | Release):  # that of a stale owner does not end the run
+        if is_good and isinstance(write, _Last):  # that of a stale owner does not end the run
             over.add(run)
     return judged
 
@@ -219,6 +238,10 @@ def _put_checkpoints(connection: Connection, writes: Sequence[PutCheckpoint], ex
     if further:
         of_these = workflow_runs.c.correlation_id.in_(further)
         connection.execute(update(workflow_runs).where(of_these).values(takeovers=0))
+    retried = {write.claim.correlation_id: write.claim.retried for write in writes if write.progress}
+    again = [{"run": run, "kept": before.after_progress.as_json()} for run, before in retried.items() if before]
+    if again:
+        connection.execute(_forget_retries, again)
     questions.note_answers(connection, [row for write in writes for row in _answers(write, now)])
 
 
@@ -239,11 +262,12 @@ def _answers(write: PutCheckpoint, now: datetime) -> list[Parameters]:
     ]
 
 
-def _record(connection: Connection, writes: Sequence[RecordSteps]) -> None:
+def _record(connection: Connection, writes: Sequence[RecordSteps], now: datetime) -> None:
     # One row a step: a statement may not meet the same row twice.
     rows = {(w.claim.correlation_id, step.step_id): _step(w.claim, step) for w in writes for step in w.steps}
     if rows:
         connection.execute(insert_or_replace(connection, step_executions), list(rows.values()))
+    spending.write(connection, [(write.claim, write.spent) for write in writes if write.spent is not None], now)
 
 
 def _finish(connection: Connection, writes: Sequence[Finish], context: EndingContext) -> None:
@@ -255,9 +279,6 @@ def _finish(connection: Connection, writes: Sequence[Finish], context: EndingCon
     questions.retire_pending(connection, done, context.now)
     refused = [w.claim for w in writes if endings[w.claim.correlation_id].error_type == INTERRUPT_NOT_PENDING.name]
     questions.retire_unreachable(connection, [(one.thread_id, one.logical_run) for one in refused], context.now)
-    errors = [_error(w.claim, w.failure, context.now) for w in writes if w.failure is not None]
-    if errors:
-        connection.execute(insert(workflow_errors), errors)
     usage = [row for w in writes for row in _usage(w.claim, w.result)]
     if usage:
         connection.execute(insert_or_replace(connection, model_usage), usage)
@@ -279,20 +300,33 @@ def _questions(write: Finish, now: datetime) -> list[QuestionRow]:
     ]
 
 
-def _release(connection: Connection, writes: Sequence[Release], now: datetime) -> None:
+_forget_retries = (
+    update(workflow_runs).where(workflow_runs.c.correlation_id == bindparam("run")).values(retried=bindparam("kept"))
+)
+
+
+def _release(connection: Connection, writes: Sequence[Release | BackOff], now: datetime) -> None:
     for write in writes:
         not_before = now + write.delay if write.delay else None
-        waits = {"status": RunStatus.PENDING.value, "waiting_since": now, "not_before": not_before}
+        waits: Parameters = {"status": RunStatus.PENDING.value, "waiting_since": now, "not_before": not_before}
+        if isinstance(write, BackOff):
+            waits["retried"] = write.retried.as_json()
         mine = workflow_runs.c.correlation_id == write.claim.correlation_id
         connection.execute(update(workflow_runs).where(mine).values(waits))
 
 
 def _let_go(connection: Connection, batch: Sequence[Write], good: Sequence[Write]) -> None:
     """Free the threads of the runs that ended or were given back; void the leases of those that keep their threads."""
-    over = [write for write in batch if isinstance(write, Finish | Release)]
+    over = [write for write in batch if isinstance(write, _Last)]
     leases.let_go(connection, [(w.claim.correlation_id, w.claim.lease) for w in over if not w.keep_thread])
-    kept = [write for write in good if isinstance(write, Finish | Release) and write.keep_thread]
+    kept = [write for write in good if isinstance(write, _Last) and write.keep_thread]
     leases.void(connection, {write.claim.correlation_id for write in kept})
+
+
+def _keep_errors(connection: Connection, writes: Sequence[Finish | BackOff], now: datetime) -> None:
+    errors = [_error(write.claim, write.failure, now) for write in writes if write.failure is not None]
+    if errors:
+        connection.execute(insert(workflow_errors), errors)
 
 
 def _error(claim: Claim, failure: Failure, now: datetime) -> Parameters:
@@ -303,6 +337,9 @@ def _error(claim: Claim, failure: Failure, now: datetime) -> Parameters:
         "message": clean(failure.message),
         "traceback": clean(failure.traceback),
         "node": clean(failure.node) if failure.node else None,
+        "error_class": failure.error_class and failure.error_class.value,
+        "model": clean(failure.model)[:MAX_MODEL_CHARACTERS] if failure.model else None,
+        "wait_seconds": failure.wait_seconds,
         "worker_id": claim.worker_id,
         "occurred_at": now,
     }

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, case, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 _T = TypeVar("_T")
@@ -35,6 +35,16 @@ def insert_or_replace(connection: Connection, table: Table) -> Upsert:
     return _insert_or_replace(connection.dialect.name, table)
 
 
+def insert_or_add(connection: Connection, table: Table, added: tuple[str, ...], most: int) -> Upsert:
+    """Insert, or add to the row with the same primary key: numbers are added up, of other columns the new value holds
+    if it is not NULL.
+
+    :param added: the columns of numbers.
+    :param most: which none of them exceeds.
+    """
+    return _insert_or_add(connection.dialect.name, table, added, most)
+
+
 # Cached, as the statements of other modules are constants: to build one takes longer than to execute it.
 
 
@@ -53,3 +63,14 @@ def _insert_or_replace(dialect: str, table: Table) -> Upsert:
     keys = list(table.primary_key)
     replaced = {column.name: statement.excluded[column.name] for column in table.c if column not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=replaced)
+
+
+@cache
+def _insert_or_add(dialect: str, table: Table, added: tuple[str, ...], most: int) -> Upsert:
+    statement = _insert(dialect, table)
+    keys = list(table.primary_key)
+    new = statement.excluded
+    sums = {name: case((table.c[name] > most - new[name], most), else_=table.c[name] + new[name]) for name in added}
+    others = [column for column in table.c if column not in keys and column.name not in added]
+    changed = {**sums, **{column.name: func.coalesce(new[column.name], column) for column in others}}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)

@@ -8,7 +8,14 @@ from uuid import UUID
 
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.faults import Fault
-from langgraph_worker.domain.known_graphs import KnownGraphs, unknown_graph_in_words, why_it_waited
+from langgraph_worker.domain.known_graphs import (
+    KnownGraphs,
+    unknown_graph_in_words,
+    what_holds_up,
+    why_it_waited,
+)
+from langgraph_worker.domain.late_runs import LastTry, late_while_it_waited
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.store.sql.run_rows import ClaimableRun, ControlledRun, RunBrief, RunRow, WaitingRun
 from workflow_events.log_words import in_utc
 from workflow_events.results import WorkflowResultEvent
@@ -48,17 +55,29 @@ def left_behind(result: WorkflowResultEvent) -> WorkflowResultEvent:
 
 
 def past_deadline(
-    run: WaitingRun, deadline: datetime, graphs: KnownGraphs, holder: UUID | None, now: datetime
+    run: WaitingRun,
+    deadline: datetime,
+    graphs: KnownGraphs,
+    holder: UUID | None,
+    now: datetime,
+    last: LastTry | None = None,
+    pause: PauseChange | None = None,
 ) -> WorkflowResultEvent:
     """The answer to a request whose deadline passed while it waited.
 
     :param holder: the request that holds its thread; None if none does.
+    :param last: the last start, if the run waits to be repeated after it.
+    :param pause: one that held the request back before its deadline passed.
     """
-    state = "could be taken up again" if run.attempts else "could start"
-    thread = run.thread_name or run.thread_id or ""
+    name, thread = run.graph or "", run.thread_name or run.thread_id or ""
     other = holder if holder != run.correlation_id else None
-    why = why_it_waited(run.graph or "", graphs, thread, other, came_late=run.accepted_at >= deadline)
-    text = f"the deadline {in_utc(deadline)} passed before the run {state}: {why}"
+    if last is not None:
+        text = late_while_it_waited(deadline, last, what_holds_up(name, graphs, thread, other, pause))
+    else:
+        state = "could be taken up again" if run.attempts else "could start"
+        late = run.accepted_at >= deadline
+        why = why_it_waited(name, graphs, thread, other, came_late=late, pause=pause)
+        text = f"the deadline {in_utc(deadline)} passed before the run {state}: {why}"
     return _answer(run, faults.DEADLINE, text, now)
 
 
@@ -83,7 +102,8 @@ def worker_lost(run: ClaimableRun, takeovers: int, now: datetime) -> WorkflowRes
         "them (memory, a crash in native code, a node that blocks the event loop). "
         f"The last was {run.worker_id!r}; see how it ended"
     )
-    return _answer(run, faults.WORKER_LOST, text, now)
+    lost = _answer(run, faults.WORKER_LOST, text, now)
+    return lost if run.spent is None else lost.model_copy(update={"usage": dict(run.spent.usage)})
 
 
 def _answer(run: RunBrief, fault: Fault, error: str, now: datetime) -> WorkflowResultEvent:

@@ -57,7 +57,7 @@ def _dead_letter(row: UnpublishedRun) -> DeadLetter | None:
     result = WorkflowResultEvent.model_validate_json(row.reply_value)
     origin = Origin(row.cluster, row.topic, row.partition, row.offset)
     event = WorkflowEvent.model_validate_json(row.event or "")
-    return DeadLetter(event, origin, WORKER_LOST.name, result.error or "")
+    return DeadLetter(event, origin, WORKER_LOST.name, result.error or "", result.attempts)
 
 
 def _outbound(row: UnpublishedRun) -> Outbound:

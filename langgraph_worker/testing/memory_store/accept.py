@@ -20,9 +20,8 @@ from langgraph_worker.testing.memory_store.state import (
     State,
     Thread,
     Transaction,
-    attempt_key,
 )
-from workflow_events.identity import lineage_key, logical_run_id, plain_lineage_key, thread_id, work_hash
+from workflow_events.identity import lineage_of, logical_run_id, thread_id, work_hash
 from workflow_events.models import EventType, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
 
@@ -45,31 +44,25 @@ def take(tx: Transaction, item: Request | Refusal) -> Accepted:
     return _request(tx, replace(item, event=event))
 
 
-def lineage_of(event: WorkflowEvent) -> str:
-    """The key of the lineage that a request belongs to."""
-    attempt = event.attempt
-    return lineage_key(attempt.task, attempt.agent) if attempt else plain_lineage_key(event.event_id)
-
-
 def _again(tx: Transaction, known: Run) -> Accepted:
     publish_once_more(tx, known)
     return Accepted(known.correlation_id, Decision.DUPLICATE, f"it is {known.status}")
 
 
 def _request(tx: Transaction, item: Request) -> Accepted:
-    event, key, attempt = item.event, lineage_of(item.event), attempt_key(item.event)
+    event, key, attempt = item.event, lineage_of(item.event), AttemptKey.from_event(item.event)
     work = WorkKey(item.graph, event.thread_id, work_hash(event))
     task = event.attempt.task if event.attempt else ""
     newest = tx.state.tasks.get(task)
     verdict = decide(_incoming(event, work), newest, _lineage(tx.state, key) if attempt else None)
-    if verdict.is_newest and attempt is not None:
+    if verdict.is_newest and attempt is not None and event.attempt is not None:
         supersede(tx, task, attempt)
     elif verdict.is_replay and attempt is not None:
         _replace_origin(tx, key, attempt)
     run = _new(tx, item, event, verdict.decision)
-    if verdict.decision is Decision.LATE and newest is not None:
-        by = f"try {newest.try_number}"
-        if attempt is not None and newest.id == attempt.id:
+    if verdict.decision is Decision.LATE:
+        by = f"try {newest.try_number}" if newest is not None else ""
+        if newest is None or (attempt is not None and newest.id == attempt.id):
             by = f"replay {_replay_of(tx.state, key)}"
         end_with(tx, run, faults.SUPERSEDED, f"superseded by {by}")
         return Accepted(event.event_id, verdict.decision, verdict.reason)
@@ -94,7 +87,7 @@ def _request(tx: Transaction, item: Request) -> Accepted:
 def _incoming(event: WorkflowEvent, work: WorkKey) -> IncomingRequest:
     is_answer, attempt = event.event_type is EventType.WORKFLOW_RESUMED, event.attempt
     if attempt is None:
-        return IncomingRequest(work, is_answer=is_answer)
+        return IncomingRequest(work, AttemptKey.from_event(event), is_answer=is_answer)
     key = AttemptKey.from_attempt(attempt)
     return IncomingRequest(work, key, attempt.returned, attempt.on_retry, attempt.on_clear, is_answer)
 
@@ -104,9 +97,13 @@ def _lineage(state: State, key: str) -> Lineage | None:
     if record is None:
         return None
     run = state.runs[record.newest]
-    assert run.attempt is not None
     is_asking = bool(questions.pending_of(state, key, record.generation))
-    return Lineage(record.generation, record.work, run.attempt, run.status, is_asking)
+    return Lineage(record.generation, record.work, _sent_as(run), run.status, is_asking)
+
+
+def _sent_as(run: Run) -> AttemptKey:
+    assert run.event is not None
+    return AttemptKey.from_event(run.event) or AttemptKey.of_plain(0)
 
 
 def supersede(tx: Transaction, task: str, attempt: AttemptKey) -> int:
@@ -124,16 +121,14 @@ def _replace_origin(tx: Transaction, key: str, attempt: AttemptKey) -> None:
     newest = tx.state.lineages[key].newest
     for run in list(tx.unfinished()):
         own = run.correlation_id == newest or run.placed.lineage == key
-        if own and run.attempt is not None and run.attempt.id == attempt.id:
+        if own and _sent_as(run).id == attempt.id:
             raise_token(tx, run)
             end_with(tx, run, faults.SUPERSEDED, f"superseded by replay {attempt.replay}")
 
 
 def _replay_of(state: State, key: str) -> int:
     """Which replay the newest request of a lineage is."""
-    attempt = state.runs[state.lineages[key].newest].attempt
-    assert attempt is not None
-    return attempt.replay
+    return _sent_as(state.runs[state.lineages[key].newest]).replay
 
 
 def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to: Mapping[str, Question]) -> Run:
@@ -163,7 +158,10 @@ def _problem(
 ) -> str | None:
     """Why an answer cannot be taken."""
     problem = questions.unclear(state, event, key) if repeated is None else None
-    problem = problem or questions.refusal(event.answers, given_to, key) or questions.foreign(event, given_to)
+    addressed = state.runs.get(event.answers_to) if event.answers_to else None
+    lineage = addressed.place.lineage if addressed is not None and addressed.place is not None else None
+    problem = problem or questions.foreign(event, given_to)
+    problem = problem or questions.refusal(state, event.answers, given_to, key, lineage)
     return problem or questions.other_graph(event, given_to, state)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.models import Claim, Decision, Lease
+from langgraph_worker.domain.pauses import holding
 from langgraph_worker.testing.memory_store import questions
-from langgraph_worker.testing.memory_store.accept import lineage_of
 from langgraph_worker.testing.memory_store.endings import end_with, free_thread
 from langgraph_worker.testing.memory_store.state import Hold, Question, Run, Thread, Transaction
+from workflow_events.identity import lineage_of
 
 MAX_TAKEOVERS = 3
 
@@ -47,6 +48,8 @@ def _can_start(tx: Transaction, run: Run) -> bool:
     """Its time has come, its thread is free, and it is the first on that thread."""
     if not _waits_its_turn(tx, run) or (run.not_before is not None and run.not_before > tx.now):
         return False
+    if holding(tx.state.pauses.values(), run.graph or "", run.workflow_id):
+        return False
     place = run.placed
     queue = [
         other for other in tx.unfinished() if other.placed.thread_id == place.thread_id and _waits_its_turn(tx, other)
@@ -68,9 +71,10 @@ def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
     takeovers = run.takeovers + run.running  # RUNNING although its thread is free: its owner is lost
     if takeovers > MAX_TAKEOVERS:
         text = f"given up: workers vanished {takeovers} times while they ran it, the last was {run.worker_id!r}"
-        free_thread(tx, end_with(tx, run, faults.WORKER_LOST, text))
+        spent = tx.state.spending.get((run.placed.lineage, run.placed.generation))
+        free_thread(tx, end_with(tx, run, faults.WORKER_LOST, text, spent.usage if spent else None))
         return None
-    problem = questions.refusal(run.event.answers, given_to, lineage_of(run.event))
+    problem = questions.refusal(tx.state, run.event.answers, given_to, lineage_of(run.event))
     if problem:
         free_thread(tx, end_with(tx, run, faults.INTERRUPT_NOT_PENDING, problem))
         return None
@@ -120,4 +124,6 @@ def _claim(
         thread_name=place.thread_name,
         release=tx.release,
         begun_by=record.release if record.generation == place.generation else None,
+        spent=tx.state.spending.get((place.lineage, place.generation)),
+        retried=run.retried,
     )

@@ -10,6 +10,8 @@ from uuid import UUID
 from langgraph_worker.domain import models
 from langgraph_worker.domain.attempts import AttemptKey, is_newer
 from langgraph_worker.domain.models import Cancel, Cancelled, RunStatus
+from langgraph_worker.domain.pauses import PauseChange, newest
+from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.testing.memory_store import questions
 from langgraph_worker.testing.memory_store.accept import supersede as end_older
 from langgraph_worker.testing.memory_store.endings import end_cancelled, publish_once_more, raise_token
@@ -80,6 +82,19 @@ def _supersede(tx: Transaction, attempt: Attempt) -> int:
     if newest is not None and not is_newer(key, newest):
         return 0
     return end_older(tx, attempt.task, key)
+
+
+def pause(tx: Transaction, changes: Collection[PauseChange]) -> list[PauseChange]:
+    """See :meth:`~langgraph_worker.store.port.RunStore.pause`."""
+    wanted = sorted(newest([_storable(change) for change in changes]).items())
+    changed = [change for key, change in wanted if change.is_newer_than(tx.state.pauses.get(key))]
+    tx.state.pauses |= {change.key: change for change in changed}
+    return changed
+
+
+def _storable(change: PauseChange) -> PauseChange:
+    by = None if change.requested_by is None else clean(change.requested_by)
+    return replace(change, name=clean(change.name), reason=clean(change.reason), requested_by=by)
 
 
 def publish_again(tx: Transaction, query_id: UUID, correlation_ids: Collection[UUID]) -> int:

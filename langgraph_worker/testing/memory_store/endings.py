@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,12 +13,16 @@ from langgraph_worker.domain.known_graphs import (
     SEEN_WITHIN_SECONDS,
     KnownGraphs,
     unknown_graph_in_words,
+    what_holds_up,
     why_it_waited,
 )
+from langgraph_worker.domain.late_runs import LastTry, late_while_it_waited
 from langgraph_worker.domain.models import Cancel, RunStatus, StepStatus
+from langgraph_worker.domain.pauses import pause_before
 from langgraph_worker.domain.reply_encoding import encode_reply
+from langgraph_worker.domain.results import cut_error
 from langgraph_worker.testing.memory_store.state import STATUS, End, Publication, Run, Thread, Transaction
-from workflow_events.results import WorkflowResultEvent
+from workflow_events.results import ModelUsage, WorkflowResultEvent
 
 ADOPT_AFTER = timedelta(seconds=10)
 KEEP_WORKERS = timedelta(days=1)  # without a sign of life
@@ -39,7 +43,7 @@ def end(tx: Transaction, run: Run, result: WorkflowResultEvent) -> Run:
     return tx.put(run, end=End(tx.now, sent, reply), steps=steps, publication=publication)
 
 
-def end_with(tx: Transaction, run: Run, fault: Fault, text: str) -> Run:
+def end_with(tx: Transaction, run: Run, fault: Fault, text: str, usage: Mapping[str, ModelUsage] | None = None) -> Run:
     """End a run with an answer of the store's own."""
     answer = WorkflowResultEvent(
         correlation_id=run.correlation_id,
@@ -51,6 +55,7 @@ def end_with(tx: Transaction, run: Run, fault: Fault, text: str) -> Run:
         retriable=fault.retriable,
         thread_id=run.place.thread_id if run.place else None,
         thread_name=run.place.thread_name if run.place else None,
+        usage=dict(usage or {}),
         attempts=run.attempts,
         started_at=run.started_at,
         finished_at=tx.now,
@@ -102,17 +107,34 @@ def expire(tx: Transaction, known_graphs: Collection[str], grace: timedelta) -> 
         if since is None:
             continue
         if run.deadline is not None and run.deadline <= tx.now:
-            late = run.accepted_at >= run.deadline
-            why = why_it_waited(run.graph or "", graphs, _thread_of(run), _other_holder(tx, run), came_late=late)
-            end_with(tx, run, faults.DEADLINE, f"the deadline {run.deadline.isoformat()} passed: {why}")
+            end_with(tx, run, faults.DEADLINE, _why_late(tx, run, run.deadline, graphs), _usage_so_far(tx, run))
         elif run.graph not in graphs.names and since <= tx.now - grace:
             text = unknown_graph_in_words(run.graph or "", graphs.names, grace.total_seconds())
-            end_with(tx, run, faults.UNKNOWN_GRAPH, text)
+            end_with(tx, run, faults.UNKNOWN_GRAPH, text, _usage_so_far(tx, run))
         else:
             continue
         free_thread(tx, run)
         ended += 1
     return ended
+
+
+def _why_late(tx: Transaction, run: Run, deadline: datetime, graphs: KnownGraphs) -> str:
+    name, thread, holder = run.graph or "", _thread_of(run), _other_holder(tx, run)
+    pause = pause_before(tx.state.pauses.values(), name, run.workflow_id, deadline)
+    failure, attempt, _ = run.errors[-1] if run.errors else (None, 0, None)
+    if failure is not None and failure.wait_seconds is not None and attempt == run.attempts and run.not_before:
+        kind = failure.error_class
+        retry = run.retried.times.get(kind, 0) if kind else 0
+        last = LastTry(cut_error(failure.message), kind.value if kind else "", retry, run.not_before)
+        return late_while_it_waited(deadline, last, what_holds_up(name, graphs, thread, holder, pause))
+    late = run.accepted_at >= deadline
+    why = why_it_waited(name, graphs, thread, holder, came_late=late, pause=pause)
+    return f"the deadline {deadline.isoformat()} passed: {why}"
+
+
+def _usage_so_far(tx: Transaction, run: Run) -> Mapping[str, ModelUsage] | None:
+    spent = tx.state.spending.get((run.placed.lineage, run.placed.generation)) if run.attempts else None
+    return None if spent is None else spent.usage
 
 
 def _known_graphs(tx: Transaction, own: Collection[str]) -> KnownGraphs:

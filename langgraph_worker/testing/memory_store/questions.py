@@ -7,6 +7,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from langgraph_worker.domain.models import Decision
+from langgraph_worker.domain.question_refusals import LEFT, UNKNOWN, asked_now
+from langgraph_worker.domain.question_refusals import answered as answered_once
 from langgraph_worker.testing.memory_store.state import Question, Run, State
 from workflow_events.models import Answer, WorkflowEvent
 
@@ -108,25 +110,39 @@ def pending_of(state: State, lineage: str, generation: int) -> list[Question]:
     ]
 
 
-def refusal(answers: Sequence[Answer], known: dict[str, Question], lineage: str) -> str | None:
-    """Why these answers of a lineage cannot be taken."""
+def refusal(
+    state: State, answers: Sequence[Answer], known: dict[str, Question], lineage: str, addressed: str | None = None
+) -> str | None:
+    """Why these answers of a lineage cannot be taken.
+
+    :param addressed: the lineage of the run that they name.
+    """
     for number, answer in enumerate(answers):
-        problem = _problem(answer, known.get(answer.interrupt_id), lineage)
+        question = known.get(answer.interrupt_id)
+        problem = _problem(answer, question, lineage)
         if problem:
-            return f"field 'answers[{number}]': interrupt {answer.interrupt_id!r} {problem}"
+            asked = question.place.lineage if question is not None else addressed or lineage
+            return f"field 'answers[{number}]': interrupt {answer.interrupt_id!r} {problem}{_now(state, asked)}"
     if len({known[answer.interrupt_id].place.thread_id for answer in answers}) > 1:
         return "field 'answers': they answer several runs"
     return None
 
 
+def _now(state: State, lineage: str) -> str:
+    pending = [q for q in state.questions if q.is_pending and q.place.lineage == lineage]
+    in_order = sorted(pending, key=lambda q: (q.asked_at, q.id))
+    return asked_now([(question.id, question.asked_by) for question in in_order])
+
+
 def _problem(answer: Answer, question: Question | None, lineage: str) -> str:
     if question is None:
-        return "is not known"
+        return UNKNOWN
     if question.retired:
-        return "is not asked any more"
-    if question.given is None or (question.given.lineage, question.given.value) == (lineage, answer.value):
+        return LEFT
+    given = question.given
+    if given is None or (given.lineage, given.value) == (lineage, answer.value):
         return ""
-    return f"was answered by {question.given.by or 'another request'}"
+    return answered_once(given.at, given.by, given.request)
 
 
 def other_graph(event: WorkflowEvent, known: dict[str, Question], state: State) -> str | None:

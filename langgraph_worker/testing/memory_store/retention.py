@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from langgraph_worker.domain.models import Pruned
+from langgraph_worker.testing.memory_store import shared_spending
 from langgraph_worker.testing.memory_store.state import Run, State, Transaction
 
 GRACE = timedelta(hours=1)  # after a deadline
@@ -28,9 +29,11 @@ def prune(tx: Transaction, older_than: timedelta, tombstones: timedelta, limit: 
     for key, record in list(state.lineages.items()):
         if record.newest in going:
             del state.lineages[key]
+            state.spending = {of: spent for of, spent in state.spending.items() if of[0] != key}
     threads = _remove_threads(state, going)
     _remove_tasks(state, {run.task for run in going.values() if run.task is not None})
     if len(going) < limit:
+        shared_spending.forget(tx, older_than)
         _remove_tasks(state, {task for task, since in state.tasks_since.items() if since < tx.now - older_than})
     return Pruned(len(going), threads)
 

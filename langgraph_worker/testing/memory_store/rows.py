@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from langgraph_worker.domain.reply_encoding import clean
+from langgraph_worker.domain.results import MAX_MODEL_CHARACTERS
 from langgraph_worker.testing.memory_store.state import Run, State
 
 Row = dict[str, Any]
@@ -43,6 +44,7 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "started_at": run.started_at,
             "attempts": run.attempts,
             "takeovers": run.takeovers,
+            "retried": run.retried.as_json(),
             "worker_id": run.worker_id,
             "release": run.release,
             "askings": run.askings or None,
@@ -157,6 +159,9 @@ def _workflow_errors(state: State) -> Iterator[Row]:
                 "message": clean(failure.message),
                 "traceback": clean(failure.traceback),
                 "node": clean(failure.node) if failure.node else None,
+                "error_class": failure.error_class and failure.error_class.value,
+                "model": clean(failure.model)[:MAX_MODEL_CHARACTERS] if failure.model else None,
+                "wait_seconds": failure.wait_seconds,
                 "worker_id": run.worker_id,
                 "occurred_at": at,
             }
@@ -166,6 +171,36 @@ def _model_usage(state: State) -> Iterator[Row]:
     for run in _runs_by_id(state):
         for model, used in sorted(run.usage.items()):
             yield {"correlation_id": run.correlation_id, "model": model, **used.model_dump()}
+
+
+def _run_spending(state: State) -> Iterator[Row]:
+    for (lineage, generation), spent in sorted(state.spending.items()):
+        yield {
+            "lineage": lineage,
+            "generation": generation,
+            "steps": spent.steps,
+            "seconds": spent.seconds,
+            "usage": {model: used.model_dump() for model, used in spent.usage.items()},
+            "unreported": sorted(spent.unreported) or None,
+            "marks": None if spent.marks is None else sorted(spent.marks),
+        }
+
+
+def _shared_spending(state: State) -> Iterator[Row]:
+    for key, (count, at) in sorted(state.shared_spending.items()):
+        yield {
+            "kind": key.account.kind.value,
+            "name": key.account.name,
+            "day": key.day,
+            "worker_id": key.worker_id,
+            "tokens": count.tokens,
+            "cost_usd": count.cost_usd,
+            "steps": count.steps,
+            "seconds": count.seconds,
+            "unpriced": next(iter(count.unpriced), None),
+            "unreported": next(iter(count.unreported), None),
+            "updated_at": at,
+        }
 
 
 _TABLES: dict[str, Callable[[State], Iterator[Row]]] = {
@@ -179,4 +214,6 @@ _TABLES: dict[str, Callable[[State], Iterator[Row]]] = {
     "step_executions": _step_executions,
     "workflow_errors": _workflow_errors,
     "model_usage": _model_usage,
+    "run_spending": _run_spending,
+    "shared_spending": _shared_spending,
 }

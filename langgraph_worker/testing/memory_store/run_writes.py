@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from langgraph_worker.domain import faults
+from langgraph_worker.domain.accounts import Count
 from langgraph_worker.domain.models import Claim, Failure, Lease, RunStatus, Step
 from langgraph_worker.domain.reply_encoding import clean
-from langgraph_worker.domain.results import storable_usage
-from langgraph_worker.testing.memory_store import questions
-from langgraph_worker.testing.memory_store.accept import lineage_of
+from langgraph_worker.domain.results import storable, storable_usage
+from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.spending import Spending
+from langgraph_worker.testing.memory_store import questions, shared_spending
 from langgraph_worker.testing.memory_store.endings import end, raise_token
 from langgraph_worker.testing.memory_store.state import Given, Question, Run, Thread, Transaction
-from workflow_events.identity import logical_run_id, thread_id
+from workflow_events.identity import lineage_of, logical_run_id, thread_id
 from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def put_checkpoint(tx: Transaction, write: PutCheckpoint) -> bool:
     if run is None:
         return False
     if write.progress:
-        tx.put(run, takeovers=0)
+        tx.put(run, takeovers=0, retried=run.retried.after_progress)
     given = {
         one.interrupt_id: Given(one.value, one.answered_by, claim.correlation_id, lineage_of(claim.event), tx.now)
         for one in claim.event.answers
@@ -88,7 +90,7 @@ def put_checkpoint(tx: Transaction, write: PutCheckpoint) -> bool:
     return True
 
 
-def record(tx: Transaction, claim: Claim, steps: Sequence[Step]) -> None:
+def record(tx: Transaction, claim: Claim, steps: Sequence[Step], spent: Spending | None) -> None:
     """See the port."""
     run = owned(tx, claim)
     if run is None:
@@ -107,6 +109,11 @@ def record(tx: Transaction, claim: Claim, steps: Sequence[Step]) -> None:
         for step in steps
     }
     tx.put(run, steps={**run.steps, **written})
+    if spent is not None:
+        kept = storable(spent)
+        key = (claim.lineage, claim.generation)
+        shared_spending.add(tx, claim, Count.between(tx.state.spending.get(key), kept))
+        tx.state.spending[key] = kept
 
 
 def finish(
@@ -174,6 +181,14 @@ def release(tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: boo
     _let_go(tx, claim, run, keep_thread=keep_thread)
 
 
+def back_off(tx: Transaction, claim: Claim, wait: BackOff, failure: Failure, *, keep_thread: bool) -> None:
+    """See the port."""
+    run = owned(tx, claim)
+    if run is not None:
+        tx.put(run, retried=wait.retried, errors=(*run.errors, (failure, claim.attempts, tx.now)))
+    release(tx, claim, timedelta(seconds=wait.wait_seconds), keep_thread=keep_thread)
+
+
 def start_over(tx: Transaction, claim: Claim) -> None:
     """See the port."""
     run = owned(tx, claim)
@@ -194,5 +209,7 @@ def start_over(tx: Transaction, claim: Claim) -> None:
         record, generation=generation, logical_run=logical_run, nodes=None, release=None
     )
     questions.retire(state, lambda q: q.place.lineage == left.lineage and q.place.generation < generation)
+    if spent := state.spending.get((left.lineage, left.generation)):
+        state.spending[left.lineage, generation] = spent
     if all(other.place is None or other.place.thread_id != left.thread_id for other in state.runs.values()):
         del state.threads[left.thread_id]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from langgraph_worker.domain.accounts import Account, Count
 from langgraph_worker.domain.attempts import AttemptKey, WorkKey
 from langgraph_worker.domain.models import Cancel, Decision, Failure, Origin, RunStatus, Step, WorkerInfo
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.domain.spending import Spending
 from workflow_events.codec import Encoded
 from workflow_events.models import WorkflowEvent
 from workflow_events.results import ModelUsage, ResultStatus, WorkflowResultEvent
@@ -94,6 +98,7 @@ class Run:
     started_at: datetime | None = None
     attempts: int = 0
     takeovers: int = 0
+    retried: Retried = field(default_factory=Retried)
     worker_id: str | None = None
     release: str | None = None
     askings: Mapping[str, int] = field(default_factory=dict)  # of an answer: those that it was given to, by id
@@ -224,6 +229,17 @@ class NotedCancel:
     until: datetime
 
 
+class SharedKey(NamedTuple):
+    """What a worker has added to an account.
+
+    :param day: of a day's account, as 2027-01-31; else empty.
+    """
+
+    account: Account
+    day: str
+    worker_id: str
+
+
 @dataclass(slots=True)
 class State:
     """The whole database."""
@@ -238,6 +254,9 @@ class State:
     cancels: dict[UUID, NotedCancel] = field(default_factory=dict)
     workers: dict[str, tuple[WorkerInfo, datetime]] = field(default_factory=dict)
     first_topics: dict[tuple[str, str], str] = field(default_factory=dict)
+    spending: dict[tuple[str, int], Spending] = field(default_factory=dict)  # by lineage and generation
+    shared_spending: dict[SharedKey, tuple[Count, datetime]] = field(default_factory=dict)  # when it was added to
+    pauses: dict[tuple[str, str], PauseChange] = field(default_factory=dict)  # the newest change of each scope
     accepted: int = 0
 
     def copy(self) -> State:
@@ -253,6 +272,9 @@ class State:
             dict(self.cancels),
             dict(self.workers),
             dict(self.first_topics),
+            dict(self.spending),
+            dict(self.shared_spending),
+            dict(self.pauses),
             self.accepted,
         )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from langgraph_worker.domain.accounts import Account, StoredCounts
 from langgraph_worker.domain.faults import WORKER_LOST
 from langgraph_worker.domain.models import (
     Accepted,
@@ -20,6 +22,7 @@ from langgraph_worker.domain.models import (
     Claim,
     DeadLetter,
     Failure,
+    FleetFigures,
     Lease,
     Outbound,
     Pruned,
@@ -29,9 +32,20 @@ from langgraph_worker.domain.models import (
     Step,
     WorkerInfo,
 )
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.store.port import RunStore
-from langgraph_worker.testing.memory_store import accept, claims, control_writes, endings, retention, run_writes
+from langgraph_worker.testing.memory_store import (
+    accept,
+    claims,
+    control_writes,
+    endings,
+    retention,
+    run_writes,
+    shared_spending,
+)
 from langgraph_worker.testing.memory_store.state import End, Publication, Run, State, Transaction
 from workflow_events.codec import DEFAULT_MAX_BYTES
 from workflow_events.models import Attempt
@@ -114,6 +128,14 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return control_writes.publish_again(tx, query_id, correlation_ids)
 
+    async def pause(self, changes: Collection[PauseChange]) -> list[PauseChange]:
+        with self._transaction() as tx:
+            return control_writes.pause(tx, changes)
+
+    async def pauses(self) -> list[PauseChange]:
+        with self._transaction() as tx:
+            return [change for _, change in sorted(tx.state.pauses.items()) if change.is_on]
+
     def renew(self, worker_id: str, leases: Collection[Lease]) -> set[Lease]:
         with self._transaction() as tx:
             return run_writes.renew(tx, worker_id, leases)
@@ -131,9 +153,15 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return run_writes.put_checkpoint(tx, write)
 
-    async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
+    async def record(self, claim: Claim, steps: Sequence[Step], spent: Spending | None = None) -> None:
         with self._transaction() as tx:
-            run_writes.record(tx, claim, steps)
+            run_writes.record(tx, claim, steps, spent)
+
+    def stored_counts(self, claim: Claim, accounts: Collection[Account]) -> Future[StoredCounts]:
+        found: Future[StoredCounts] = Future()
+        with self._transaction() as tx:
+            found.set_result(shared_spending.stored_counts(tx, claim, accounts))
+        return found
 
     async def finish(
         self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None, *, keep_thread: bool = False
@@ -144,6 +172,10 @@ class MemoryRunStore(RunStore):
     async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
         with self._transaction() as tx:
             run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread)
+
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+        with self._transaction() as tx:
+            run_writes.back_off(tx, claim, back_off, failure, keep_thread=keep_thread)
 
     async def start_over(self, claim: Claim) -> None:
         with self._transaction() as tx:
@@ -214,6 +246,18 @@ class MemoryRunStore(RunStore):
                 for place, (others, answers) in sizes.items()
             }
 
+    async def fleet_figures(self) -> FleetFigures:
+        with self._transaction() as tx:
+            found = Counter((run.status, run.graph or "") for run in tx.unfinished())
+            by_status = {
+                status: {graph: count for (of, graph), count in found.items() if of is status}
+                for status in (RunStatus.PENDING, RunStatus.RUNNING)
+            }
+            published = [run.publication for run in tx.state.runs.values() if run.publication]
+            unpublished = sum(publication.published_at is None for publication in published)
+            paused = sum(change.is_on for change in tx.state.pauses.values())
+            return FleetFigures(by_status[RunStatus.PENDING], by_status[RunStatus.RUNNING], unpublished, paused)
+
     async def counts(self) -> Mapping[RunStatus, int]:
         with self._transaction() as tx:
             found = Counter(run.status for run in tx.state.runs.values())
@@ -223,7 +267,8 @@ class MemoryRunStore(RunStore):
 def _outbound(run: Run, end: End, publication: Publication) -> Outbound:
     dead_letter = None
     if end.result.error_type == WORKER_LOST.name and run.event is not None and publication.first_at is None:
-        dead_letter = DeadLetter(run.event, run.origin, WORKER_LOST.name, end.result.error or "")
+        result = end.result
+        dead_letter = DeadLetter(run.event, run.origin, WORKER_LOST.name, result.error or "", result.attempts)
     reply = end.reply
     return Outbound(
         run.correlation_id,

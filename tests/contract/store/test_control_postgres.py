@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete
 
-from langgraph_worker.domain.models import Accepted, Cancel, Cancelled, Decision
+from langgraph_worker.domain.models import Accepted, Cancel, Cancelled, Decision, RunStatus
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.store.migrations.schema import tasks
-from langgraph_worker.store.sql import accept, control_writes
+from langgraph_worker.store.sql import accept, claims, control_writes, pauses
+from langgraph_worker.store.sql.claims import Claimant
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.meeting import while_in
 from tests.support.run_store import attempt, claim_one, request, result
+from workflow_events.control import PauseScope
 from workflow_events.models import Attempt
 from workflow_events.results import ResultStatus
 
@@ -116,3 +119,37 @@ async def test_a_task_that_is_forgotten_while_a_newer_attempt_is_announced(store
     accepted: list[Accepted] = await one.accept([request(attempt(2)), request(attempt(3))])
     assert [found.decision for found in accepted] == [Decision.LATE, Decision.FRESH]
     assert (await claim_one(one)).event.attempt == attempt(3)
+
+
+STOP = PauseChange(PauseScope.FLEET, "", True, datetime(2026, 3, 1, tzinfo=UTC))
+
+
+async def test_a_pause_waits_for_the_claims_under_way_so_that_nothing_starts_after_it(
+    stores: list[SqlRunStore],
+) -> None:
+    one, other = stores
+    asked = request()
+    await one.accept([asked])
+    claimant = Claimant("w1", ["graph"], datetime(2200, 1, 1, tzinfo=UTC))
+    running: list[RunStatus] = []
+
+    async def pause() -> None:
+        await other.pause([STOP])
+        counts = await other.counts()
+        running.extend(status for status, count in counts.items() if count)
+
+    claimed, _ = await while_in(
+        one, lambda connection, context: claims.claim(connection, claimant, 1, context), lambda: pause()
+    )
+    assert [claim.correlation_id for claim in claimed] == [asked.event.event_id]
+    # Whoever looks once the pause is stored finds all that has started.
+    assert running == [RunStatus.RUNNING]
+
+
+async def test_a_claim_that_waited_for_a_pause_keeps_to_it(stores: list[SqlRunStore]) -> None:
+    one, other = stores
+    await one.accept([request()])
+    _, claimed = await while_in(
+        one, lambda connection, _: pauses.pause(connection, [STOP]), lambda: other.claim("w1", 1, ["graph"])
+    )
+    assert claimed == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -15,16 +16,22 @@ from sqlalchemy import event as sqlalchemy_event
 
 from devtools.postgres import PostgresServer
 from langgraph_worker.domain.models import Pruned
+from langgraph_worker.domain.run_views import RunFilter, ViewStatus
 from langgraph_worker.store.engines.postgres import PostgresDatabase, server_url
 from langgraph_worker.store.migrations.migrate import upgrade
 from langgraph_worker.store.migrations.schema import metadata, workflow_runs
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_views import SqlRunViews
 from tests.support.run_store import event
+from workflow_events.results import ResultStatus, WorkflowResultEvent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 FINISHED = 20_000
 WAITING = 500
+REPLY = WorkflowResultEvent(
+    correlation_id=UUID(int=0), workflow_id="dag", workflow_run_id="run", status=ResultStatus.SUCCESS
+).model_dump_json()
 WEEK = timedelta(days=7)
 
 _TABLES = metadata.tables.values()
@@ -35,6 +42,8 @@ _FIRST_COLUMNS = {
     if isinstance(index, Index | PrimaryKeyConstraint | UniqueConstraint)
 }
 _PARTIAL = {index.name for index in workflow_runs.indexes if index.dialect_options["postgresql"]["where"] is not None}
+PAUSES = {"pauses"}
+"""A table of a row for each scope that was ever paused."""
 _HISTORY = "ix_workflow_runs_published"
 """The partial index that holds most rows."""
 _FILL = (
@@ -63,10 +72,14 @@ _FILL = (
         CASE WHEN n <= :finished THEN now() - interval '1 day' ELSE now() + interval '1 day' END, 0,
         'task-' || n, 'cluster', 'workflow-events', 0, n, 'lineage-' || n, 1, gen_random_uuid(), 'thread-' || n, now(),
         now(), 0, 0, CASE WHEN n <= :finished THEN now() - interval '1 minute' * (:finished - n) END,
-        CASE WHEN n <= :finished THEN 'success' END, 'workflow-results', 'key', 'value', '[]', 1,
+        CASE WHEN n <= :finished THEN 'success' END, 'workflow-results', 'key', :reply, '[]', 1,
         CASE WHEN n <= :finished THEN now() END
     FROM (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id FROM generate_series(1, :last) AS n) AS numbered
     ORDER BY n
+    """,
+    """
+    INSERT INTO run_spending (lineage, generation, steps, seconds, usage, updated_at)
+    SELECT 'lineage-' || n, 1, 3, 1.5, '{}', now() FROM generate_series(1, :last) AS n
     """,
     """
     INSERT INTO step_executions (correlation_id, step_id, attempt, namespace, node, status, started_at)
@@ -86,6 +99,7 @@ def fill(connection: Connection) -> None:
     """Write a long history, and some requests that wait."""
     request = event(event_id=UUID(int=0))
     values: dict[str, Any] = {
+        "reply": REPLY.encode(),
         "finished": FINISHED,
         "last": FINISHED + WAITING,
         "event": request.model_dump_json(),
@@ -116,12 +130,14 @@ class Plans:
     """The plans of a store's statements, as PostgreSQL makes them right before it executes each.
 
     :ivar scans: each statement with the tables that it reads from end to end.
+    :ivar whole: of each statement its whole plan, as JSON.
     :ivar avoid_scans: read a table from end to end only where no index can serve. For statements that read so much of
         a small table that an index is no gain.
     """
 
     avoid_scans: bool = False
     scans: list[tuple[str, set[str]]] = field(default_factory=list)
+    whole: dict[str, str] = field(default_factory=dict)
 
     def explain(self, connection: Any, cursor: object, statement: str, parameters: Any, *_: object) -> None:
         """Listen to SQLAlchemy's ``before_cursor_execute``."""
@@ -133,6 +149,7 @@ class Plans:
             [[[explained]]] = own.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
             own.execute("SET LOCAL enable_seqscan = on")
         self.scans.append((statement, set(_scanned(explained["Plan"]))))
+        self.whole[statement] = json.dumps(explained)
 
     def scanned(self) -> set[str]:
         """Every table that a statement reads from end to end."""
@@ -179,7 +196,17 @@ async def test_a_claim_looks_at_what_waits_only(store: SqlRunStore, plans: Plans
         await store.release(claim)
     assert len(claims) == 50
     assert any("FOR NO KEY UPDATE" in statement for statement, _ in plans.scans)
-    assert plans.scanned() == set()
+    assert plans.scanned() <= PAUSES
+
+
+async def test_what_is_paused_is_asked_once_for_a_claim_and_not_once_for_a_run(
+    store: SqlRunStore, plans: Plans
+) -> None:
+    await store.release(*await store.claim("w1", 1, ["graph"]))
+    locking = next(statement for statement, _ in plans.scans if "SKIP LOCKED" in statement)
+    plan = plans.whole[locking]
+    assert plan.count("hashed SubPlan") >= 2  # graphs and workflows
+    assert "One-Time Filter" in plan  # the fleet: where it is paused, no run is looked at
 
 
 async def test_the_outbox_looks_at_what_is_unpublished_only(store: SqlRunStore, plans: Plans) -> None:
@@ -202,10 +229,15 @@ async def test_the_backlog_looks_at_what_waits_only(store: SqlRunStore, plans: P
     assert plans.scanned() == set()
 
 
+async def test_the_figures_of_the_fleet_look_at_what_is_under_way_only(store: SqlRunStore, plans: Plans) -> None:
+    assert (await store.fleet_figures()).waiting == {"graph": WAITING}
+    assert plans.scanned() <= PAUSES
+
+
 async def test_what_can_start_is_found_by_index(store: SqlRunStore, plans: Plans) -> None:
     plans.avoid_scans = True
     assert await store.can_start([UUID(int=number) for number in range(1, 41)], ["graph"]) == set()
-    assert plans.scanned() == set()
+    assert plans.scanned() <= PAUSES
 
 
 async def test_pruning_finds_by_index_all_that_belongs_to_the_runs(store: SqlRunStore, plans: Plans) -> None:
@@ -220,3 +252,38 @@ async def test_pruning_looks_at_what_may_go_only(store: SqlRunStore, plans: Plan
     searches = {tables for statement, scanned in plans.scans if "LIMIT" in statement for tables in scanned}
     assert sum("LIMIT" in statement for statement, _ in plans.scans) == 3  # runs, those that go last, tasks
     assert searches == set()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RunFilter(),
+        RunFilter(graph="of nobody"),
+        RunFilter(workflow_id="dag-7"),
+        RunFilter(workflow_run_id="of nobody"),
+        RunFilter(thread="thread-7"),
+        RunFilter(error_type="of nobody"),
+        RunFilter(statuses=frozenset({ViewStatus.FAILURE})),
+        RunFilter(statuses=frozenset({ViewStatus.PENDING, ViewStatus.RUNNING})),
+        RunFilter(graph="of nobody", statuses=frozenset({ViewStatus.SUCCESS})),
+    ],
+    ids=["all", "graph", "dag", "dag run", "thread", "error type", "failed", "unfinished", "succeeded of a graph"],
+)
+async def test_a_page_of_runs_is_read_by_index(store: SqlRunStore, plans: Plans, wanted: RunFilter) -> None:
+    views = SqlRunViews(store)
+    first = await views.find(RunFilter(), 50)
+    plans.scans.clear()
+    await views.find(wanted, 50, first.next)
+    assert len(plans.scans) == 1
+    assert plans.scanned() == set()
+
+
+async def test_one_run_is_read_by_index(store: SqlRunStore, plans: Plans) -> None:
+    plans.avoid_scans = True
+    views = SqlRunViews(store)
+    [name] = await views.ids_beginning_with(str(UUID(int=10_077)), 2)
+    detail = await views.detail(name)
+    assert detail is not None
+    assert detail.run.thread_id == "thread-10077"
+    assert len(plans.scans) >= 6
+    assert plans.scanned() == set()

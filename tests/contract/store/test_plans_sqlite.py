@@ -1,4 +1,4 @@
-"""Prune on SQLite keeps to its indexes. SQLite plans by the schema alone, so a few rows show what many would cost."""
+"""Prune and lists keep to their indexes on SQLite, whose plans follow from the schema, whatever the tables hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from langgraph_worker.domain.models import Pruned
+from langgraph_worker.domain.run_views import RunFilter, ViewStatus
 from langgraph_worker.store.engines.sqlite import SqliteDatabase
 from langgraph_worker.store.migrations.schema import metadata
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_views import SqlRunViews
 from tests.support.run_store import WEEK, Clock, attempt, ran, request
 
 _OURS = ("SELECT", "UPDATE", "DELETE")
@@ -55,3 +57,24 @@ async def test_pruning_looks_at_what_may_go_only(
     assert any("ix_tasks_updated_at (updated_at<?)" in step for step in steps)
     scans = tuple(f"SCAN {table}" for table in metadata.tables)
     assert [step for step in steps if step.startswith(scans)] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (RunFilter(), "recent"),
+        (RunFilter(graph="g"), "of_graph (graph=?"),
+        (RunFilter(workflow_id="d"), "of_dag (workflow_id=?"),
+        (RunFilter(workflow_run_id="r"), "of_dag_run (workflow_run_id=?"),
+        (RunFilter(error_type="e"), "with_error (error_type=?"),
+        (RunFilter(statuses=frozenset({ViewStatus.TIMEOUT})), "unsuccessful (result_status=?"),
+        (RunFilter(statuses=frozenset({ViewStatus.PENDING})), "status (status=?"),
+        (RunFilter(thread="t"), "of_named_thread (thread_name=?"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_page_of_runs_is_read_by_index(
+    store: SqlRunStore, steps: list[str], wanted: RunFilter, index: str
+) -> None:
+    await SqlRunViews(store).find(wanted, 50)
+    assert any(f"ix_workflow_runs_{index}" in step for step in steps), steps

@@ -1,4 +1,7 @@
-"""Replays of dead letters: each is newer than its own origin, and leaves the other agents of the attempt alone."""
+"""Replays of dead letters: each is newer than its own origin, and leaves the other agents of the attempt alone.
+
+Those of plain requests are in ``test_plain_replays.py``.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +114,38 @@ async def test_a_later_attempt_ends_replays_and_makes_them_late(store: Store) ->
     await store.accept([first, request(attempt(2, agent="b"))])
     assert (await replies(store))[first.event.event_id].error_type == "superseded"
     assert await decision(store, replay(2)) is Decision.LATE
+
+
+async def test_a_replay_of_a_letter_that_a_later_attempt_left_behind_never_runs(store: Store) -> None:
+    """The task was retried, or cleared, after its request was dead-lettered: the live attempt keeps its run."""
+    _, _ = await two_agents(store)
+    live = request(attempt(2, agent="a"))
+    await store.accept([live])
+    running = await claim_one(store)
+    late = replay(1)
+    assert await decision(store, late) is Decision.LATE
+    assert await holds(store, running.lease)
+    reply = (await replies(store))[late.event.event_id]
+    assert (reply.status, reply.error_type, reply.retriable) == (ResultStatus.CANCELLED, "superseded", True)
+    assert await store.claim("w2", 10, ["graph"]) == []
+
+
+async def test_a_replay_of_what_only_an_announced_attempt_left_behind_never_runs(store: Store) -> None:
+    await two_agents(store)
+    await store.supersede([attempt(2, agent="a")])
+    late = replay(1)
+    assert await decision(store, late) is Decision.LATE
+    assert (await replies(store))[late.event.event_id].error_type == "superseded"
+
+
+async def test_a_replay_of_what_has_succeeded_meanwhile_is_answered_from_the_store(store: Store) -> None:
+    await two_agents(store)
+    await store.accept([replay(1)])
+    claim = await claim_one(store)
+    await store.finish(claim, result(claim))
+    again = replay(2)
+    assert await decision(store, again) is Decision.ANSWERED
+    assert (await replies(store))[again.event.event_id].result == {"answer": 42}
 
 
 async def test_an_announced_replay_ends_nobody(store: Store) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
 
 from langgraph_worker.domain.models import Claim, Step, StepStatus
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import Finish, PutCheckpoint, RecordSteps, RememberNodes, Write
 from tests.support.run_store import Backend, Clock, attempt, request, result
@@ -48,6 +49,10 @@ def steps(claim: Claim, clock: Clock) -> Write:
     return RecordSteps(claim, [Step("s1", "", "n", None, StepStatus.COMPLETED, clock.now, clock.now)])
 
 
+def spending(claim: Claim, clock: Clock) -> Write:
+    return RecordSteps(claim, [], Spending(steps=1))
+
+
 def finish(claim: Claim, clock: Clock) -> Write:
     return Finish(claim, result(claim), None)
 
@@ -55,8 +60,8 @@ def finish(claim: Claim, clock: Clock) -> Write:
 @pytest.mark.parametrize("backend", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [(nodes, 2), (checkpoint, 1), (steps, 2), (finish, 9)],
-    ids=["nodes", "checkpoint", "steps", "end"],
+    [(nodes, 2), (checkpoint, 1), (steps, 2), (spending, 4), (finish, 9)],
+    ids=["nodes", "checkpoint", "steps", "spending", "end"],
 )
 async def test_ten_runs_cost_the_statements_of_one(backend: Backend, clock: Clock, kind: Any, most: int) -> None:
     store = await backend.open()

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
 import pytest
+
+from langgraph_worker.telemetry.steady_loggers import SteadyLogger
+
+
+@pytest.fixture(autouse=True)
+def usual_loggers():
+    """A command that sets up logging makes the worker's loggers steady: later tests need those that can be set."""
+    yield
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, SteadyLogger):
+            logger.__class__ = logging.Logger
 
 
 @pytest.fixture

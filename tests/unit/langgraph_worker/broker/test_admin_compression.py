@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 import pytest
 
-from langgraph_worker.broker.kafka.admin import Cluster, compressed, used_specs
+from langgraph_worker.broker.kafka.admin import Cluster, compressed
 from langgraph_worker.settings.load import load_settings
 
 SETTINGS = load_settings({"fleet": "risk", "allowed_reply_topics": "others", "kafka_bootstrap_servers": "b:9092"})
-USED = {spec.name for spec in used_specs(SETTINGS.topics)} | {"others"}
+USED = {spec.name for spec in SETTINGS.topics.specs()} | {"others"}
 
 
 class Admin:

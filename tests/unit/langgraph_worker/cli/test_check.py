@@ -111,6 +111,16 @@ def test_what_is_missing_is_one_topic_or_several(settings, topics, said):
     assert said in str(caught.value)
 
 
+def test_a_misspelt_variable_is_a_warning_on_a_line_of_its_own(settings, monkeypatch):
+    monkeypatch.setenv("LANGGRAPH_WORKER_HELTH_PORT", "8080")
+    monkeypatch.setenv("LANGGRAPH_WORKER_XYZ", "1")
+    assert _describe({}).split("\n")[1:] == [
+        "warning: LANGGRAPH_WORKER_HELTH_PORT is set, but no setting has this name. "
+        "Did you mean LANGGRAPH_WORKER_HEALTH_PORT?",
+        "warning: LANGGRAPH_WORKER_XYZ is set, but no setting has this name.",
+    ]
+
+
 def test_one_setting_is_no_plural(settings, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "b:9092")
     assert _describe({}).startswith("1 setting from the environment, 0 from flags")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,15 @@ def test_a_level_above_info_leaves_it_out(flags, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
     write_first_line(["run", "--log-level=INFO"])  # a flag wins
     assert LINE.fullmatch(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("flags", [[], ["--log-format=json"]])
+def test_a_log_of_json_begins_with_json(flags, capsys, monkeypatch):
+    monkeypatch.setenv("LANGGRAPH_WORKER_LOG_FORMAT", "text" if flags else "json")
+    write_first_line(["run", *flags])
+    found = json.loads(capsys.readouterr().err)
+    assert list(found) == ["time", "level", "logger", "action", "message"]
+    assert found["message"].endswith("starts: reading its settings")
 
 
 def test_nothing_that_takes_a_while_is_imported_before_it():

@@ -187,3 +187,18 @@ def test_what_is_missing_or_not_served_is_said_on_standard_error(project: Projec
     assert list(json.loads(out)) == ["desk", "odd"]
     assert "langgraph-worker: key 'auth' is not served: " in err
     assert ".env" in err
+
+
+def test_all_pictures_are_one_page_of_markdown_and_one_that_fails_hides_no_other(
+    project: Project, capsys: pytest.CaptureFixture[str]
+):
+    project.write(CODE, "desk", "fails", "odd")
+    assert project.call("graphs", "--mermaid") == 1
+    page = capsys.readouterr().out
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## desk", "## fails", "## odd"]
+    fails = "graph 'fails' has no picture: RuntimeError: no user in {}"
+    assert f"## fails\n\n{fails}\n\n## odd\n\n```mermaid\n---\n" in page
+    assert page.count("```mermaid\n") == 2
+    assert page.endswith("\n```\n")
+    project.write(CODE, "odd")
+    assert project.call("graphs", "--mermaid") == 0

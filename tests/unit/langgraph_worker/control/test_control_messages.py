@@ -12,12 +12,20 @@ import pytest
 from langgraph_worker.control.control_messages import ControlMessages
 from langgraph_worker.domain import models
 from langgraph_worker.domain.models import Cancel, Cancelled, Decision, RunStatus
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.errors import StoreError, UnstorableError
 from langgraph_worker.testing.memory_store import MemoryDatabase, MemoryRunStore
 from tests.support.run_store import WEEK, Clock, attempt, claim_one, event, publish, ran, replies, request
 from tests.support.steering import is_cancelled, is_superseded, take
 from workflow_events.codec import Message, Record, encode
-from workflow_events.control import WorkflowCancelledEvent, WorkflowQueryEvent, WorkflowSupersededEvent
+from workflow_events.control import (
+    PauseScope,
+    WorkflowCancelledEvent,
+    WorkflowPausedEvent,
+    WorkflowQueryEvent,
+    WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
+)
 from workflow_events.models import Attempt
 
 KEEP = timedelta(days=3)
@@ -48,6 +56,10 @@ class Store(MemoryRunStore):
     async def supersede(self, attempts: Sequence[Attempt]) -> int:
         self._refuse([one.task for one in attempts])
         return await super().supersede(attempts)
+
+    async def pause(self, changes: Collection[PauseChange]) -> list[PauseChange]:
+        self._refuse([one.name for one in changes])
+        return await super().pause(changes)
 
     async def publish_again(self, query_id: UUID, correlation_ids: Collection[UUID]) -> int:
         self._refuse(correlation_ids)
@@ -267,3 +279,46 @@ async def test_a_query_that_names_what_cannot_be_read_is_answered_for_the_others
     await desk.take(WorkflowQueryEvent(query_id=uuid4(), correlation_ids=ids))
     assert set(await replies(store)) == {good.event_id}
     assert f"ignored on the control topic, {bad.event_id}: cannot be kept" in caplog.messages
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("old", [True, False])
+async def test_a_pause_is_kept_as_it_was_sent_whenever_it_was_written(store, desk, old):
+    sent = WorkflowPausedEvent(scope="graph", name="g", at_once=True, reason="why", requested_by="ann", timestamp=NOON)
+    await desk.take(sent, old=old)
+    kept = PauseChange(PauseScope.GRAPH, "g", True, NOON, at_once=True, reason="why", requested_by="ann")
+    assert await store.pauses() == [kept]
+    assert desk.changes
+
+
+async def test_the_control_topic_read_again_from_its_beginning_changes_no_pause(store, desk):
+    later = NOON + timedelta(minutes=1)
+    ended = [WorkflowPausedEvent(scope="fleet", timestamp=NOON), WorkflowUnpausedEvent(scope="fleet", timestamp=later)]
+    for said in (ended, ended[:1], ended[1:]):
+        await desk.take(*said, old=True)
+        assert await store.pauses() == []
+
+
+async def test_a_pause_that_the_store_cannot_keep_is_named_and_the_others_count(store, desk, caplog):
+    store.bad = "bad"
+    bad = WorkflowPausedEvent(scope="graph", name="bad", timestamp=NOON)
+    await desk.take(bad, WorkflowPausedEvent(scope="graph", name="good", timestamp=NOON))
+    assert [one.name for one in await store.pauses()] == ["good"]
+    assert "ignored on the control topic, the pause of graph 'bad': cannot be kept" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"event_type": "workflow.unpaused"}',
+        b'{"event_type": "workflow.unpaused", "scope": "graph"}',
+        b'{"event_type": "workflow.unpaused", "scope": "fleet", "name": "g"}',
+        b'{"event_type": "workflow.unpaused", "graph": "g"}',
+    ],
+)
+async def test_a_message_that_does_not_say_what_it_ends_ends_nothing(store, desk, caplog, body):
+    await desk.take(WorkflowPausedEvent(scope="fleet", timestamp=NOON), body)
+    assert len(await store.pauses()) == 1
+    assert "ignored on the control topic" in caplog.text

@@ -17,17 +17,22 @@ from langgraph.runtime import RunControl
 
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
-from langgraph_worker.domain.models import Cancel, Claim
+from langgraph_worker.domain.models import Cancel, Claim, RunStatus
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.errors import StoreError
-from langgraph_worker.execution.active_run import ActiveRun, RunContext, Stop
+from langgraph_worker.execution.active_run import PAUSE_GRACE_SECONDS, ActiveRun
 from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.run_context import RunContext, Stop
+from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.executors import FakeRunner
 from tests.support.run_store import attempt, claim_one, event, replies, request, result
 from tests.support.runs import LIMITS, State
+from workflow_events.control import PauseScope
 from workflow_events.results import ResultStatus
 
 LEASE = 60.0
@@ -115,14 +120,14 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await store.close()
 
 
-class Leaves:
+class Leaves(FakeRunner):
     """A runner whose graph leaves a synchronous node at work, and then ends as the test says."""
 
     def __init__(self, node: Node, end: Callable[[Claim], Awaitable[Outcome]]) -> None:
         self._node, self._end = node, end
         self.ended = asyncio.Event()
 
-    async def run(self, claim: Claim, control: RunControl) -> Outcome:
+    async def run(self, claim: Claim, control: RunControl, meter: RunMeter) -> Outcome:
         try:
             asyncio.get_running_loop().run_in_executor(None, self._node)
             await self._node.started.wait()
@@ -163,7 +168,7 @@ async def test_a_retry_does_not_start_beside_the_node_that_a_failing_sibling_lef
 
     async def fails(state: State) -> State:
         await slow.started.wait()
-        raise ConnectionError("gone")
+        raise OSError("gone")
 
     builder = StateGraph(State)
     for name, node in {"slow": slow, "fails": fails}.items():
@@ -181,7 +186,7 @@ async def test_a_retry_does_not_start_beside_the_node_that_a_failing_sibling_lef
     assert await bench.store.ends.get() == ("finish", False)
     assert slow.ended.is_set()
     await active.settled
-    assert [one.error_type for one in (await replies(bench.store)).values()] == ["ConnectionError"]
+    assert [one.error_type for one in (await replies(bench.store)).values()] == ["OSError"]
 
 
 # ---- every end waits for the node ----
@@ -331,3 +336,47 @@ async def test_an_asynchronous_node_that_does_not_stop_is_held_like_one_in_a_thr
     await active.settled
     assert [one.status for one in (await replies(bench.store)).values()] == [ResultStatus.TIMEOUT]
     assert len(await bench.store.claim("w2", 1, ["graph"])) == 1
+
+
+def paused(*, at_once: bool = False) -> PauseChange:
+    return PauseChange(PauseScope.FLEET, "", True, datetime(2026, 3, 1, tzinfo=UTC), at_once)
+
+
+async def test_a_pause_at_once_gives_the_run_back_soon_and_holds_its_thread_until_the_node_has_ended(
+    bench, monkeypatch
+):
+    claim = await claimed(bench)
+    active = bench.start(claim, Leaves(bench.node, never))
+    await bench.node.started.wait()
+    active.pause([paused(at_once=True)])
+    assert await bench.first() == "waits"
+    bench.pass_time(PAUSE_GRACE_SECONDS, monkeypatch)
+    assert await bench.store.ends.get() == ("release", True)
+    assert (await bench.store.counts())[RunStatus.PENDING] == 1
+    assert await bench.store.claim("w2", 1, ["graph"]) == []
+    bench.node.go.set()
+    assert await bench.store.ends.get() == ("release", False)
+    assert bench.node.ended.is_set()
+    await active.settled
+    again = await claim_one(bench.store, "w2")
+    assert (again.correlation_id, again.takeovers) == (claim.correlation_id, 0)
+
+
+async def test_a_pause_waits_for_the_end_of_the_superstep(bench):
+    active = bench.start(await claimed(bench), Leaves(bench.node, raises(GraphDrained("stop"))))
+    active.pause([paused()])
+    assert await bench.first() == "waits"
+    bench.node.go.set()
+    assert await bench.store.ends.get() == ("release", False)
+    await active.settled
+
+
+async def test_a_pause_leaves_a_run_alone_that_has_failed_and_waits_for_a_node(bench, monkeypatch):
+    active = bench.start(await claimed(bench), Leaves(bench.node, ends(ResultStatus.FAILURE)))
+    assert await bench.first() == "waits"
+    active.pause([paused(at_once=True)])
+    bench.pass_time(PAUSE_GRACE_SECONDS, monkeypatch)
+    bench.node.go.set()
+    assert await bench.store.ends.get() == ("finish", False)
+    assert bench.node.ended.is_set()
+    await active.settled

@@ -13,6 +13,9 @@ from pydantic import BaseModel, field_validator
 
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
+from langgraph_worker.domain.exception_texts import traceback_of
+from langgraph_worker.domain.graph_traceback import graph_traceback
+from langgraph_worker.domain.json_values import describe
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.settings.load import load_settings
 from tests.support.runs import LIMITS, Desk, State, chain, opened
@@ -96,3 +99,20 @@ async def test_a_model_server_that_is_away_is_named_in_result_and_step(desk: Any
         assert ("no connection to 127.0.0.1:9: check that the server runs" in text) == with_texts
         assert "geheim" not in text
     assert (outcome.result.error_type, outcome.result.retriable) == ("ConnectError", True)
+
+
+def test_an_exception_whose_own_attributes_raise_has_its_frames():
+    class Unreadable(Exception):
+        def __getattr__(self, name: str) -> Any:
+            raise KeyError(name)
+
+        def __str__(self) -> str:
+            raise ValueError
+
+    with pytest.raises(Unreadable) as caught:
+        raise Unreadable
+    shown = (traceback_of(caught.value, with_text=True), graph_traceback(caught.value, with_text=True) or "")
+    for text in shown:
+        assert "in test_an_exception_whose_own_attributes_raise_has_its_frames" in text
+        assert "Unreadable" in text
+    assert describe(caught.value) == "Unreadable, which has no text"

@@ -8,7 +8,7 @@ from langgraph_worker.domain.models import RunStatus
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.lease_keeper import LeaseKeeper
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.support.executors import executor_of
+from tests.support.executors import FakeRunner, executor_of
 from tests.support.run_store import request
 
 
@@ -26,8 +26,8 @@ class SlowStore(SqlRunStore):
         return claims
 
 
-class NeverRuns:
-    async def run(self, claim, control):
+class NeverRuns(FakeRunner):
+    async def run(self, claim, control, meter):
         raise AssertionError("a stopping worker starts nothing")
 
 
@@ -67,11 +67,11 @@ class AwayForLong(SqlRunStore):
         return await super().claim(worker_id, limit, graphs)
 
 
-class Waits:
+class Waits(FakeRunner):
     def __init__(self):
         self.began = asyncio.Event()
 
-    async def run(self, claim, control):
+    async def run(self, claim, control, meter):
         self.began.set()
         await asyncio.Event().wait()
 

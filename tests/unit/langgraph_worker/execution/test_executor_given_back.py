@@ -13,8 +13,9 @@ from langgraph_worker.domain.models import Claim, RunStatus
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.executor import Executor
+from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.support.executors import executor_of
+from tests.support.executors import FakeRunner, executor_of
 from tests.support.run_store import attempt, request, result
 
 
@@ -30,7 +31,7 @@ class Store(SqlRunStore):
         self.released.set()
 
 
-class Graphs:
+class Graphs(FakeRunner):
     """Runs that go on until the test ends them."""
 
     def __init__(self, trouble: Exception | None = None) -> None:
@@ -39,7 +40,7 @@ class Graphs:
         self.stopped: asyncio.Queue[Claim] = asyncio.Queue()
         self.end = asyncio.Event()
 
-    async def run(self, claim: Claim, control: RunControl) -> Outcome:
+    async def run(self, claim: Claim, control: RunControl, meter: RunMeter) -> Outcome:
         self.started.put_nowait(claim)
         if self.trouble is not None:
             raise self.trouble

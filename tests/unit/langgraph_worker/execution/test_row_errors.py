@@ -13,9 +13,10 @@ import pytest
 from langgraph_worker.domain.models import Claim, Failure, RunStatus, Step
 from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.errors import RowError, StoreError
+from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.execution.step_recorder import StepRecorder
 from langgraph_worker.store.sql.run_store import SqlRunStore
-from tests.support.executors import executor_of
+from tests.support.executors import FakeRunner, executor_of
 from tests.support.run_store import claim_one, replies, request
 from workflow_events.results import WorkflowResultEvent
 
@@ -43,19 +44,19 @@ class Refuses(SqlRunStore):
             raise self.error
         return await super().finish(claim, result, failure, keep_thread=keep_thread)
 
-    async def record(self, claim: Claim, steps: Sequence[Step]) -> None:
+    async def record(self, claim: Claim, steps: Sequence[Step], spent: Any = None) -> None:
         if any(step.node == BAD for step in steps):
             raise self.error
         self.recorded += [step.node for step in steps]
 
 
-class Succeeds:
+class Succeeds(FakeRunner):
     """Every run succeeds, or raises what a test says."""
 
     def __init__(self) -> None:
         self.trouble: Exception | None = None
 
-    async def run(self, claim: Claim, control: Any) -> Outcome:
+    async def run(self, claim: Claim, control: Any, meter: RunMeter) -> Outcome:
         if self.trouble is not None and claim.event.workflow_run_id == BAD:
             raise self.trouble
         usage = {"m": {"input_tokens": 1}}

@@ -57,6 +57,14 @@ async def test_a_graph_whose_state_is_a_mapping_refuses_all_else_before_any_node
     assert ran == []
 
 
+async def test_the_item_of_a_mapping_that_was_mapped_over_is_named_as_such(desk):
+    result = (await desk.run(await desk.claim("g", ["task", "x"]), chain(a=lambda state: {}))).result
+    assert result.error.endswith(
+        "Airflow makes such pairs of .expand(input={...}), which maps over the mapping's items: write "
+        ".expand(input=[{...}])"
+    )
+
+
 @pytest.mark.parametrize(
     "message", [{"role": "user", "content": "hi"}, {"type": "human", "content": "hi"}, ["user", "hi"]]
 )

@@ -11,6 +11,7 @@ import pytest
 
 from langgraph_worker.broker.port import Batch
 from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.intake.backlog_limits import BacklogLimits
 from langgraph_worker.intake.batch_queue import BatchQueue
 from langgraph_worker.intake.event_notes import EventNotes
@@ -22,6 +23,7 @@ from langgraph_worker.telemetry.progress import Progress
 from langgraph_worker.testing.memory_store.store import MemoryDatabase, MemoryRunStore
 from tests.unit.langgraph_worker.intake.test_screening import PLAIN
 from workflow_events.codec import Record
+from workflow_events.control import PauseScope
 
 RULES = ScreeningRules({"count"}, "count", "results", {"results"}, (), 100_000, "w1")
 
@@ -64,18 +66,26 @@ def record(offset: int, **fields: Any) -> Record:
 
 
 async def notes_of(*records: Record, workers: tuple[WorkerInfo, ...] = ()) -> list[list[str]]:
-    """What the ACCEPTED messages of these records say, through the intake and a store."""
+    """What the ACCEPTED messages of these records say."""
+    return [body["data"].get("notes", []) for body in await progress_of(*records, workers=workers)]
+
+
+async def progress_of(
+    *records: Record, workers: tuple[WorkerInfo, ...] = (), pauses: tuple[PauseChange, ...] = ()
+) -> list[dict[str, Any]]:
+    """The progress messages of these records, through the intake and a store."""
     store, sent, batches = new_store(), Sent(), BatchQueue()
     await store.open()
     for worker in workers:
         await store.announce(worker)
     room = FreeRoom(Consumer(), store, 9, 9, BacklogLimits(store, load_settings({})))
     outputs = IntakeOutputs(NoDeadLetters(), store, lambda batch: None, room, lambda: None)
-    intake = Intake(batches, RULES, outputs, Progress(sent, "progress", worker_id="w1", per_second=9.0))
+    progress = Progress(sent, "progress", worker_id="w1", per_second=9.0)
+    intake = Intake(batches, RULES, outputs, progress, pauses=lambda: pauses)
     batches.offer(Batch(records, {0: 1}))
     intake.stop()
     await intake.run()
-    return [body["data"].get("notes", []) for body in sent.bodies]
+    return sent.bodies
 
 
 def worker(name: str, *graphs: str) -> WorkerInfo:
@@ -126,3 +136,24 @@ async def test_the_log_names_a_field_once_in_a_while_however_often_it_comes(capl
 async def test_a_graphs_name_is_neutral_in_a_note(name: str):
     [[note]] = await notes_of(record(1, graph=name))
     assert note.isprintable()
+
+
+async def test_a_request_that_is_paused_is_said_to_wait_since_when_and_why(caplog):
+    caplog.set_level(logging.INFO)
+    since = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    pauses = tuple(
+        PauseChange(scope, name, True, since, reason=reason, requested_by="ann")
+        for scope, name, reason in [
+            (PauseScope.WORKFLOW, "other", "not this one"),
+            (PauseScope.GRAPH, "count", "a\nb"),
+            (PauseScope.FLEET, "", ""),
+        ]
+    )
+    accepted, paused = await progress_of(record(1, graph="count"), pauses=pauses)
+    assert (accepted["kind"], paused["kind"]) == ("accepted", "paused")
+    assert paused["data"]["words"] == (
+        "the fleet is paused since 2026-03-01 12:00:00 UTC by ann; graph 'count' is paused since 2026-03-01 12:00:00 "
+        "UTC by ann: a\\nb"
+    )
+    [line] = [line.getMessage() for line in caplog.records if line.getMessage().startswith("accepted: ")]
+    assert line.startswith("accepted: graph count waits for the end of a pause")

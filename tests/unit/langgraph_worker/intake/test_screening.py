@@ -121,7 +121,6 @@ def test_an_attempt_of_the_future_would_be_newer_than_all_to_come(ahead, taken):
     [
         ({"config": {"model": "gpt"}}, faults.MODEL_NOT_ALLOWED, "LANGGRAPH_WORKER_ALLOWED_MODELS"),
         ({"reply_topic": "other"}, faults.REPLY_TOPIC_NOT_ALLOWED, "LANGGRAPH_WORKER_ALLOWED_REPLY_TOPICS"),
-        ({"budget": {"tokens": 5}}, faults.NOT_SUPPORTED, "field 'budget'"),
         ({"round": 2}, faults.NOT_SUPPORTED, "field 'round'"),
     ],
 )

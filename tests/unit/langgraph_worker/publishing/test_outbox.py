@@ -71,14 +71,14 @@ async def test_what_is_not_acknowledged_stays(retriable):
 
 
 async def test_a_dead_letter_is_written_before_its_result():
-    letter = DeadLetter(event(), origin(), "worker_lost", "it kills them")
+    letter = DeadLetter(event(), origin(), "worker_lost", "it kills them", 4)
     results, broker = Results(outbound(letter)), Broker()
     await flush(results, broker)
     assert broker.log == [("dead letters", letter.event.event_id), ("results", b"value")]
 
 
 async def test_without_its_dead_letter_no_result_is_sent_nor_noted_and_the_worker_ends():
-    letter = DeadLetter(event(), origin(), "worker_lost", "it kills them")
+    letter = DeadLetter(event(), origin(), "worker_lost", "it kills them", 4)
     results, broker = Results(outbound(letter)), Broker(buries=DeadLetterError("no"))
     with pytest.raises(DeadLetterError):
         await Outbox(results, broker, broker, RepublishPace(1e6)).run()

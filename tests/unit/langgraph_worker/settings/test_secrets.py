@@ -102,7 +102,7 @@ def test_a_wrong_value_in_a_file_is_explained_without_it(monkeypatch, tmp_path, 
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "prune", "graphs"])
+@pytest.mark.parametrize("command", ["run", "check", "prune", "graphs", "pause", "unpause", "pauses"])
 @pytest.mark.parametrize("form", [["--store-url", URL], [f"--store-url={URL}"], ["--kafka-config", CONFIG]])
 def test_a_flag_for_a_secret_is_refused_without_repeating_it(capsys, command, form):
     with pytest.raises(SystemExit) as ended:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from contextvars import copy_context
+from typing import Any
 
 import pytest
 
-from langgraph_worker.telemetry.logs import LineFormatter
+from langgraph_worker.telemetry.logs import JsonFormatter, LineFormatter
+from langgraph_worker.telemetry.run_labels import run_labels
 
 
 def line(message: str, **extra: str) -> str:
@@ -43,3 +47,44 @@ def test_a_traceback_is_indented_lines_without_control_characters(control):
     assert first.endswith("it failed")
     assert any("ValueError: it" in other for other in others)
     assert all(other.startswith("    ") and other.isprintable() for other in others)
+
+
+def fields(message: str, **extra: Any) -> dict[str, Any]:
+    record = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": message, "created": 0.0, **extra})
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    assert text.isascii()
+    return json.loads(text)
+
+
+def test_a_json_line_has_time_level_logger_action_and_what_it_reports():
+    assert fields("finished", action="finished", status="success", duration=1.5) == {
+        "time": "1970-01-01T00:00:00.000+00:00",
+        "level": "INFO",
+        "logger": "n",
+        "action": "finished",
+        "message": "finished",
+        "status": "success",
+        "duration": 1.5,
+    }
+
+
+def test_a_json_line_of_a_graphs_own_code_names_the_run():
+    labels = {"correlation_id": "c", "workflow_id": "dag", "workflow_run_id": "r", "graph": "g", "thread_id": "t"}
+
+    def log() -> dict[str, Any]:
+        run_labels.set(labels)
+        return fields("a node's own line")
+
+    found = copy_context().run(log)
+    assert labels.items() <= found.items()
+    assert "correlation_id" not in fields("outside of runs")
+
+
+def test_a_json_line_holds_a_traceback_and_what_is_no_json():
+    try:
+        raise ValueError("it failed\n\x1b[31m")
+    except ValueError as error:
+        found = fields("oops", exc_info=(type(error), error, error.__traceback__), what=object)
+    assert found["exception"].endswith("ValueError: it failed\n\x1b[31m")
+    assert found["what"] == str(object)

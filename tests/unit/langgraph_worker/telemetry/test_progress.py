@@ -87,8 +87,19 @@ async def test_a_node_reports_its_start_and_its_end(desk):
         ("node_started", "fail"),
         ("node_finished", "fail"),
     ]
-    assert notices.sent[1][1]["data"]["status"] == "COMPLETED"
+    ends = [body["data"] for _, body in notices.sent if body["kind"] == "node_finished"]
+    assert [(end["status"], end["finished"]) for end in ends] == [("COMPLETED", 1), ("FAILED", 2)]
+    assert not any("tokens" in end for end in ends)  # no model was called
     assert notices.sent[-1][1]["data"]["error"] == "ValueError: no"
+
+
+def test_the_end_of_a_node_says_how_many_tokens_the_run_has_used():
+    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None)
+    counts = iter((107, 130))
+    run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim, lambda: next(counts))
+    for _ in range(2):
+        run.step(Step("1", "", "plan", None, StepStatus.COMPLETED, started_at=datetime.now(UTC)))
+    assert [body["data"]["tokens"] for _, body in notices.sent] == [107, 130]
 
 
 def test_the_first_node_of_a_run_that_goes_on_names_what_is_not_run_again():

@@ -1,0 +1,74 @@
+"""Hears of every call of a model that a run makes, also of one that brings callbacks of its own.
+
+LangChain adds the callbacks of a config to a call only if the call has none. So they are taken from the context of the
+run, which LangChain asks at each call, and which tasks and the threads of LangChain and LangGraph inherit. A thread
+that a node starts by itself does not: its calls belong to no run, and are logged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers.context import register_configure_hook
+
+from langgraph_worker.execution.budget_guard import BudgetGuard
+from langgraph_worker.telemetry.usage import NO_NAME, CalledModel, ModelCallHandler, UsageCounter
+
+logger = logging.getLogger(__name__)
+
+_MOST_LOGGED = 100  # models
+
+
+class OutsideOfRuns(ModelCallHandler):
+    """Logs the calls of models that belong to no run, once for each model."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, metadata: Any = None, **rest: Any) -> None:
+        """A chat model is called."""
+        self._log(CalledModel.from_start(serialized, metadata, rest))
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, metadata: Any = None, **rest: Any) -> None:
+        """A model of the older kind is called."""
+        self._log(CalledModel.from_start(serialized, metadata, rest))
+
+    def _log(self, model: CalledModel) -> None:
+        name = model.name or NO_NAME
+        if name not in self._logged and len(self._logged) < _MOST_LOGGED:
+            self._logged.add(name)
+            logger.warning(
+                "model %s is called outside of a run: its calls count for no run and no budget. A node that starts "
+                "threads has to pass its context on, as LangChain's ContextThreadPoolExecutor does",
+                name,
+                extra={"action": "call_outside_of_runs", "model": name},
+            )
+
+
+_outside = OutsideOfRuns()
+_counter: ContextVar[BaseCallbackHandler | None] = ContextVar("model_calls", default=_outside)
+_guard: ContextVar[BaseCallbackHandler | None] = ContextVar("budget_guard", default=None)
+
+register_configure_hook(_guard, inheritable=True)
+register_configure_hook(_counter, inheritable=True)
+
+
+@contextlib.contextmanager
+def heard_by(counter: UsageCounter, guard: BudgetGuard | None) -> Iterator[None]:
+    """Let a run's calls be counted, and stopped where it has no budget for them. Enter it in the run's own task.
+
+    :param guard: None: the run has no budget.
+    """
+    counting, guarding = _counter.set(counter), _guard.set(guard)
+    try:
+        yield
+    finally:
+        _counter.reset(counting)
+        _guard.reset(guarding)
+        if guard is not None:
+            guard.close()

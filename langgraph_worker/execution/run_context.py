@@ -1,0 +1,128 @@
+"""What the runs of one worker share, and how a run goes back to the store before its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from langgraph_worker.domain.models import Claim, Failure
+from langgraph_worker.domain.pauses import PauseChange
+from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.runner import Runner
+from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.telemetry.metrics import GivenBackReason, Metrics
+from workflow_events.log_words import in_seconds, short_id
+
+logger = logging.getLogger(__name__)
+
+
+def about(claim: Claim, action: str) -> dict[str, object]:
+    """What a line of the log says of its run."""
+    return {"action": action, "correlation_id": str(claim.correlation_id), "graph": claim.graph}
+
+
+class Stop(Enum):
+    """Why a run is being stopped by this worker."""
+
+    LEASE_LOST = "ended from outside, or taken over"
+    RELEASED = "the worker stops; the run continues from its last checkpoint"
+    PAUSED = "paused; the run continues from its last checkpoint"
+    NOT_YET = "an earlier run on its thread has not stopped yet"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A run that did not end here: the store gets it back.
+
+    :param reason: for a person.
+    :param kind: for the figures.
+    """
+
+    reason: str
+    kind: GivenBackReason
+    delay_seconds: float = 0.0
+
+    @classmethod
+    def stopped(cls, why: Stop, delay_seconds: float = 0.0) -> GivenBack:
+        """Its worker has stopped it."""
+        return cls(why.value, _STOP_KINDS[why], delay_seconds)
+
+    @classmethod
+    def paused(cls, pauses: Sequence[PauseChange]) -> GivenBack:
+        """These pauses hold it back."""
+        return cls("; ".join(pause.in_words for pause in pauses), "paused")
+
+
+_STOP_KINDS: dict[Stop, GivenBackReason] = {
+    Stop.LEASE_LOST: "lease_lost",
+    Stop.RELEASED: "released",
+    Stop.NOT_YET: "not_yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What the runs of one worker share.
+
+    :param nodes: the threads of synchronous nodes: the event loop's default executor.
+    :param on_result: called when a result was stored.
+    :param metrics: counts how they end.
+    """
+
+    store: RunStore
+    runner: Runner
+    nodes: NodeThreads
+    worker_id: str
+    lease_seconds: float
+    on_result: Callable[[], None]
+    metrics: Metrics = field(default_factory=Metrics)
+
+    async def give_back(self, claim: Claim, back: GivenBack, *, keep_thread: bool = False) -> None:
+        """Give a run back; one whose lease is lost only lets its thread go."""
+        delay = back.delay_seconds
+        await retry_store(lambda: self.store.release(claim, delay, keep_thread=keep_thread), "release a run")
+        self.metrics.given_back(claim, back.kind)
+        if back.kind == "paused":
+            self.runner.progress.paused(claim.event, back.reason)
+        logger.warning(
+            "stopped before its end: %s (graph %s, request %s)",
+            back.reason,
+            claim.graph,
+            short_id(claim.correlation_id),
+            extra=about(claim, "stopped"),
+        )
+
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool) -> None:
+        """Give a run back that goes on after a wait; one whose lease is lost only lets its thread go."""
+        await retry_store(
+            lambda: self.store.back_off(claim, back_off, failure, keep_thread=keep_thread), "let a run back off"
+        )
+        self.metrics.given_back(claim, "backs_off")
+        self.metrics.retried(claim, back_off.error_class)
+        self.runner.progress.backs_off(claim.event, back_off, failure)
+        logger.warning(
+            "backs off: %s; it goes on in %s (%s, graph %s, request %s)",
+            failure.message,
+            in_seconds(back_off.wait_seconds),
+            back_off.words,
+            claim.graph,
+            short_id(claim.correlation_id),
+            extra=about(claim, "backs_off")
+            | {"error_class": back_off.error_class.value, "model": failure.model, "wait": back_off.wait_seconds},
+        )
+
+    async def start_over(self, claim: Claim, reason: str) -> None:
+        """Give a run back that starts from its input when it is claimed next."""
+        await retry_store(lambda: self.store.start_over(claim), "let a run start over")
+        self.metrics.given_back(claim, "starts_over")
+        logger.warning(
+            "starts over: %s (graph %s, request %s)",
+            reason,
+            claim.graph,
+            short_id(claim.correlation_id),
+            extra=about(claim, "starts_over"),
+        )

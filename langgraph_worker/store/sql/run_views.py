@@ -1,0 +1,35 @@
+"""The read side of the run store on SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from langgraph_worker.domain.run_views import PageKey, RunDetail, RunFilter, RunPage
+from langgraph_worker.store.sql import run_detail, run_lists
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.views import RunViews
+
+_T = TypeVar("_T")
+
+
+class SqlRunViews(RunViews):
+    """The port on an open store, which may be open beside a worker (``open(alone=False)``)."""
+
+    def __init__(self, store: SqlRunStore) -> None:
+        self._store = store
+
+    async def find(self, wanted: RunFilter, limit: int, after: PageKey | None = None) -> RunPage:
+        return await self._read(lambda connection: run_lists.find(connection, wanted, limit, after))
+
+    async def ids_beginning_with(self, prefix: str, limit: int) -> list[UUID]:
+        return await self._read(lambda connection: run_lists.ids_beginning_with(connection, prefix, limit))
+
+    async def detail(self, correlation_id: UUID) -> RunDetail | None:
+        return await self._read(lambda connection: run_detail.detail(connection, correlation_id))
+
+    async def _read(self, work: Callable[[Connection], _T]) -> _T:
+        return await self._store.read(work)
