@@ -118,7 +118,7 @@ _KINDS: tuple[Callable[[RecordFactory], Garbage], ...] = (
     lambda letters: Garbage(b"{}", ((CORRELATION_ID, b"nobody"),), "invalid_event", None),
     lambda letters: _refused(letters, "invalid_event", event_type="workflow.completed"),
     lambda letters: _refused(letters, "invalid_event", payload={"data": None}),
-    lambda letters: _refused(letters, "not_supported", budget={"tokens": 5}),
+    lambda letters: _refused(letters, "not_supported", round=2),
     lambda letters: _refused(letters, "model_not_allowed", config={"model": "gpt"}),
     _newer_schema,
     _half,

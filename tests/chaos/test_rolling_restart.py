@@ -45,7 +45,7 @@ def restart(workers: Workers, number: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_no_run_fails_or_starts_over_in_a_rolling_restart(broker: Broker, postgres_url: str, tmp_path: Path) -> None:
     prefix = f"roll{uuid.uuid4().hex[:8]}"
     kafka = KafkaTopics(broker, prefix)

@@ -20,6 +20,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 from langgraph.graph import START, StateGraph
 from langgraph.store.memory import InMemoryStore
+from newsroom import editor
 
 from airflow_provider_langgraph.exceptions import KafkaError, error_for
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
@@ -27,7 +28,7 @@ from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.settings.explain import documentation
 from tests.docs.snippets import ROOT, Snippet, files_of, snippets
 from tests.support.airflow_parse import parse_dags
-from workflow_events import WorkflowEvent, WorkflowResultEvent
+from workflow_events import GraphAnnouncement, WorkerAnnouncement, WorkflowEvent, WorkflowResultEvent
 
 pytestmark = pytest.mark.timeout(120)  # it starts processes that import Airflow, or LangGraph
 
@@ -133,14 +134,33 @@ def run_claim_reader(snippet: Snippet) -> None:
         assert asyncio.run(execute(snippet)["summarize"]({"report": f"file://{claim}"})) == {"summary": "5 characters"}
 
 
+def run_sensor(snippet: Snippet) -> None:
+    """It builds a sensor."""
+    sensor = execute(snippet)["answer"]
+    assert isinstance(sensor, BaseOperator)
+    assert "handle" in sensor.template_fields
+
+
+def run_announcements(snippet: Snippet) -> None:
+    """It defines a function that names the graphs of all workers; the broker is left out."""
+    desk = GraphAnnouncement(graph="desk")
+    worker = WorkerAnnouncement(worker_id="one", events_topic="e", graphs={"desk": desk.digest})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaHook, "announcements", lambda hook: [worker, desk])
+        assert execute(snippet)["announced_graphs"]() == {"desk"}
+
+
 RUN: dict[str, Callable[[Snippet], None]] = {
     "@dag(": run_dag_file,
     "on_failure_callback=": run_callback,
     "ChatOllama(": run_model_graph,
     "fsspec.open(": run_claim_reader,
     "LangGraphTriggerOperator(": run_operator,
+    "MultiAgentOperator(": run_operator,
     "LangGraphOperator(": run_operator,
+    "LangGraphResultSensor(": run_sensor,
     "idempotency_key()": run_node,
+    "announcements()": run_announcements,
     "publish_workflow_event(": run_publisher,
     "runtime.store": run_remembering_node,
 }
@@ -151,7 +171,12 @@ EXAMPLES = {
     for name in (
         "example_langgraph",
         "example_langgraph_agent",
+        "example_langgraph_approval",
+        "example_langgraph_cancel_and_retry",
+        "example_langgraph_conversation",
         "example_langgraph_decorator",
+        "example_langgraph_mapped",
+        "example_langgraph_multi_agent",
         "example_langgraph_options",
         "example_langgraph_result_sensor",
         "example_langgraph_resume",
@@ -206,6 +231,11 @@ def test_a_json_block_is_what_its_page_says(snippet, tmp_path):
         assert {graph.name for graph in read_manifest(tmp_path / "langgraph.json").graphs} == set(value["graphs"])
     elif "event_type" in value:
         assert WorkflowEvent.model_validate_json(snippet.text).workflow_id == value["workflow_id"]
+    elif "agents" in value:  # what an orchestrator is given
+        assert editor.invoke(value)["next"] == "writer"
+    elif "next" in value:  # and what it answers
+        [given] = [json.loads(one.text) for one in JSON if one.page == snippet.page and one != snippet]
+        assert editor.invoke(given) == value
     else:
         address = {"correlation_id": UUID(int=1), "workflow_id": "w", "workflow_run_id": "r"}
         result = WorkflowResultEvent.model_validate({**address, **value})
@@ -217,10 +247,14 @@ def test_a_shell_block_is_read_by_a_shell(snippet):
     subprocess.run(["bash", "-n"], input=snippet.text, text=True, check=True)
 
 
+WITH_COMMANDS = {"runs", "dlq"}
+"""The worker's commands that have commands of their own."""
+
+
 @functools.cache
-def flags_of(command: str) -> frozenset[str]:
+def flags_of(*command: str) -> frozenset[str]:
     """The flags of one of the worker's commands."""
-    command_line = [sys.executable, "-m", "langgraph_worker", command, "--help"]
+    command_line = [sys.executable, "-m", "langgraph_worker", *command, "--help"]
     shown = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return frozenset(re.findall(r"--[a-z-]+", shown))
 
@@ -228,8 +262,9 @@ def flags_of(command: str) -> frozenset[str]:
 @pytest.mark.parametrize("snippet", snippets("bash", "console"), ids=name)
 def test_the_workers_commands_and_flags_exist(snippet):
     for line in re.findall(r"langgraph-worker ((?:[^\n#\\]|\\\n)+)", snippet.text):
-        command, *_ = line.split()
-        assert set(re.findall(r"--[a-z-]+", line)) <= flags_of(command)
+        words = line.split()
+        command = words[: 2 if words[0] in WITH_COMMANDS else 1]
+        assert set(re.findall(r"--[a-z-]+", line)) <= flags_of(*command)
 
 
 @pytest.mark.parametrize("make", re.findall(r"`?make ([a-z-]+)", "".join(page.read_text() for page in [TUTORIAL])))

@@ -59,7 +59,6 @@ def _judge_request(record: Record, found: Request, rules: ScreeningRules) -> Non
     require(deadline is not None and deadline.utcoffset() == timedelta(0), "it has no deadline in UTC")
     require(found.reply_topic in rules.reply_topics, f"it is answered on {found.reply_topic!r}")
     require(event.config.model is None or event.config.model in rules.models, "it chooses a model")
-    require(event.budget is None, "its budget is ignored")
     require(bool(found.graph) or bool(event.answers), "it runs no graph")
     named = correlation_id_of(record.headers)
     require(named in (None, event.event_id), "its header names another")

@@ -179,10 +179,9 @@ def of_other_json(place: Place) -> Draft:
 
 
 def budgeted(place: Place) -> Draft:
-    """With a budget, which this version does not enforce."""
+    """With a budget."""
     draft = with_id(place)
     draft.body["budget"] = {"tokens": 10_000, "cost_usd": 0.25, "steps": 10, "seconds": 60.5}
-    draft.fault = "not_supported"
     return draft
 
 

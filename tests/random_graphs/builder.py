@@ -19,6 +19,11 @@ from tests.random_graphs.description import Ask, Call, Flow, Graph, Node, Saver,
 from tests.random_graphs.ledger import Execution, Ledger, Place
 from tests.random_graphs.scripts import Invoke, Script, run_in_loop, run_in_thread
 
+
+class StumbleError(Exception):
+    """Ends a run. Its task may be retried; the worker does not repeat it by itself."""
+
+
 _RETRY = RetryPolicy(initial_interval=0.001, backoff_factor=1.0, jitter=False, max_attempts=5, retry_on=TimeoutError)
 
 
@@ -136,7 +141,7 @@ class Builder:
                 said += yield from perform(action, children.get(id(action)), execution)
             fail(execution)
             if node.is_handled or (node.stumbles and self.try_number() == 1):
-                raise ConnectionError(f"{execution.key} fails")
+                raise StumbleError(f"{execution.key} fails")
             return said
 
         def script(state: State) -> Script:

@@ -14,7 +14,7 @@ from langgraph.types import Command
 
 from langgraph_worker.errors import ForeignThreadError
 from tests.random_graphs.answering import answer_to, to_answer
-from tests.random_graphs.builder import Builder
+from tests.random_graphs.builder import Builder, StumbleError
 from tests.random_graphs.description import Flow, Graph
 from tests.random_graphs.ledger import Entry, ListLedger, Place
 
@@ -118,7 +118,7 @@ _OVER = object()
 async def _turn(graph: Any, given: Any, config: Any, expected: Expected, turn: int, tries: list[int]) -> Any:
     try:
         done = await graph.ainvoke(given, config, version="v2")
-    except (ConnectionError, ForeignThreadError) as error:
+    except (StumbleError, ForeignThreadError) as error:
         if tries[0] == 2:
             expected.error = type(error).__name__
             return _OVER

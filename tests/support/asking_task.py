@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from airflow_provider_langgraph.exceptions import KafkaError
+from airflow_provider_langgraph.kafka.connection import KafkaConnection
+from airflow_provider_langgraph.kafka.delivery import require_fits
 from airflow_provider_langgraph.requests.reply import reply_of
 from airflow_provider_langgraph.requests.topics import topics_of
 from workflow_events import WorkflowResultEvent
@@ -22,6 +24,7 @@ class Hook:
 
     :ivar made: the arguments with which hooks were made.
     :ivar events: what was published.
+    :ivar traceparents: the trace context of each of them.
     """
 
     kafka_config_id = "kafka_default"
@@ -31,6 +34,7 @@ class Hook:
         self.calls = []
         self.made = []
         self.events = []
+        self.traceparents = []
 
     def make(self, kafka_config_id, **options):
         self.made.append({"kafka_config_id": kafka_config_id, **options})
@@ -44,8 +48,12 @@ class Hook:
     def end_offsets(self, topic):
         return SimpleNamespace(cluster="c", offsets={0: 7}, topic_id="t")
 
-    def publish(self, event, topic):
+    def require_fits(self, events, topic, *, traceparent=None):
+        require_fits(events, topic, KafkaConnection(self.kafka_config_id, {}, 30), traceparent)
+
+    def publish(self, event, topic, *, traceparent=None):
         self.events.append(event)
+        self.traceparents.append(traceparent)
         self.calls.append((topic, event.attempt.try_number))
 
     def announce(self, task_identity, topic):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,14 @@ from tests.support.machine_database import MachineDatabase
 from tests.support.scripted_graph import GraphRun
 from tests.support.store_world import World
 from workflow_events.codec import Record, encode
-from workflow_events.control import WorkflowCancelledEvent, WorkflowQueryEvent, WorkflowSupersededEvent
+from workflow_events.control import (
+    PauseScope,
+    WorkflowCancelledEvent,
+    WorkflowPausedEvent,
+    WorkflowQueryEvent,
+    WorkflowSupersededEvent,
+    WorkflowUnpausedEvent,
+)
 
 SLOTS = 2
 KEEP = timedelta(days=365)
@@ -49,11 +56,19 @@ class ControlWorld(World):
 
     :ivar log: the control topic: each message, and with an announcement the attempt's first request.
     :ivar readers: one for each worker.
+    :ivar paused: of each scope that a message was read of, when it was changed last, and whether it is paused.
     """
 
     def __init__(self, database: MachineDatabase) -> None:
         super().__init__(database)
-        self.log: list[WorkflowCancelledEvent | WorkflowQueryEvent | tuple[WorkflowSupersededEvent, Asked]] = []
+        self.log: list[
+            WorkflowCancelledEvent
+            | WorkflowQueryEvent
+            | WorkflowPausedEvent
+            | WorkflowUnpausedEvent
+            | tuple[WorkflowSupersededEvent, Asked]
+        ] = []
+        self.paused: dict[tuple[str, str], tuple[datetime, bool]] = {}
         self.readers = [Reader() for _ in database.clients]
         self._last_query: dict[UUID, UUID] = {}
 
@@ -71,6 +86,11 @@ class ControlWorld(World):
     def query(self, query: WorkflowQueryEvent) -> None:
         """A waiter asks for results that it can no longer read; perhaps again."""
         self.log.append(query)
+
+    def pause(self, scope: PauseScope, name: str, at: datetime, *, is_on: bool) -> None:
+        """A person pauses a scope, or ends its pause, by a clock of that person's own."""
+        kind = WorkflowPausedEvent if is_on else WorkflowUnpausedEvent
+        self.log.append(kind(scope=scope, name=name, timestamp=at))
 
     # ---- workers ----
 
@@ -108,6 +128,8 @@ class ControlWorld(World):
         read = self.log[: self.readers[client].position]
         known = {entry.correlation_id for entry in read if isinstance(entry, WorkflowCancelledEvent)}
         assert not {run.id for run in taken} & known, "started after its cancel was read"
+        held = [run.id for run in taken if self._is_paused(run.claim.graph, run.claim.event.workflow_id)]
+        assert not held, "started in a pause"
         return taken
 
     def cancel_while_it_comes(self, client: int, other: int, asked: Asked) -> None:
@@ -143,6 +165,9 @@ class ControlWorld(World):
             if isinstance(entry, tuple):
                 expected |= self.judge.announce(entry[1]) - expected
         self.do(self._steering(client).take(_records(taken), old))
+        self._pause(taken)
+        on = {(one.scope.value, one.name) for one in self.do(self.database.clients[client].pauses())}
+        assert on == {key for key, (_, is_on) in self.paused.items() if is_on}
         ended = self.see()
         assert set(ended) == expected
         self.void(ended)
@@ -150,6 +175,16 @@ class ControlWorld(World):
         for request, row in self.rows.items():
             asked = 1 if request in expected else before[request]["publish_asked"]
             assert row["publish_asked"] == asked + again.count(request), f"{request} is published otherwise than asked"
+
+    def _pause(self, taken: Sequence[object]) -> None:
+        for entry in taken:
+            if isinstance(entry, WorkflowPausedEvent | WorkflowUnpausedEvent):
+                key, change = (entry.scope.value, entry.name), (entry.timestamp, isinstance(entry, WorkflowPausedEvent))
+                self.paused[key] = max(self.paused.get(key, change), change)
+
+    def _is_paused(self, graph: str, workflow: str) -> bool:
+        keys = [(PauseScope.FLEET, ""), (PauseScope.GRAPH, graph), (PauseScope.WORKFLOW, workflow)]
+        return any(self.paused.get((scope.value, name), (None, False))[1] for scope, name in keys)
 
     def _cancelled(self, taken: Sequence[object]) -> set[UUID]:
         """The requests that cancels end now."""

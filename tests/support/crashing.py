@@ -51,6 +51,7 @@ _KINDS = {
     run_writes.RecordSteps: "record",
     run_writes.Finish: "finish",
     run_writes.Release: "release",
+    run_writes.BackOff: "back_off",
 }
 _HAS_RESULT = frozenset({Decision.DUPLICATE, Decision.REFUSED, Decision.ANSWERED, Decision.LATE})
 
@@ -155,7 +156,7 @@ class Trap:
         self.inside(claims, "claim", lambda found, *_: _ids(found))
         self.around(RunSaver, "aget_tuple", lambda _: None)
         self.around(SqlRunStore, "put_checkpoint", lambda write: [write.claim.correlation_id])
-        for name in ("remember_nodes", "record", "release", "finish"):
+        for name in ("remember_nodes", "record", "release", "back_off", "finish"):
             self.around(SqlRunStore, name, lambda claim, *_: [claim.correlation_id])
         hook(SqlRunStore, "finish", after=self._note_finished)
         hook(run_writes, "apply", after=self._applied)

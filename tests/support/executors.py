@@ -6,12 +6,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from langgraph_worker.execution.active_run import RunContext
+from langgraph_worker.domain.models import Claim
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.run_context import RunContext
+from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.progress import Progress
+
+
+class FakeRunner:
+    """What stands for a runner, counts nothing and reports nothing."""
+
+    progress = Progress()
+
+    def meter_for(self, claim: Claim) -> RunMeter:
+        return RunMeter(claim.spent)
 
 
 class NoIntake:

@@ -26,7 +26,7 @@ from langgraph_worker.settings.model import WorkerSettings
 from tests.support.worker import PLAIN, SECONDS, Desk
 from workflow_events import WorkflowEvent
 
-TOPICS = ("events", "results", "progress", "control", "dead_letters")
+TOPICS = ("events", "results", "progress", "control", "dead_letters", "graphs")
 OPERATIONS = {
     "Read": AclOperation.READ,
     "Write": AclOperation.WRITE,

@@ -33,6 +33,7 @@ _RUNS = [
         "lineage",
         "round",
         "deadline",
+        "not_before",
         "task",
         "finished_at",
         "reply_value",

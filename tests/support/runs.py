@@ -66,7 +66,7 @@ class Desk:
             event_type=EventType.WORKFLOW_TRIGGERED,
             source=EventSource.AIRFLOW,
             workflow_id="dag",
-            workflow_run_id="run",
+            workflow_run_id=event.pop("workflow_run_id", "run"),
             payload=event.pop("payload", WorkflowEventPayload(data={} if data is None else data)),
             **event,
         )

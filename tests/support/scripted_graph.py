@@ -92,6 +92,7 @@ class GraphRun:
     waits: bool = False
     over: str = ""
     noted: bool = False
+    before: int = 0  # how much of it an earlier start has written
     lost: bool = False
 
     @property
@@ -108,6 +109,7 @@ class GraphRun:
             return
         self.turn = thread[-1].turn
         self.written = list(takewhile(lambda write: write.turn == self.turn, reversed(thread)))[::-1]
+        self.before = len(self.written)
         asked = self.open_questions()
         self.given = {name: value for name, value in claim.answers.items() if name in asked}
         self.waits = bool(asked) and self._has_asked() and not claim.event.answers
@@ -134,6 +136,11 @@ class GraphRun:
         self.noted = self.noted or put.checkpoint.progress
         if put.write.question is not None:
             del self.given[put.write.question]
+
+    @property
+    def has_progressed(self) -> bool:
+        """Whether this start has written a checkpoint."""
+        return any(write.kind != "answer" for write in self.written[self.before :])
 
     @property
     def place(self) -> int:
@@ -196,8 +203,9 @@ class GraphRun:
             place,
             question,
         )
-        # As the saver does: a checkpoint is progress where owners vanished before; an answer is no checkpoint yet.
-        progress = claim.takeovers > 0 and not self.noted and kind != "answer"
+        # As the saver does: a checkpoint is progress where owners vanished, or errors were repeated; an answer is none
+        # yet.
+        progress = (claim.takeovers > 0 or bool(claim.retried)) and not self.noted and kind != "answer"
         answers = () if question is None else (question,)
         statements, checkpoint = [write.statement(self.mark)], None
         if kind != "answer":

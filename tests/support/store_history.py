@@ -16,6 +16,8 @@ from uuid import UUID
 from hypothesis import note
 
 from langgraph_worker.domain.models import RunStatus
+from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.domain.spending import Spending
 from tests.support.airflow_model import Airflow, Asked, Topic
 from tests.support.asked_questions import Questions
 from tests.support.machine_checkpoints import Kept
@@ -45,6 +47,8 @@ class History:
     :ivar received: the reply that each waiter got.
     :ivar holds: the threads' holders; ``tokens``: the threads' last tokens.
     :ivar vanished: how often a run's owner vanished since its last checkpoint.
+    :ivar retried: what a run has repeated since its last checkpoint.
+    :ivar spent: what a logical run has spent, by lineage and generation.
     :ivar running: claimed and not given back.
     :ivar sent: the results of owners.
     :ivar places: lineage, generation, logical run, thread and graph of each group of the judge's.
@@ -65,6 +69,8 @@ class History:
         self.holds: dict[str, Hold] = {}
         self.tokens: dict[str, int] = {}
         self.vanished: dict[UUID, int] = {}
+        self.retried: dict[UUID, Retried] = {}
+        self.spent: dict[tuple[str, int], Spending] = {}
         self.sent: dict[UUID, WorkflowResultEvent] = {}
         self.places: dict[int, tuple[object, ...]] = {}
         self.running: set[UUID] = set()

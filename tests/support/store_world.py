@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import UUID
 
 from hypothesis import note
 
 from langgraph_worker.domain.faults import INTERRUPT_NOT_PENDING
-from langgraph_worker.domain.models import Accepted, Decision, RunStatus, Step, StepStatus
+from langgraph_worker.domain.models import Accepted, Decision, Failure, RunStatus, Step, StepStatus
+from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
+from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.sql.store_replies import left_behind
 from tests.support.airflow_model import Asked
@@ -100,6 +103,22 @@ class World(History):
         self.do(self._release(client, run, delay, keep))
         self.wrote()
 
+    def back_off(self, client: int, run: GraphRun, kind: ErrorClass, wait: float, *, keep: bool = False) -> None:
+        """A run's graph has raised what is repeated after a wait."""
+        before = run.claim.retried.after_progress if run.has_progressed else run.claim.retried
+        retried = Retried({**before.times, kind: before.times.get(kind, 0) + 1}, before.step_seconds, before.model)
+        note(f"  {run.claim.worker_id} lets {str(run.id)[:6]} back off: {retried}")
+        if self.owns(run):
+            self.running.discard(run.id)
+            self.retried[run.id] = retried
+        failure = Failure("Boom", "boom", "", "node", kind, None, wait)
+        work = self.database.clients[client].back_off(
+            run.claim, BackOff(kind, wait, retried), failure, keep_thread=keep
+        )
+        self.do(work)
+        self._let_go(run, keep)
+        self.wrote()
+
     def renew(self, client: int, worker: str) -> None:
         """A worker prolongs its leases, and hears which are lost."""
         mine = [run for at, run in self.runs if at == client and run.claim.worker_id == worker]
@@ -146,6 +165,9 @@ class World(History):
         gone = {of: row for of, row in self.rows.items() if of not in kept}
         note(f"  forgotten: {', '.join(str(of)[:6] for of in gone)}" if gone else "  nothing is forgotten")
         check_pruned(self, gone)
+        left = {self.rows[of]["lineage"] for of in kept & self.rows.keys()}
+        lost = {row["lineage"] for row in gone.values()} - left
+        self.spent = {place: spent for place, spent in self.spent.items() if place[0] not in lost}
         self.judge.forget(gone, tasks)
         self.forget(gone)
         self.see()
@@ -235,17 +257,21 @@ class World(History):
         note(f"  {write.worker} writes {write.kind} {write.place} of {str(run.id)[:6]}, token {write.token}")
         step_id = f"{write.turn}:{len(run.written)}"
         step = Step(step_id, "", write.kind, None, StepStatus.COMPLETED, self.clock.now)
-        _, written = await asyncio.gather(store.record(run.claim, [step]), store.put_checkpoint(put.checkpoint))
+        before = self.spent.get((run.claim.lineage, run.claim.generation), Spending())
+        spent = replace(before, steps=before.steps + 1)
+        _, written = await asyncio.gather(store.record(run.claim, [step], spent), store.put_checkpoint(put.checkpoint))
         assert written == owns, f"{run.id} had a {'good' if owns else 'void'} lease"
         if not written:
             run.lost = True
             return
         self.steps.add((str(run.id), step_id))
+        self.spent[run.claim.lineage, run.claim.generation] = spent
         run.wrote(put)
         if put.id is not None:
             self.kept.wrote(write.thread, put.id)
         if put.checkpoint.progress:
             self.vanished[run.id] = 0
+            self.retried[run.id] = run.claim.retried.after_progress
         if write.question is not None:
             lineage = self.judge.accepted[run.id].lineage
             self.questions.answered(write.thread, write.question, lineage, run.claim.answers[write.question])

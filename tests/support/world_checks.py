@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langgraph_worker.domain.models import Claim, Decision
+from langgraph_worker.domain.retry_policy import Retried
 from tests.support.airflow_model import Asked
 from tests.support.scripted_graph import GRAPHS, Write
 from workflow_events.results import ResultStatus, WorkflowResultEvent
@@ -36,6 +37,9 @@ def check_claim(world: History, claim: Claim, before: Mapping[UUID, Mapping[str,
     )
     assert first["correlation_id"] == of, f"{first['correlation_id']} goes first on {thread}"
     assert claim.takeovers == world.vanished.get(of, 0) <= MAX_TAKEOVERS
+    assert claim.retried == world.retried.get(of, Retried()), f"{of} has forgotten what it repeated"
+    assert claim.spent == world.spent.get((claim.lineage, claim.generation)), f"{of} has forgotten what it spent"
+    assert row["not_before"] is None or row["not_before"] <= world.clock.now, f"{of} still backs off"
     _check_answers(world, asked, claim)
     _check_place(world, asked, claim)
 

@@ -56,6 +56,14 @@ async def fail(state: State) -> State:
     raise ValueError("the market is closed")
 
 
+async def stumble(state: State) -> State:
+    """The first time it begins, it fails for a moment."""
+    done = note(state, "stumble")
+    if Path(state["ledger"]).read_text().splitlines().count(f"{state['case']} stumble") == 1:  # noqa: ASYNC240
+        raise ConnectionError("the market does not answer")
+    return done
+
+
 def chained(*nodes) -> StateGraph:
     return StateGraph(State).add_sequence(nodes).add_edge(START, nodes[0].__name__)
 
@@ -63,3 +71,4 @@ def chained(*nodes) -> StateGraph:
 chain = chained(one, two, three)
 asks = chained(one, ask, three)
 raises = chained(one, fail)
+stumbles = chained(one, stumble, three)

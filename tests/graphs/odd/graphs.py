@@ -94,7 +94,7 @@ def last(state: State) -> State:
 
 
 def fail(state: State) -> State:
-    raise ConnectionError("the exchange is closed")
+    raise OSError("the exchange is closed")
 
 
 def grow(state: State) -> State:

@@ -30,7 +30,18 @@ def test_every_file_parses(parsed):
     assert parsed["dags"] == {
         "example_langgraph": {"extract": ["agent"], "agent": ["report"], "report": []},
         "example_langgraph_agent": {"first": ["second"], "second": []},
+        "example_langgraph_approval": {"trade": []},
+        "example_langgraph_cancel_and_retry": {
+            "errand": ["cancel", "decide", "result"],
+            "decide": ["cancel"],
+            "cancel": ["result"],
+            "result": [],
+            "retried": [],
+        },
+        "example_langgraph_conversation": {"turn": ["show"], "show": []},
         "example_langgraph_decorator": {"names": ["greet"], "greet": ["report"], "report": []},
+        "example_langgraph_mapped": {"orders": ["desk"], "desk": ["report"], "report": []},
+        "example_langgraph_multi_agent": {"side_by_side": [], "one_after_the_other": [], "routed": []},
         "example_langgraph_options": {"templated": [], "blocking": [], "fire_and_forget": []},
         "example_langgraph_resume": {"ask": ["answer", "decide"], "decide": ["answer"], "answer": []},
         "example_langgraph_result_sensor": {
@@ -105,6 +116,31 @@ def test_the_decorated_function_makes_the_input_of_the_graph():
     assert functions["names"](params={"names": ["Ann"]}) == ["Ann"]
     assert functions["greet"]("Ann") == {"task": "say hello to Ann"}
     assert functions["report"]([{"answer": "hello"}]) == ["hello"]
+
+
+def test_what_is_too_expensive_is_cancelled():
+    dag = load(DAGS / "example_langgraph_cancel_and_retry.py").example_langgraph_cancel_and_retry()
+    decide = dag.get_task("decide").python_callable
+    assert [decide(params={"price": price, "budget": 10}) for price in (10, 11)] == [False, True]
+
+
+def test_a_turn_is_shown_with_its_number():
+    dag = load(DAGS / "example_langgraph_conversation.py").example_langgraph_conversation()
+    assert dag.get_task("show").python_callable({"turn": 2, "answer": "yes"}) == "2: yes"
+
+
+async def test_a_symbol_has_an_order_of_its_own_and_the_report_has_those_with_an_answer():
+    dag = load(DAGS / "example_langgraph_mapped.py").example_langgraph_mapped()
+    orders = dag.get_task("orders").python_callable(params={"symbols": ["IBM", "NONE"]})
+    assert [(order["symbols"], {row["symbol"] for row in order["prices"]}) for order in orders] == [
+        (["IBM"], {"IBM"}),
+        (["NONE"], set()),
+    ]
+    with pytest.raises(ValueError, match="prices: a list of rows is needed"):
+        await graph.ainvoke(orders[1])
+    answer = await graph.ainvoke(orders[0])
+    report = dag.get_task("report").python_callable([answer])
+    assert report == {"IBM": answer["figures"]["IBM"]["total_return"]}
 
 
 def test_a_link_in_another_folder_finds_the_prices(tmp_path):
