@@ -28,6 +28,7 @@ def example_langgraph_options() -> None:
         graph="echo",
         input={"task": "{{ params.task }} on {{ dag_run.run_after | ds }}"},
         config={"tags": ["example"], "recursion_limit": 10},
+        check_graph=True,  # fails before it asks, if the workers announce no such graph, or other fields
         timeout=timedelta(minutes=5),
         retries=2,  # a retry goes on where the agent stopped
         retry_delay=timedelta(seconds=10),

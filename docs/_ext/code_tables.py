@@ -64,6 +64,19 @@ class FaultsTable(CodeTable):
             )
 
 
+class FiguresTable(CodeTable):
+    """The figures of a worker."""
+
+    header = ("Figure", "Kind", "Labels", "Meaning")
+
+    def rows(self) -> Iterable[Sequence[str]]:
+        from langgraph_worker.telemetry.figures import FIGURES
+
+        for figure in FIGURES:
+            labels = "; ".join(f"``{label.name}``: {label.values}" for label in figure.labels)
+            yield f"``{figure.full_name}``", figure.kind, labels, figure.meaning
+
+
 class LogTextsTable(CodeTable):
     """The warnings and errors of Airflow's side, as they are in its logs."""
 
@@ -114,7 +127,7 @@ class TopicsTable(CodeTable):
         from workflow_events.topics import DAY_MS, Fleet
 
         for spec in Fleet().specs():
-            kept = "compacted" if spec.retention_ms is None else f"{spec.retention_ms // DAY_MS} days"
+            kept = f"{spec.retention_ms // DAY_MS} days{', compacted' if spec.compacted else ''}"
             yield f"``{spec.name}``", str(spec.partitions), kept
 
 
@@ -122,6 +135,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("worker-settings", WorkerSettingsTable)
     app.add_directive("faults", FaultsTable)
+    app.add_directive("worker-figures", FiguresTable)
     app.add_directive("log-texts", LogTextsTable)
     app.add_directive("task-exceptions", ExceptionsTable)
     app.add_directive("fleet-topics", TopicsTable)

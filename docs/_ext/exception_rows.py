@@ -9,6 +9,8 @@ from dataclasses import dataclass
 REMEDIES: dict[str, str] = {
     "LangGraphError": "The base of all below: catch it to catch them all.",
     "SettingsError": "Correct the argument or the option that the text names, then clear the task.",
+    "GraphCheckError": "Correct what the text names: the graph, the assistant or the field. If the workers are wrong, "
+    "deploy them, then clear the task.",
     "KafkaError": "Mend what the text names: the servers, the network, a topic that is missing.",
     "KafkaSettingsError": "Correct the setting of the Kafka connection that the text names.",
     "PublishError": "Mend what the text names. To publish again is safe.",
@@ -21,6 +23,10 @@ REMEDIES: dict[str, str] = {
     "more workers.",
     "RunCancelled": "Nothing, if the cancel was wanted: the text names who or what cancelled it.",
     "RunInterrupted": "Answer the question that the text names: {answer}.",
+    "AgentsFailed": "The text has the reason of each agent, and so has the XCom `errors`: mend those. A retry pays for "
+    "no agent that has succeeded.",
+    "AnswerTimeoutError": "Answer the question, which is still open, by a `LangGraphResumeOperator`, or clear the "
+    "task; allow a longer `answer_timeout`.",
     "ResultRefusedError": "Leave the value that the text names out of the graph's output, or set "
     "`result_format='text'`.",
     "OutputSchemaError": "Correct the field that the text names: in what the graph returns, or in the `output_schema`.",

@@ -85,7 +85,14 @@ REMEDIES: dict[str, str] = {
     "it).",
     "The agent's graph raised": "The lines below it are the graph's own: mend the code that the last of "
     "them names, or what it works with.",
-    "The XCom … cannot be written": "The question is in the log all the same. The text says what Airflow refused.",
+    "The XCom … cannot be written": "What it would hold is in the log as well. The text says what Airflow refused.",
+    "The link … is not shown": "Correct the option of `[langgraph]` that the text names.",
+    "The link … cannot be shown yet": "Nothing: it is shown when the task defers or ends. The text says what Airflow "
+    "refused.",
+    "The graph is not checked": "The request was sent without the check. Create the graphs topic, grant Airflow the "
+    "right to read it, or start a worker, as the text says.",
+    "The graph is asked all the same": "Look at what the text says behind the colon: if no deployment is under way, it "
+    "is a mistake of the task's.",
     "An event is published without what it should have": "Correct the name of the field that the text quotes.",
     "None has reported of any other request": "Start a worker for this events topic; `langgraph-worker check` on its "
     "host "
@@ -96,7 +103,18 @@ REMEDIES: dict[str, str] = {
     "Waiting on: …; trying again": "Nothing, if Kafka comes back: the wait goes on. The text names what does not "
     "answer.",
     "Waiting on: …": "Nothing is lost: the wait goes on with the reason that it names. Mend that.",
+    "The agent failed": "The text is that of its exception: see the table above. Its agent is the one in brackets.",
+    "Not asked yet, trying again": "Nothing, if Kafka comes back: the task's next agent is asked then.",
+    "Some agents could not be cancelled": "Kafka did not take the cancels. The agents end at their deadline at the "
+    "latest.",
+    "go on, as they cannot be cancelled": "Mend the connection. The task does not need these agents, which end at "
+    "their deadline at the latest.",
     "could not be cancelled, and runs": "Kafka did not take the cancel. The agent ends at its deadline at the latest.",
+    "Airflow still shows the form of an earlier question": "Read the present question in the task's log, and put its "
+    "code into the form's field `code`.",
+    "Airflow keeps the first form of this task, which is for": "Those who may answer now are the ones that the text "
+    "names last. Where Airflow's form lets none of them in, answer with a `LangGraphResumeOperator`.",
+    "An answer was not given to the agent": "Answer again, as the text says: the task waits on.",
     "A run of an older try may go on until": "Grant Airflow the right to write to the control topic, or create it. "
     "Until a worker accepts the new try, an agent of the older one may go on.",
     "could not be sent yet": "Nothing, if Kafka comes back: it is tried for ten minutes.",

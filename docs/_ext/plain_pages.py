@@ -1,7 +1,8 @@
 """Pages that a code host shows as plain Markdown, and Sphinx with what only it can make.
 
 ``<!-- toctree -->`` becomes a hidden table of contents of the pages that the page links to. What stands in
-``<!-- eval-rst`` … ``-->`` is reStructuredText, such as a table that is written from the code.
+``<!-- eval-rst`` … ``-->`` is reStructuredText, such as a table that is written from the code. A code host draws the
+source of a picture, a ``mermaid`` block; Sphinx shows it as text.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def complete(app: Sphinx, page: str, source: list[str]) -> None:
     del app, page
     text = source[0]
     pages = "\n".join(_LINKED.findall(text))
+    text = text.replace("```mermaid\n", "```text\n")
     text = text.replace(_TOCTREE, f"```{{toctree}}\n:hidden:\n\n{pages}\n```")
     source[0] = _RST.sub(lambda found: f"```{{eval-rst}}\n{found[1]}```", text)
 
