@@ -8,8 +8,9 @@ UV := $(BIN)/uv
 # Certificates of the system, as pip uses them: needed behind a company's proxy.
 export UV_SYSTEM_CERTS := true
 PYTEST_ARGS ?=
-# Much of the whole suite is waiting, so it runs in several processes. A part of it starts sooner in one.
-PROCESSES ?= 3
+# Much of the whole suite is waiting, so it runs in two processes; with three, a slow machine is too slow for what they start.
+# A part of it starts sooner in one.
+PROCESSES ?= 2
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,14 +22,14 @@ $(VENV)/.installed: locks/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed: install your system's venv package (Debian: apt-get install python3-venv)"; exit 1; }
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	  --requirement <(awk '/^[^ ]/ {wanted = /^uv==/} wanted' locks/dev.txt)
-	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python locks/dev.txt
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python locks/dev.txt
 	$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
 lock:  ## resolve all of locks/ again from pyproject.toml (needs .venv)
 	for side in airflow worker dev; do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	    --custom-compile-command "make lock" --extra $$side --no-emit-package airflow-provider-langgraph \
+	    --custom-compile-command "make lock" --extra $$side $$(test $$side != worker || echo --extra cost) --no-emit-package airflow-provider-langgraph \
 	    $(if $(UPGRADE),--upgrade) --constraints locks/pins.txt pyproject.toml --output-file locks/$$side.txt || exit 1; done
 	$(BIN)/python -m devtools.compat $(if $(UPGRADE),--upgrade)
 
@@ -44,7 +45,7 @@ test: env  ## the whole test suite; chooses a broker and prints which
 test-pythons: env  ## the unit tests on Python 3.12 and 3.13, where this machine has them
 	timeout --signal=INT --kill-after=60 25m $(BIN)/python -m devtools.pythons
 
-test-compat: env  ## waiting, cancelling and packaging with Airflow 3.1, 3.2, 3.3, and with the lowest versions
+test-compat: env  ## waiting, cancelling, the examples and packaging with Airflow 3.1, 3.2, 3.3, and with the lowest versions
 	COMPAT="$(or $(VERSIONS),all)" timeout --signal=INT --kill-after=60 50m $(BIN)/python -m pytest tests/compat $(PYTEST_ARGS)
 
 test-crash-windows: env  ## kill a worker in every window, on every store

@@ -33,11 +33,11 @@ from devtools.postgres import PostgresServer, choose_postgres
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Origin, Request, RunStatus
-from langgraph_worker.execution.active_run import RunContext
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
+from langgraph_worker.execution.run_context import RunContext
 from langgraph_worker.execution.runner import RunLimits, Runner
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graph, Graphs

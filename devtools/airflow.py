@@ -292,6 +292,8 @@ def _settings(home: Path, port: int, dags: Sequence[Path], database: str | None)
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         **_database_settings(home, database),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+        # No one edits DAG files here: to read all of them again and again would cost a processor.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": str(24 * 3600),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         # A supervisor may notice so late that its task has ended; a task is not resumed before.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -146,6 +146,12 @@ class AirflowApi:
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path, params={"map_index": map_index})["value"]
 
+    def links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """A task's links by name, as its page shows them; None for one that has no URL, which is not shown."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/links"
+        found: dict[str, str | None] = self._call("GET", path, params={"map_index": map_index})["extra_links"]
+        return found
+
     def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """A task's log: a line for each event, with the tracebacks of its errors."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
@@ -167,6 +173,27 @@ class AirflowApi:
         """Mark a task instance "success", "failed" or "skipped", as a person does in the UI."""
         place = f"{_run(dag_id, run_id)}/taskInstances/{task_id}"
         self._call("PATCH", place if map_index < 0 else f"{place}/{map_index}", json={"new_state": state})
+
+    def required_actions(self, dag_id: str = "~", run_id: str = "~") -> list[dict[str, Any]]:
+        """What people are asked and have not answered, as the API reports it."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = {"response_received": False, "limit": _PAGE_ROWS, "offset": len(found), "order_by": "ti_id"}
+            rows = self._call("GET", f"{_run(dag_id, run_id)}/hitlDetails", params=page)["hitl_details"]
+            found += rows
+            if len(rows) < _PAGE_ROWS:
+                return found
+
+    def answer(
+        self, dag_id: str, run_id: str, task_id: str, button: str, map_index: int = -1, **fields: str | None
+    ) -> None:
+        """Answer what a task asks, as a person does in the UI."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/{map_index}/hitlDetails"
+        self._call("PATCH", path, json={"chosen_options": [button], "params_input": fields})
+
+    def occupied_slots(self, pool: str = "default_pool") -> int:
+        """How many slots of a pool tasks hold now."""
+        return int(self._call("GET", f"/pools/{pool}")["occupied_slots"])
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         if "Authorization" not in self._http.headers:
