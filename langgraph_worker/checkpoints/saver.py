@@ -20,6 +20,7 @@ from langgraph.types import Interrupt
 
 from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
 from langgraph_worker.checkpoints.dialect import Saver
+from langgraph_worker.checkpoints.earlier_calls import begin_new_call
 from langgraph_worker.checkpoints.failed_tasks import require_output, without_output
 from langgraph_worker.checkpoints.finished_nodes import finished_nodes
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
@@ -209,6 +210,7 @@ class RunSaver(BaseCheckpointSaver[str]):
             return None
         found = await self._read(lambda saver: saver.get_tuple(config))
         if found is not None:
+            begin_new_call(config, found.metadata)
             id_clock.see(found.checkpoint["id"])
             # A graph resumes from what it reads here, and so does each of its subgraphs, whichever node runs it.
             self._see(found.pending_writes or ())
