@@ -114,7 +114,7 @@ def input_hash(data: JsonValue, kind: str = "") -> str:
 
 
 def work_hash(event: WorkflowEvent) -> str:
-    """The hash of what a request gives its graph: an input, a command, or answers. No two of them hash alike."""
+    """The hash of what a request gives its graph: an input, a command, answers or a fork. No two of them are alike."""
     if event.event_type is EventType.WORKFLOW_RESUMED:
         answers = sorted(event.answers, key=lambda answer: answer.interrupt_id)
         given: list[JsonValue] = [[answer.interrupt_id, answer.value] for answer in answers]
@@ -123,5 +123,7 @@ def work_hash(event: WorkflowEvent) -> str:
     if event.payload.command is not None:
         return input_hash(event.payload.command.model_dump(mode="json"), "command")
     data = event.payload.data
+    if event.fork is not None:
+        return input_hash([event.fork.model_dump(mode="json"), data], "fork")
     # A list has a mark because answers, which came first, have none: their hashes are in run stores.
     return input_hash(data, "input" if isinstance(data, list) else "")

@@ -34,10 +34,11 @@ def _is_uuid7(value: UUID) -> UUID:
 
 
 class EventType(StrEnum):
-    """What a message is. The first six are on the events, results and progress topics, the last five on control."""
+    """What a message is. The first seven are on the events, results and progress topics, the last five on control."""
 
     WORKFLOW_TRIGGERED = "workflow.triggered"
     WORKFLOW_RESUMED = "workflow.resumed"
+    WORKFLOW_FORKED = "workflow.forked"
     WORKFLOW_COMPLETED = "workflow.completed"
     WORKFLOW_FAILED = "workflow.failed"
     WORKFLOW_RESULT = "workflow.result"
@@ -130,6 +131,20 @@ class Replay(WireModel):
     number: Annotated[Count, Field(ge=1)]
 
 
+class Fork(WireModel):
+    """Says with which checkpoint a fork begins. Its thread is a new one: that of the origin stays as it is.
+
+    :param of: the correlation id of a request; the checkpoint is of its thread.
+    :param checkpoint_id: LangGraph's, of the run's own graph.
+    :param as_node: the node in whose name ``payload.data`` changes the state: those behind it run next. None: the one
+        that wrote last.
+    """
+
+    of: UUID
+    checkpoint_id: Name
+    as_node: Name | None = None
+
+
 MOST_COUNTED = 2**63 - 1
 """The highest number of tokens or steps that a run store holds."""
 
@@ -175,7 +190,7 @@ class Answer(WireModel):
     answered_by: Who | None = None
 
 
-REQUESTS = frozenset({EventType.WORKFLOW_TRIGGERED, EventType.WORKFLOW_RESUMED})
+REQUESTS = frozenset({EventType.WORKFLOW_TRIGGERED, EventType.WORKFLOW_RESUMED, EventType.WORKFLOW_FORKED})
 """The event types that ask for a run; on the events topic every other type is refused."""
 
 
@@ -201,6 +216,8 @@ class WorkflowEvent(WireModel):
         for an answer, of the request that asked holds.
     :param replay: None unless it is the replay of a dead letter, with an id of its own: it goes on with the run of the
         request that it replays.
+    :param fork: on ``workflow.forked`` only: the checkpoint of an earlier run with which the run begins, in the place
+        of an input. ``payload.data`` changes the state there; ``{}`` changes nothing.
     :param round: 0, and one more for each answer to an interrupt.
     :param answers: on ``workflow.resumed`` only, at least one.
     :param answers_to: on ``workflow.resumed`` only: the ``correlation_id`` of the result that asks what is answered.
@@ -225,6 +242,7 @@ class WorkflowEvent(WireModel):
     config: RunConfig = Field(default_factory=RunConfig)
     budget: Budget | None = None
     replay: Replay | None = None
+    fork: Fork | None = None
     round: Count = 0
     answers: list[Answer] = Field(default_factory=list, max_length=256)
     answers_to: UUID | None = None
@@ -238,6 +256,18 @@ class WorkflowEvent(WireModel):
             raise FieldError("answers_to", f"only {EventType.WORKFLOW_RESUMED.value} has it; leave it out")
         if resumed and (not self.answers or self.round < 1):
             raise FieldError("answers", f"{EventType.WORKFLOW_RESUMED.value} needs at least one, and a round above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _a_fork_names_its_checkpoint(self) -> WorkflowEvent:
+        forked = EventType.WORKFLOW_FORKED
+        if (self.fork is not None) != (self.event_type is forked):
+            what = f"only {forked.value} has one; leave it out" if self.fork else f"{forked.value} needs one"
+            raise FieldError("fork", what)
+        if self.fork is not None and self.payload.command is not None:
+            raise FieldError("payload.command", "a fork has none; give payload.data, and fork.as_node")
+        if self.fork is not None and self.thread_id is not None:
+            raise FieldError("thread_id", "a fork has a thread of its own; leave it out")
         return self
 
     @model_validator(mode="after")

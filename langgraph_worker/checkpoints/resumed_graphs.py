@@ -14,7 +14,7 @@ from typing import Any
 
 from langgraph.callbacks import GraphCallbackHandler, GraphResumeEvent
 from langgraph.checkpoint.base import Checkpoint, PendingWrite
-from langgraph.constants import TASKS
+from langgraph.constants import START, TASKS
 from langgraph.types import Send
 
 from langgraph_worker.errors import WorkerError
@@ -90,6 +90,13 @@ class _Left:
         skipped |= {name for name in self.sent.difference(started) if not (self.has_outputs and name in seen)}
         lost = self.joins - after["channel_values"].keys()
         return [_node(namespace, name) for name in skipped] + [_edge(namespace, name) for name in lost]
+
+
+def next_nodes(checkpoint: Checkpoint) -> frozenset[str]:
+    """The nodes that run behind a checkpoint, as far as it names them; ``__start__`` reads the graph's input."""
+    left = _Left.of(checkpoint, ())
+    started = {START} & checkpoint["channel_values"].keys()
+    return frozenset({*started, *left.next, *left.sent, *map(_target, left.ready)})
 
 
 class ResumedGraphs(GraphCallbackHandler):

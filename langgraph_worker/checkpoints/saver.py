@@ -17,6 +17,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.types import Interrupt
+from sqlalchemy import Connection
 
 from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
 from langgraph_worker.checkpoints.dialect import Saver
@@ -33,6 +34,7 @@ from langgraph_worker.checkpoints.state_size import WARN_STATE_BYTES, StateSize
 from langgraph_worker.domain.breakpoints import stops_among
 from langgraph_worker.domain.models import Claim, Lease
 from langgraph_worker.errors import LeaseLostError, RowError, StoreError, WorkerError
+from langgraph_worker.store.engines.database import Statement
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import PutCheckpoint
@@ -263,8 +265,18 @@ class RunSaver(BaseCheckpointSaver[str]):
         require_own_thread(self._claim.thread_id, thread_id)
 
     async def _put(self, put: Callable[[Saver], _T], *, progress: bool = False, answers: Collection[str] = ()) -> _T:
-        self._is_empty = False
         made, statements = self._dialect.record(put)
+        await self.write(statements, progress=progress, answers=answers)
+        return made
+
+    async def write(
+        self, statements: Sequence[Statement], *, progress: bool = False, answers: Collection[str] = ()
+    ) -> None:
+        """Execute statements that change the thread's checkpoints, under the run's lease. Durable when it returns.
+
+        :raises LeaseLostError: the run has another owner, or none; nothing is written.
+        """
+        self._is_empty = False
         if self._trouble is not None:
             raise self._trouble
         self._size.note(statements)
@@ -280,13 +292,14 @@ class RunSaver(BaseCheckpointSaver[str]):
             raise LeaseLostError(f"{self._claim.correlation_id}: its lease is lost, so its checkpoint is not written")
         self._answers.difference_update(answers)
         await self._checkpoints.ensure_lease(self._claim.lease)
-        return made
 
     async def _read(self, read: Callable[[Saver], _T]) -> _T:
+        return await self.read_store(lambda connection: read(self._dialect.reader(connection)))
+
+    async def read_store(self, read: Callable[[Connection], _T]) -> _T:
+        """Read the store's database, in a transaction."""
         try:
-            return await retry_store(
-                lambda: self._store.read(lambda connection: read(self._dialect.reader(connection))), "read a checkpoint"
-            )
+            return await retry_store(lambda: self._store.read(read), "read a checkpoint")
         except StoreError as error:
             self._trouble = error
             raise

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from langgraph_worker.broker.kafka.admin import topic_limit
 from langgraph_worker.broker.kafka.client_configs import producer_config
+from langgraph_worker.broker.kafka.end_offsets import TopicEnd
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import Producer, SendError
 from langgraph_worker.cli.dlq_topic import DeadLetterTopic
@@ -26,7 +27,7 @@ from langgraph_worker.domain.known_graphs import known_in_words
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.publishing.letters import Letter, LetterFilter
 from langgraph_worker.publishing.replay import NotReplayableError, PreparedReplay, prepare
-from langgraph_worker.publishing.replay_handle import ResultsPlace, handle_of
+from langgraph_worker.publishing.request_handle import handle_of
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.log_words import counted, in_utc
 from workflow_events.plain_text import one_line
@@ -113,7 +114,7 @@ class _Replayer:
     sent: int = 0
     failed: int = 0
     _seen: dict[UUID, str] = field(default_factory=dict)
-    _results: dict[str, ResultsPlace] = field(default_factory=dict)
+    _results: dict[str, TopicEnd] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -156,7 +157,7 @@ class _Replayer:
         replay = prepare(letter, deadline, self.settings.max_message_bytes, given.number)
         self.rules.check(letter, replay)
         request, encoded = replay.event.event_id, replay.encoded
-        handle = handle_of(replay, self._place_of_results(replay), self.settings, given.kafka_config_id)
+        handle = handle_of(replay.event, self._place_of_results(replay), self.settings, given.kafka_config_id)
         if request in self._seen:
             self._print(letter.place, replay, f"the same request as {self._seen[request]}", handle)
             return
@@ -167,7 +168,7 @@ class _Replayer:
         self.sent += 1
         self._print(letter.place, replay, "would be sent" if producer is None else "sent", handle)
 
-    def _place_of_results(self, replay: PreparedReplay) -> ResultsPlace:
+    def _place_of_results(self, replay: PreparedReplay) -> TopicEnd:
         topic = replay.event.reply_topic or self.settings.kafka_workflow_results_topic
         if topic not in self._results:  # before the first of its replays is out: no result can lie before
             self._results[topic] = self.topic.results(topic)

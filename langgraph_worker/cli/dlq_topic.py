@@ -10,12 +10,12 @@ from uuid import UUID
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin
 from langgraph_worker.broker.kafka.client_configs import control_config
+from langgraph_worker.broker.kafka.end_offsets import TopicEnd, end_of
 from langgraph_worker.broker.kafka.stored_records import StoredRecords
 from langgraph_worker.domain.faults import UNDECODABLE
 from langgraph_worker.errors import BrokerError, WorkerError
 from langgraph_worker.publishing.dead_letters import PREFIX
 from langgraph_worker.publishing.letters import Letter, LetterFilter
-from langgraph_worker.publishing.replay_handle import ResultsPlace
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.announcements import BELIEVED_SECONDS, WorkerAnnouncement
 from workflow_events.codec import Record, decode_announcement
@@ -45,8 +45,8 @@ class DeadLetterTopic:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self.name = settings.kafka_workflow_dead_letters_topic
-        self._admin = ClusterAdmin(settings)
-        self._cluster = self._admin.describe(_REACH_KAFKA_SECONDS)
+        admin = ClusterAdmin(settings)
+        self._cluster = admin.describe(_REACH_KAFKA_SECONDS)
         self._require(self.name)
 
     def letters(self, wanted: LetterFilter, since: datetime | None = None) -> Iterator[Letter]:
@@ -81,15 +81,13 @@ class DeadLetterTopic:
             found = reader.at(place.partition, place.offset)
         return None if found is None else _letter(found)
 
-    def results(self, topic: str) -> ResultsPlace:
+    def results(self, topic: str) -> TopicEnd:
         """Where the results topic ends now.
 
         :raises BrokerError: it cannot be asked.
         """
         self._require(topic)
-        with self._reader(topic) as reader:
-            ends = reader.ends()
-        return ResultsPlace(topic, ends, self._admin.topic_id(topic), self._cluster.cluster_id)
+        return end_of(self._settings, topic)
 
     def announced_graphs(self) -> frozenset[str] | None:
         """The graphs that the fleet's workers have announced; None if there may be others, or if this user may not

@@ -144,7 +144,7 @@ CONFIG_NOT_ALLOWED = _unusable(
 INPUT_NOT_ALLOWED = _unusable(
     "input_not_allowed",
     "a value of the event would make LangGraph replace what a reducer has gathered, or remove messages, or the event "
-    "has a command, and the entry of the graph in langgraph.json does not allow that",
+    "has a command or is a fork, and the entry of the graph in langgraph.json does not allow that",
     "leave the value out, or let the entry of the graph allow it as the text says",
 )
 BAD_INPUT = _unusable(
@@ -172,6 +172,12 @@ TOO_LARGE = _unusable(
     "the result is over LANGGRAPH_WORKER_MAX_MESSAGE_BYTES",
     "return less, or a reference to large data; else raise max.message.bytes of the results topic, and then "
     "LANGGRAPH_WORKER_MAX_MESSAGE_BYTES",
+)
+CHECKPOINT_GONE = _unusable(
+    "checkpoint_gone",
+    "the checkpoint with which a fork is to begin is not there: its run was pruned, it was trimmed, or it is another "
+    "store's",
+    "choose one that is there (langgraph-worker runs checkpoints), and keep more (LANGGRAPH_WORKER_KEEP_CHECKPOINTS)",
 )
 GRAPH_CHANGED = Fault(
     "graph_changed",
@@ -248,6 +254,7 @@ FAULTS: tuple[Fault, ...] = (
     RESULT_NOT_SERIALIZABLE,
     NOT_JSON,
     TOO_LARGE,
+    CHECKPOINT_GONE,
     GRAPH_CHANGED,
     WORKER_LOST,
     DEADLINE,

@@ -44,6 +44,12 @@ def require_allowed(event: WorkflowEvent, name: str, rights: EventRights, models
             f"or, if events of this graph may do that, write {_entry(name, command=True)}"
         )
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
+    if event.fork is not None and not rights.fork:
+        text = (
+            "field 'fork': nodes behind its checkpoint run again, also such as a person had approved. Clear the task "
+            f"instead, or, if events of this graph may do that, write {_entry(name, fork=True)}"
+        )
+        raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
     if rights.overwrite:
         return
     asked: dict[str, Any] = {"payload.data": event.payload.data, **_values(event)}

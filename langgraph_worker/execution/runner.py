@@ -14,7 +14,7 @@ from langgraph.constants import START
 from langgraph.errors import GraphDrained
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints, RunSaver
@@ -30,6 +30,7 @@ from langgraph_worker.execution.breakpoints import breakpoints
 from langgraph_worker.execution.budget_guard import BudgetGuard
 from langgraph_worker.execution.event_check import require_allowed, require_fitting
 from langgraph_worker.execution.exception_rules import comes_from_cancellation
+from langgraph_worker.execution.fork_start import ForkStart
 from langgraph_worker.execution.graph_context import build_context
 from langgraph_worker.execution.graph_stream import StreamEnd, end_at, follow_stream
 from langgraph_worker.execution.hidden_steps import HiddenSteps, has_hidden_nodes
@@ -208,6 +209,8 @@ class Runner:
             graph: Pregel[Any] = opened.copy(update={"checkpointer": saver, **breakpoints(opened, asked, claim.graph)})
             limit = recursion_limit(opened, asked, self.limits.recursion_limit, claim.retried.steps)
             set_limits(config, claim, opened, limit)
+            if claim.event.fork is not None:
+                note_earlier_messages(meter, await self._begin_fork(start, opened, graph, config))
             position = await self._position(claim, opened, graph, config)
             _count_earlier(meter, claim, opened, position)
             if position.state is not ThreadState.NEW:
@@ -240,6 +243,15 @@ class Runner:
                     graph, run_input, config, steps, progress, control, context, meter, start.clock
                 )
             return end.with_questions(saver.questions)
+
+    async def _begin_fork(
+        self, start: _Start, opened: Pregel[Any], graph: Pregel[Any], config: RunnableConfig
+    ) -> StateSnapshot:
+        claim, nodes = start.claim, self.graphs.node_names(start.claim.graph, opened)
+        await retry_store(lambda: self.store.remember_nodes(claim, nodes), "remember a graph's nodes")
+        policy = self.graphs.spec(claim.graph).on_new_release
+        with reading_stored_state(claim, exception_texts=self.limits.exception_texts):
+            return await ForkStart(claim, start.saver, graph, nodes, policy).begin(config)
 
     async def _position(
         self, claim: Claim, opened: Pregel[Any], graph: Pregel[Any], config: RunnableConfig

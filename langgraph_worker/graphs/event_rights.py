@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_KEYS = ("configurable", "overwrite", "command")
+_KEYS = ("configurable", "overwrite", "command", "fork")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,14 @@ class EventRights:
         own context schema has. A set: exactly these, whatever they move.
     :param overwrite: whether ``payload.data`` may replace what a reducer has gathered, or remove messages.
     :param command: whether ``payload.command`` may change a state and choose the next node, and so skip others.
+    :param fork: whether a run may begin with a checkpoint of another one: nodes run again behind it, also such as had
+        a person's approval, and ``payload.data`` may change the state there.
     """
 
     configurable: frozenset[str] | Literal["any", "declared"] = "any"
     overwrite: bool = False
     command: bool = False
+    fork: bool = False
 
     @classmethod
     def from_entry(cls, value: Any) -> EventRights:
@@ -37,7 +40,7 @@ class EventRights:
         """
         if not isinstance(value, Mapping) or set(value) - set(_KEYS):
             raise ValueError(f"key 'events' must be an object with no other keys than {', '.join(_KEYS)}")
-        for key in ("overwrite", "command"):
+        for key in ("overwrite", "command", "fork"):
             if not isinstance(value.get(key, False), bool):
                 raise ValueError(f"key 'events.{key}' must be true or false")
         names = value.get("configurable", "any")
@@ -45,4 +48,4 @@ class EventRights:
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError('key \'events.configurable\' must be "any", "declared" or a list of names')
             names = frozenset(names)
-        return cls(names, value.get("overwrite", False), value.get("command", False))
+        return cls(names, value.get("overwrite", False), value.get("command", False), value.get("fork", False))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.random_graphs.case import Case, WrongError
 from tests.random_graphs.circumstances import Circumstances, draw_circumstances
 from tests.random_graphs.description import Flow, Graph, show
-from tests.random_graphs.generator import KNOWN_FAULTS, Generator, without_kept
+from tests.random_graphs.generator import Generator
 from tests.random_graphs.job import Kind, Trap
 from tests.random_graphs.judge import faults
 from tests.random_graphs.shrinking import shrink
@@ -164,9 +164,6 @@ def case_of(number: int, part: Graph | Flow, circumstances: Circumstances) -> Ca
     talks = circumstances.talks
     try:
         expected = asyncio.run(run_alone(part, talks))
-        if expected.calls_kept_again and "kept child, called again" in KNOWN_FAULTS:
-            part = without_kept(part)
-            expected = asyncio.run(run_alone(part, talks))
         return Case(f"graph-{number}", part, expected, circumstances)
     except UnfitGraphError as error:
         raise WrongError(f"graph {number} is not fit: {error}\n{show(part)}") from error

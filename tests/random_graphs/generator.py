@@ -26,7 +26,6 @@ from tests.random_graphs.description import (
 
 KNOWN_FAULTS = frozenset(
     {
-        "kept child, called again",
         "kept child in a graph without checkpoints",
         "node with an error handler",
     }
@@ -35,11 +34,9 @@ KNOWN_FAULTS = frozenset(
 
 - ``child with a saver of its own, called twice``
 - ``drain of a careful node's child``
-- ``kept child, called again`` (``checkpointer=True``): where the second call is lost before its first checkpoint,
-  LangGraph answers it with the first one's result. :func:`without_kept` makes such a graph without it
-  (tests/contract/checkpoints/test_checkpoints_kept_children.py shows both with LangGraph's own saver)
 - ``kept child in a graph without checkpoints``: that graph starts anew when its node is lost, and calls the child
   again, which LangGraph lets begin with what it kept of the lost call
+  (tests/contract/checkpoints/test_checkpoints_kept_children.py)
 - ``node with an error handler``: it runs again (tests/contract/checkpoints/test_checkpoints_error_handlers.py)
 - ``node that fails until it is tried again``
 """

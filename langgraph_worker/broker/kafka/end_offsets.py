@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from langgraph_worker.broker.kafka.admin import ClusterAdmin
 from langgraph_worker.broker.kafka.client_configs import lag_config
 from langgraph_worker.broker.kafka.error_hints import explain, refused_settings
 from langgraph_worker.errors import BrokerError
@@ -17,10 +18,17 @@ _ASK_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TopicEnd:
-    """The end offset of each partition, and the id of the cluster that they belong to; empty where it has none."""
+    """Where a topic ended.
 
-    cluster: str
-    offsets: Mapping[int, int]
+    :param offsets: by partition, the offset behind its last record.
+    :param topic_id: which topic of that name it is; empty where the broker has none.
+    :param cluster: the id of the cluster; empty where it has none.
+    """
+
+    topic: str
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    topic_id: str = ""
+    cluster: str = ""
 
 
 def end_of(settings: WorkerSettings, topic: str) -> TopicEnd:
@@ -40,7 +48,7 @@ def end_of(settings: WorkerSettings, topic: str) -> TopicEnd:
             raise KafkaException(found.error)
         places = [TopicPartition(topic, number) for number in found.partitions]
         ends = {place.partition: consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)[1] for place in places}
-        return TopicEnd(metadata.cluster_id or "", ends)
+        return TopicEnd(topic, ends, ClusterAdmin(settings).topic_id(topic), metadata.cluster_id or "")
     except KafkaException as error:
         raise BrokerError(f"topic {topic}: {explain(error.args[0], settings.kafka_bootstrap_servers)}") from None
     finally:

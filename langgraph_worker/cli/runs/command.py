@@ -24,6 +24,14 @@ def runs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
             from langgraph_worker.cli.runs.resume_run import resume_run
 
             return resume_run(flags, arguments)
+        case "checkpoints":
+            from langgraph_worker.cli.runs.list_checkpoints import list_checkpoints
+
+            return list_checkpoints(flags, arguments)
+        case "fork":
+            from langgraph_worker.cli.runs.fork_run import fork_run
+
+            return fork_run(flags, arguments)
         case _:
             from langgraph_worker.cli.runs.show_run import show_run
 

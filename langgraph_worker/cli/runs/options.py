@@ -9,6 +9,8 @@ _COMMANDS = {
     "list": "runs, the newest first",
     "show": "one run: what was asked and answered, its steps, errors, attempts and questions",
     "resume": "ask the workers to go on with a run that has failed, or answer what it asks",
+    "checkpoints": "the checkpoints of one run: where a fork can begin",
+    "fork": "ask the workers for a new run that begins with a checkpoint of this one",
     "cancel": "ask the workers to end requests: those that are named, or all that fit the filters",
 }
 
@@ -67,6 +69,24 @@ def _resume_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
 
 
+def _checkpoints_options(parser: argparse.ArgumentParser) -> None:
+    _add_id(parser)
+    _add_json(parser, "one JSON object on each line")
+
+
+def _fork_options(parser: argparse.ArgumentParser) -> None:
+    _add_id(parser)
+    _add_json(parser, "the new request's handle, for a LangGraphResultSensor")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--checkpoint", metavar="ID", help="where it begins: one that `runs checkpoints` lists")
+    where.add_argument("--before", metavar="NODE", help="where it begins: before this node ran last")
+    parser.add_argument("--values", metavar="JSON", help="an object: change the state there by these values")
+    parser.add_argument(
+        "--as-node", metavar="NODE", help="with --values: change it in the name of this node; those behind it run next"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+
+
 def _add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", help="the run's correlation id, or how it begins")
 
@@ -92,6 +112,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "list": _list_options,
     "show": _show_options,
+    "checkpoints": _checkpoints_options,
+    "fork": _fork_options,
     "cancel": _cancel_options,
     "resume": _resume_options,
 }

@@ -9,33 +9,19 @@ for looking back.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, TableClause, bindparam, column, delete, func, inspect, select, table, text, update
 
 from langgraph_worker.store.migrations.schema import threads
+from langgraph_worker.store.sql.checkpoint_rows import CALL, HAS_DELTAS, checkpoints, newest_first
 
 MOST_AT_ONCE = 1_000
 """Most checkpoints that one call removes from a thread: a bound for how long its locks are held."""
 
 _DELTAS_LOOKED_AT = 100  # checkpoints, for one that holds its channels of deltas as a whole
-_HAS_DELTAS = "counters_since_delta_snapshot"  # in the metadata of a checkpoint that is rebuilt from those before it
-_CALL = ":"  # in the namespace of a subgraph's single call; that of one that keeps its state has none
-
-_checkpoints = table(
-    "checkpoints",
-    column("thread_id"),
-    column("checkpoint_ns"),
-    column("checkpoint_id"),
-    column("parent_checkpoint_id"),
-    column("metadata"),
-)
-_c = _checkpoints.c
-
-
+_c = checkpoints.c
 _blobs = table("checkpoint_blobs", *map(column, ("thread_id", "checkpoint_ns", "channel", "version")))
 _b = _blobs.c
 
@@ -63,18 +49,8 @@ _latest = (
     .where(_c.thread_id == bindparam("thread"), _c.checkpoint_ns.in_(bindparam("namespaces", expanding=True)))
     .group_by(_c.checkpoint_ns)
 )
-_metadata = (
-    select(_c.checkpoint_id, _c.metadata)
-    .where(
-        _c.thread_id == bindparam("thread"),
-        _c.checkpoint_ns == bindparam("namespace"),
-        _c.checkpoint_id <= bindparam("newest"),
-    )
-    .order_by(_c.checkpoint_id.desc())
-    .limit(bindparam("count"))
-)
 _cut_off = (
-    update(_checkpoints)
+    update(checkpoints)
     .where(
         _c.thread_id == bindparam("thread"),
         _c.checkpoint_ns == bindparam("namespace"),
@@ -143,7 +119,7 @@ def trim_unheld(connection: Connection, keep: int, after: str, limit: int) -> Tr
     :param limit: how many threads to look at.
     """
     names = list(connection.execute(_next_threads, {"after": after, "count": limit}).scalars())
-    if not keep or not names or not inspect(connection).has_table(_checkpoints.name):
+    if not keep or not names or not inspect(connection).has_table(checkpoints.name):
         return Trimmed(0, None)
     found = {name for name, _ in connection.execute(_too_many, {"threads": names, "most": 2 * keep})}
     done = after
@@ -180,7 +156,7 @@ def _trim_thread(connection: Connection, thread: str, count: int) -> int:
     rows = going.rows(thread)
     if not rows:
         return 0
-    for name in (_WRITES[connection.dialect.name], _checkpoints):
+    for name in (_WRITES[connection.dialect.name], checkpoints):
         is_one = (
             name.c.thread_id == bindparam("thread"),
             name.c.checkpoint_ns == bindparam("namespace"),
@@ -215,7 +191,7 @@ def _choose(connection: Connection, thread: str, count: int) -> _Going:
     latest: dict[str, str] = dict(list(connection.execute(_latest, wanted)))
     going = _Going()
     for namespace, ids in old.items():
-        called_by = _called_by(connection, thread, namespace, latest[namespace]) if _CALL in namespace else None
+        called_by = _called_by(connection, thread, namespace, latest[namespace]) if CALL in namespace else None
         if called_by is not None and called_by == latest.get(""):
             continue  # the call may not have ended
         if called_by is None or ids[-1] != latest[namespace]:
@@ -230,8 +206,8 @@ def _choose(connection: Connection, thread: str, count: int) -> _Going:
 
 def _called_by(connection: Connection, thread: str, namespace: str, latest: str) -> str | None:
     """The graph's checkpoint at which a subgraph was called, if that is known."""
-    [(_, found)] = connection.execute(_metadata, _looking(thread, namespace, latest, 1))
-    parents = _read(found).get("parents")
+    [(_, metadata)] = newest_first(connection, thread, namespace, latest, 1)
+    parents = metadata.get("parents")
     return parents.get("") if isinstance(parents, dict) else None
 
 
@@ -240,20 +216,7 @@ def _below_whole(connection: Connection, thread: str, namespace: str, ids: Seque
     newest hundred, none goes: a later run may find one.
     """
     for most in (1, _DELTAS_LOOKED_AT):  # nearly always the first
-        for one, found in connection.execute(_metadata, _looking(thread, namespace, ids[-1], most)):
-            if _HAS_DELTAS not in _read(found) and one in ids:
+        for one, metadata in newest_first(connection, thread, namespace, ids[-1], most):
+            if HAS_DELTAS not in metadata and one in ids:
                 return list(ids[: ids.index(one)]), one
     return [], ids[-1]
-
-
-def _looking(thread: str, namespace: str, newest: str, count: int) -> dict[str, Any]:
-    return {"thread": thread, "namespace": namespace, "newest": newest, "count": count}
-
-
-def _read(metadata: Any) -> dict[str, Any]:
-    """A checkpoint's metadata: PostgreSQL's driver reads its JSON, SQLite has bytes of it."""
-    try:
-        found = metadata if isinstance(metadata, dict) else json.loads(metadata)
-    except (TypeError, ValueError):
-        found = None
-    return found if isinstance(found, dict) else {_HAS_DELTAS: None}  # what cannot be read, stays

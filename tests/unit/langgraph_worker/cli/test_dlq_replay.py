@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from langgraph_worker.broker.kafka.end_offsets import TopicEnd
 from langgraph_worker.broker.port import SendError
 from langgraph_worker.cli import dlq_replay
 from langgraph_worker.cli.command_line import read_command_line
@@ -16,7 +17,6 @@ from langgraph_worker.cli.dlq import filter_of
 from langgraph_worker.cli.dlq_topic import LetterPlace
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.publishing.letters import Letter, LetterFilter
-from langgraph_worker.publishing.replay_handle import ResultsPlace
 from langgraph_worker.settings.load import load_settings
 from tests.support.run_store import event
 from workflow_events.codec import Record, decode_event, encode
@@ -46,9 +46,9 @@ class Kafka:
     def at(self, place: LetterPlace) -> Letter | None:
         return self.stored[place.offset] if place.offset < len(self.stored) else None
 
-    def results(self, topic: str) -> ResultsPlace:
+    def results(self, topic: str) -> TopicEnd:
         self.log.append(f"ends of {topic}")
-        return ResultsPlace(topic, {0: 5}, "id", "c")
+        return TopicEnd(topic, {0: 5}, "id", "c")
 
     def announced_graphs(self) -> None:
         return None

@@ -11,7 +11,7 @@ import pytest
 from langgraph_worker.broker.kafka.end_offsets import TopicEnd
 from langgraph_worker.broker.port import SendError
 from langgraph_worker.cli.publishing import NotSentError
-from langgraph_worker.cli.runs import resume_run
+from langgraph_worker.cli.runs import new_request
 from langgraph_worker.cli.runs.resumption import NotResumableError
 from langgraph_worker.domain.models import Decision
 from langgraph_worker.errors import SettingsError
@@ -39,14 +39,14 @@ class Broker:
 
     def end_of(self, settings, topic):
         assert topic == settings.kafka_workflow_results_topic
-        return TopicEnd("the-cluster", {0: 7, 1: 9})
+        return TopicEnd(topic, {0: 7, 1: 9}, "the-topic", "the-cluster")
 
 
 @pytest.fixture
 def broker(monkeypatch) -> Broker:
     broker = Broker()
-    monkeypatch.setattr(resume_run, "send_all", broker.send_all)
-    monkeypatch.setattr(resume_run, "end_of", broker.end_of)
+    monkeypatch.setattr(new_request, "send_all", broker.send_all)
+    monkeypatch.setattr(new_request, "end_of", broker.end_of)
     monkeypatch.setattr("getpass.getuser", lambda: "ann")
     return broker
 
@@ -244,7 +244,9 @@ def test_a_sensor_can_wait_by_what_is_printed(runs, broker):
         "cluster": "the-cluster",
         "start_offsets": {"0": 7, "1": 9},
         "deadline": sent.deadline.isoformat(),
+        "results_topic_id": "the-topic",
         "thread_id": None,
+        "trace_id": None,
         "how": "retry",
         "resumes": str(ONE),
     }

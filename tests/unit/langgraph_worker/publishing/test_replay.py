@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 
 from airflow_provider_langgraph.requests.given_handle import handle_in
+from langgraph_worker.broker.kafka.end_offsets import TopicEnd
 from langgraph_worker.publishing.letters import Letter
 from langgraph_worker.publishing.replay import NotReplayableError, prepare
-from langgraph_worker.publishing.replay_handle import ResultsPlace, handle_of
+from langgraph_worker.publishing.request_handle import handle_of
 from langgraph_worker.settings.load import load_settings
 from tests.support.run_store import attempt, event
 from workflow_events.codec import Record, decode_event, encode
@@ -137,9 +138,9 @@ def test_a_number_that_contradicts_the_attempt_is_refused():
 
 def test_the_handle_is_one_that_airflow_s_sensor_takes():
     replay = prepared(letter_of(event(thread_id="talk")))
-    place = ResultsPlace("risk.workflow-results", {0: 3, 1: 0}, "id1", "c1")
+    place = TopicEnd("risk.workflow-results", {0: 3, 1: 0}, "id1", "c1")
     settings = load_settings({"fleet": "risk"})
-    handle = handle_in(json.dumps(handle_of(replay, place, settings, "kafka_risk")))
+    handle = handle_in(json.dumps(handle_of(replay.event, place, settings, "kafka_risk")))
     assert (handle.correlation_id, handle.deadline) == (replay.event.event_id, DEADLINE)
     assert (handle.results_topic, handle.start_offsets) == ("risk.workflow-results", {0: 3, 1: 0})
     assert (handle.cluster, handle.results_topic_id, handle.kafka_config_id) == ("c1", "id1", "kafka_risk")

@@ -1,0 +1,52 @@
+"""The request that a command below ``runs`` asks the workers for."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+
+from langgraph_worker.broker.kafka.end_offsets import TopicEnd, end_of
+from langgraph_worker.cli.output import print_note
+from langgraph_worker.cli.publishing import NotSentError, send_all
+from langgraph_worker.cli.runs.as_json import written
+from langgraph_worker.errors import WorkerError
+from langgraph_worker.publishing.request_handle import handle_of
+from langgraph_worker.settings.model import WorkerSettings
+from workflow_events.codec import encode
+from workflow_events.errors import WorkflowEventsError
+from workflow_events.models import WorkflowEvent
+
+_CONNECTION = "kafka_default"
+
+
+def publish(
+    settings: WorkerSettings, event: WorkflowEvent, arguments: argparse.Namespace, about: Mapping[str, str], words: str
+) -> None:
+    """Publish a request, unless ``--dry-run`` is given, and print its id, or with ``--json`` its handle.
+
+    :param about: what the JSON says beside the handle.
+    :param words: what the request does.
+    :raises NotSentError: the broker has not acknowledged it.
+    :raises WorkerError: it is larger than the workers take, or Kafka cannot be reached.
+    """
+    topic = event.reply_topic or settings.kafka_workflow_results_topic
+    results = TopicEnd(topic)
+    if not arguments.dry_run:
+        results = end_of(settings, topic) if arguments.as_json else results
+        _send(settings, event)
+    if arguments.as_json:
+        print(written({**handle_of(event, results, settings, _CONNECTION), **about}))
+    else:
+        print(event.event_id)
+        print_note(f"{'nothing is sent; the request would be one that' if arguments.dry_run else 'sent: it'} {words}")
+
+
+def _send(settings: WorkerSettings, event: WorkflowEvent) -> None:
+    try:
+        message = encode(event, max_bytes=settings.max_message_bytes, limit_set_by="LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
+    except WorkflowEventsError as error:
+        raise WorkerError(str(error)) from None
+    [problem] = asyncio.run(send_all(settings, settings.kafka_workflow_events_topic, [message]))
+    if problem is not None:
+        raise NotSentError(f"request {event.event_id} is not acknowledged: {problem}. Look whether it came (runs list)")
