@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langgraph.func import entrypoint
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import RetryPolicy, interrupt
 
 from langgraph_worker.domain.models import Decision
 from tests.support.answers import Answering, Gate, questions
 from tests.support.run_store import attempt, event
-from tests.support.runs import State, chain
+from tests.support.runs import Failing, State, chain
 
 TALK = "a conversation"
 
@@ -172,3 +173,40 @@ async def test_a_synchronous_node_calls_its_child_too(case: Answering):
     claim = await case.claim(event(attempt(1), data={}), Decision.FRESH)
     taken = await case.vanish(claim, builder, gate, "killed")
     assert (await case.run(taken, builder)).result == {"log": ALL}
+
+
+async def test_a_node_that_langgraph_tries_again_calls_its_child_with_its_own_input(case: Answering):
+    child, failing = Child(), Failing(1, ConnectionError("gone"))
+
+    async def node(state: State) -> State:
+        if state.get("log"):
+            failing(state)
+        found = await child.graph.ainvoke({"log": [f"in {len(state.get('log', [])) + 1}"]})
+        return {"log": [",".join(found["log"])]}
+
+    builder = StateGraph(State)
+    builder.add_node("node", node, retry_policy=RetryPolicy(initial_interval=0.001, retry_on=ConnectionError))
+    builder.add_edge(START, "node")
+    builder.add_conditional_edges("node", lambda state: "node" if len(state["log"]) < 2 else END)
+    claim = await case.claim(event(attempt(1), data={}), Decision.FRESH)
+    assert (await case.run(claim, builder)).result == {"log": ALL[:2]}
+    assert failing.left == 0
+
+
+async def test_a_workflow_in_a_node_that_keeps_its_state_is_called_with_its_own_input(case: Answering):
+    gate = Gate()
+
+    @entrypoint(checkpointer=True)
+    async def child(number: int, *, previous: Any = None) -> Any:
+        return f"{previous or ''}{number}"
+
+    async def node(state: State) -> State:
+        if len(state.get("log", [])) == 1:
+            await gate()
+        return {"log": [await child.ainvoke(len(state.get("log", [])) + 1)]}
+
+    graph = chain(node=node)
+    builder = graph.add_conditional_edges("node", lambda state: "node" if len(state["log"]) < 3 else END)
+    claim = await case.claim(event(attempt(1), data={}), Decision.FRESH)
+    taken = await case.vanish(claim, builder, gate, "killed")
+    assert (await case.run(taken, builder)).result == {"log": ["1", "12", "123"]}
