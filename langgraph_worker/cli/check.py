@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
-from langgraph_worker.broker.kafka.admin import ClusterAdmin, check_topics, compressed, kept_too_short
+from langgraph_worker.broker.kafka.admin import Cluster, ClusterAdmin
 from langgraph_worker.broker.kafka.graphs_topic import not_announced
+from langgraph_worker.broker.kafka.preflight import check_topics
+from langgraph_worker.broker.kafka.topic_risks import compressed, few_copies, kept_too_short, shorter_than_deadlines
 from langgraph_worker.cli.trial_store import trial_store
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import SettingsError, StoreLockedError, WorkerError
+from langgraph_worker.intake.clock_skew import TOLERANCE as CLOCK_TOLERANCE
 from langgraph_worker.runtime.make_store import make_store
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings, misspelt_warnings
@@ -83,16 +87,25 @@ def _broker_and_topics(settings: WorkerSettings) -> tuple[bool, set[str]]:
         topics = check_topics(admin, cluster, settings)
         group = settings.kafka_consumer_group_id
         members.update(admin.members(group))
-        retention = admin.retention(settings.kafka_workflow_events_topic)
-        problems = compressed(admin, cluster, settings) + not_announced(admin, cluster, settings)
-        problems += [] if retention is None else kept_too_short(admin, settings, retention)
-        return "\n".join([f"{settings.fleet_in_words}, group {group}: {topics}", *problems])
+        found = [f"warning: {one}" for one in topic_problems(admin, cluster, settings)]
+        return "\n".join([f"{settings.fleet_in_words}, group {group}: {topics}", *found])
 
     return _verdict("topics", examine), members
 
 
+def topic_problems(admin: ClusterAdmin, cluster: Cluster, settings: WorkerSettings) -> list[str]:
+    """What the topics' settings may lose, or do to their readers."""
+    found = compressed(admin, cluster, settings) + not_announced(admin, cluster, settings)
+    found += few_copies(admin, cluster, settings)
+    retention = admin.retention(settings.kafka_workflow_events_topic)
+    if retention is not None:
+        found += kept_too_short(admin, settings, retention) + shorter_than_deadlines(settings, retention)
+    return found
+
+
 def describe_opened_store(settings: WorkerSettings, members: Collection[str]) -> str:
-    """As :func:`describe_store`, after opening it; a second line says what can lose a committed transaction.
+    """As :func:`describe_store`, after opening it; further lines say what can lose a committed transaction, and whether
+    its clock is another one than this host's.
 
     :raises WorkerError: it cannot be used, or a member of the group has another one.
     """
@@ -100,7 +113,7 @@ def describe_opened_store(settings: WorkerSettings, members: Collection[str]) ->
     is_new = missing_file(settings.store_url) is not None
     try:
         with trial_store(settings) as opened:
-            known, risk = asyncio.run(_workers_and_risk(opened))
+            known, risks = asyncio.run(_workers_and_risks(opened))
     except StoreLockedError:
         return f"{shown}, in use by a worker that is running"
     except TimeoutError:
@@ -108,7 +121,7 @@ def describe_opened_store(settings: WorkerSettings, members: Collection[str]) ->
     described = describe_store(shown, known, members, settings)
     if is_new:
         described = f"{shown} does not exist yet: the worker's first start makes it"
-    return f"{described}\n{risk}" if risk else described
+    return "\n".join([described, *(f"warning: {risk}" for risk in risks)])
 
 
 def describe_store(shown: str, known: Sequence[WorkerInfo], members: Collection[str], settings: WorkerSettings) -> str:
@@ -136,14 +149,29 @@ def describe_store(shown: str, known: Sequence[WorkerInfo], members: Collection[
     )
 
 
-async def _workers_and_risk(settings: WorkerSettings) -> tuple[list[WorkerInfo], str]:
+async def _workers_and_risks(settings: WorkerSettings) -> tuple[list[WorkerInfo], list[str]]:
     store = make_store(settings)
     async with asyncio.timeout(_OPEN_STORE_SECONDS):
         await store.open()
         try:
-            return await store.workers(_ANNOUNCED_WITHIN_SECONDS), store.database.risk
+            risks = [store.database.risk, clock_risk(await store.read(store.database.time) - datetime.now(UTC))]
+            return await store.workers(_ANNOUNCED_WITHIN_SECONDS), [risk for risk in risks if risk]
         finally:
             await store.close()
+
+
+def clock_risk(ahead: timedelta) -> str:
+    """What a difference of the clocks does; empty if it is small.
+
+    :param ahead: how far the store's clock is before this host's.
+    """
+    if abs(ahead) <= CLOCK_TOLERANCE:
+        return ""
+    which = "ahead of" if ahead > timedelta(0) else "behind"
+    return (
+        f"the store's clock is {abs(ahead).total_seconds():.0f} s {which} this host's, and both judge deadlines. Let "
+        "NTP set the clocks of both hosts"
+    )
 
 
 def check_graphs(settings: WorkerSettings) -> bool:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from langgraph_worker import __version__
-from langgraph_worker.broker.kafka.admin import Cluster, preflight, topic_limit
+from langgraph_worker.broker.kafka.admin import Cluster, topic_limit
 from langgraph_worker.broker.kafka.best_effort_producer import KafkaBestEffortProducer
 from langgraph_worker.broker.kafka.client_configs import best_effort_config, producer_config
 from langgraph_worker.broker.kafka.events_lag import EventsLag
+from langgraph_worker.broker.kafka.preflight import preflight
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.kafka.topic_ids import TopicIds
 from langgraph_worker.broker.port import Control, Events

@@ -26,8 +26,9 @@ from devtools.errors import MissingToolError
 from devtools.kafka import real_kafka_required
 from devtools.processes import wait_until
 from devtools.worker import Worker
-from langgraph_worker.broker.kafka.admin import ClusterAdmin, preflight
+from langgraph_worker.broker.kafka.admin import ClusterAdmin
 from langgraph_worker.broker.kafka.client_configs import producer_config
+from langgraph_worker.broker.kafka.preflight import preflight
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.errors import BrokerError
 from tests.support.guarded_kafka import TOPICS, Guarded, Right, client_of, guarded_kafka, worker_variables

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from langgraph_worker.errors import RowError, StoreError, StoreLockedError
 from langgraph_worker.settings.store_url import SETTING
 from langgraph_worker.store.engines.database import Database, Opened, Statement, final, transaction
+from langgraph_worker.store.engines.lasting_disk import disk_risk
 from langgraph_worker.store.migrations.migrate import SchemaError, upgrade
 
 _MODE = 0o600  # prompts, checkpoints and results are for the worker's user alone
@@ -45,7 +46,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, *, now: Callable[[], datetime]) -> None:
         self.path = path
         self.place = str(path)
-        self.risk = ""
+        self.risk = disk_risk(path)
         self._now = now
         self._lock = FileLock(f"{path}.lock", mode=_MODE, thread_local=False)
         self._writer = threading.Lock()

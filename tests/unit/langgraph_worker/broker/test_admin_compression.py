@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import pytest
 
-from langgraph_worker.broker.kafka.admin import Cluster, compressed
+from langgraph_worker.broker.kafka.admin import Cluster
+from langgraph_worker.broker.kafka.topic_risks import compressed
 from langgraph_worker.settings.load import load_settings
 
 SETTINGS = load_settings({"fleet": "risk", "allowed_reply_topics": "others", "kafka_bootstrap_servers": "b:9092"})

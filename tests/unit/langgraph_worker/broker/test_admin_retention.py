@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from langgraph_worker.broker.kafka.admin import _retention, kept_too_short
+from langgraph_worker.broker.kafka.admin import retention_of
+from langgraph_worker.broker.kafka.topic_risks import kept_too_short
 from langgraph_worker.settings.load import load_settings
 
 A_CENTURY = timedelta(days=36_500)
@@ -28,7 +29,7 @@ WEEK = timedelta(days=7)
     ],
 )
 def test_what_a_topic_says_of_its_retention(values, expected):
-    assert _retention(values) == expected
+    assert retention_of(values) == expected
 
 
 class Admin:

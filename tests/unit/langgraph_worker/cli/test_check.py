@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from langgraph.store.base.embed import ensure_embeddings
 
-from langgraph_worker.broker.kafka.admin import check_topics
-from langgraph_worker.cli.check import _describe, describe_opened_store, describe_store
+from langgraph_worker.broker.kafka.preflight import check_topics
+from langgraph_worker.cli.check import _describe, clock_risk, describe_opened_store, describe_store
 from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
@@ -124,3 +125,10 @@ def test_a_misspelt_variable_is_a_warning_on_a_line_of_its_own(settings, monkeyp
 def test_one_setting_is_no_plural(settings, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "b:9092")
     assert _describe({}).startswith("1 setting from the environment, 0 from flags")
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(5, ""), (-5, ""), (6, "6 s ahead of this"), (-90, "90 s behind this")])
+def test_a_store_with_another_clock_is_named(seconds, says):
+    found = clock_risk(timedelta(seconds=seconds))
+    assert says in found
+    assert bool(found) is bool(says)
