@@ -1,4 +1,4 @@
-"""The command line: ``langgraph-worker run | try | graphs | runs | check | prune | dlq | pause | unpause | pauses``."""
+"""The command line: ``langgraph-worker run | try | graphs | runs | prune | forget | dlq | pause | pauses | check``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from langgraph_worker import __version__
 from langgraph_worker.cli.dlq_options import add_dlq_commands
 from langgraph_worker.cli.options import (
+    add_forget_options,
     add_graphs_options,
     add_pause_options,
     add_pauses_options,
@@ -32,6 +33,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "pause": add_pause_options,
     "unpause": add_unpause_options,
     "pauses": add_pauses_options,
+    "forget": add_forget_options,
 }
 """What a command has beside the settings."""
 
@@ -44,6 +46,7 @@ _COMMANDS = {
     "graphs": "show the graphs of langgraph.json, with their schemas",
     "runs": "look at runs, cancel them, go on with them",
     "prune": "remove ended runs that are older than the retention, with their steps and checkpoints",
+    "forget": "remove all that the store keeps of a task, a DAG run or a thread, or in a long-term memory",
     "dlq": "look at dead letters, and send their requests again: dlq list | show | replay",
     "pause": "start nothing more of the fleet, of a graph or of a workflow, and stop what runs; nothing queued is lost",
     "unpause": "end a pause: what waits starts, what was stopped goes on from its last checkpoint",
@@ -97,6 +100,10 @@ def find_command(name: str) -> Command:
         from langgraph_worker.cli.graphs import show_graphs
 
         return show_graphs
+    if name == "forget":
+        from langgraph_worker.cli.forget import forget
+
+        return forget
     if name == "dlq":
         from langgraph_worker.cli.dlq import dlq
 

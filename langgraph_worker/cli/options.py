@@ -103,3 +103,22 @@ def add_try_options(parser: argparse.ArgumentParser) -> None:
         help=f"SQLite file that keeps conversations; unset: with --thread {DEFAULT_STORE}, else none is kept. The "
         "store of LANGGRAPH_WORKER_STORE_URL is never touched",
     )
+
+
+def add_forget_options(parser: argparse.ArgumentParser) -> None:
+    """What ``forget`` has beside the settings."""
+    parser.add_argument("id", nargs="*", help="correlation ids, or how they begin: with each goes all of its task")
+    parser.add_argument("--dag", metavar="ID", help="all requests of this DAG (workflow_id)")
+    parser.add_argument("--run", metavar="ID", help="with --dag: of this DAG run alone (workflow_run_id)")
+    parser.add_argument(
+        "--thread", metavar="NAME", help="all requests of this conversation: its name, or its thread_id"
+    )
+    parser.add_argument("--graph", metavar="NAME", help="of this graph alone; with --memory: whose memory it is")
+    parser.add_argument(
+        "--memory",
+        metavar="A/B",
+        help="items of long-term memory in this namespace and below; / for all of the graph",
+    )
+    parser.add_argument("--deployment", metavar="ID", help="with --memory: of which Airflow; unset: of plain requests")
+    parser.add_argument("--yes", action="store_true", help="remove it; without it, it is shown only")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON object")

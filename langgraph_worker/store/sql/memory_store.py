@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -61,7 +61,15 @@ class MemoryStore:
         removed: int = await self._write(lambda connection, now: memory_writes.sweep(connection, limit, now))
         return removed
 
-    async def forget(self, name: MemoryName, limit: int) -> int:
-        """Remove items of one graph's memory for one deployment, at most so many; fewer than that is all."""
-        removed: int = await self._write(lambda connection, _: memory_writes.forget(connection, name, limit))
+    async def forget(self, name: MemoryName, limit: int, labels: Sequence[str] = ()) -> int:
+        """Remove items of one graph's memory for one deployment, at most so many; fewer than that is all.
+
+        :param labels: those in this namespace and the ones below it; empty: all.
+        """
+        removed: int = await self._write(lambda connection, _: memory_writes.forget(connection, name, limit, labels))
         return removed
+
+    async def count(self, name: MemoryName, labels: Sequence[str] = ()) -> int:
+        """How many items :meth:`forget` would remove, without a limit."""
+        found: int = await self._read(lambda connection, _: memory_writes.count(connection, name, labels))
+        return found

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, or_, select, update
 
 from langgraph_worker.domain.memory import MemoryLimits, MemoryName
 from langgraph_worker.domain.models import Claim
@@ -148,21 +148,33 @@ def sweep(connection: Connection, limit: int, now: datetime) -> int:
     return _remove(connection, found, now)
 
 
-def forget(connection: Connection, name: MemoryName, limit: int) -> int:
+def forget(connection: Connection, name: MemoryName, limit: int, labels: Sequence[str] = ()) -> int:
     """Remove items of one memory, whatever their age; and its row with the last of them.
 
     :param limit: most items.
+    :param labels: those in this namespace and the ones below it; empty: all.
     :returns: how many were removed; fewer than ``limit`` is all.
     """
     if not memory_rows.is_set_up(connection):
         return 0
-    inside = or_(items.c.prefix == name.label, items.c.prefix.startswith(f"{name.label}."))
-    query = select(items.c.prefix, items.c.key).where(inside).limit(limit)
+    query = select(items.c.prefix, items.c.key).where(_is_inside(name, labels)).limit(limit)
     memory_rows.lock_labels(connection, [name.label])
     removed = _remove(connection, [(row.prefix, row.key) for row in connection.execute(query)], None)
-    if removed < limit:
+    if removed < limit and not labels:
         connection.execute(delete(memories).where(memories.c.label == name.label))
     return removed
+
+
+def count(connection: Connection, name: MemoryName, labels: Sequence[str] = ()) -> int:
+    """How many items :func:`forget` would remove, without a limit."""
+    if not memory_rows.is_set_up(connection):
+        return 0
+    return connection.execute(select(func.count()).select_from(items).where(_is_inside(name, labels))).scalar_one()
+
+
+def _is_inside(name: MemoryName, labels: Sequence[str]) -> ColumnElement[bool]:
+    place = ".".join([name.label, *labels])
+    return or_(items.c.prefix == place, items.c.prefix.startswith(f"{place}.", autoescape=True))
 
 
 def _remove(connection: Connection, keys: Collection[ItemKey], expired_by: datetime | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -74,7 +74,16 @@ def prune(
     if not going:
         return Pruned(0, 0)
     _keep_newest(connection, going)
-    _bury(connection, going, now, now + retention.tombstones)
+    return Pruned(len(going), remove_runs(connection, going, now, now + retention.tombstones))
+
+
+def remove_runs(connection: Connection, going: Mapping[UUID, PrunableRun], now: datetime, until: datetime) -> int:
+    """Remove these runs, whose tasks and threads are locked, with all of their rows; and what no run needs any more.
+
+    :param until: how long their tombstones stay.
+    :returns: how many threads went, with their checkpoints.
+    """
+    _bury(connection, going, now, until)
     ids = list(going)
     names = {run.thread_id for run in going.values() if run.thread_id is not None}
     # By thread too: no index begins with the correlation id.
@@ -84,7 +93,7 @@ def prune(
     connection.execute(delete(lineages).where(lineages.c.newest.in_(ids)))
     gone = delete_threads(connection, names)
     _delete_tasks(connection, {run.task for run in going.values() if run.task is not None})
-    return Pruned(len(going), gone)
+    return gone
 
 
 def find_prunable(
@@ -171,7 +180,7 @@ def _keep_newest(connection: Connection, going: dict[UUID, PrunableRun]) -> None
             going.pop(of_lineage.pop(lineage), None)
 
 
-def _bury(connection: Connection, going: dict[UUID, PrunableRun], now: datetime, until: datetime) -> None:
+def _bury(connection: Connection, going: Mapping[UUID, PrunableRun], now: datetime, until: datetime) -> None:
     rows = [
         {
             "correlation_id": run.correlation_id,

@@ -43,6 +43,7 @@ from langgraph_worker.store.sql import (
     backlog,
     claims,
     control_writes,
+    erasure,
     expiry,
     first_topics,
     pauses,
@@ -279,6 +280,12 @@ class SqlRunStore(RunStore):
         )
         done = await work.do(self._unprunable)
         return Pruned(sum(one.runs for one in done), sum(one.threads for one in done))
+
+    async def erase(self, chosen: Collection[UUID], tombstones: timedelta, *, is_trial: bool = False) -> erasure.Erased:
+        """Remove all that is kept of these runs, whatever their age, see :func:`erasure.erase`."""
+        return await self._write(
+            lambda connection, now: erasure.erase(connection, chosen, tombstones, now, is_trial=is_trial)
+        )
 
     async def trim_checkpoints(self, after: str, limit: int) -> trimming.Trimmed:
         """Remove old checkpoints of threads that no worker holds, see :func:`trimming.trim_unheld`."""

@@ -1,0 +1,160 @@
+"""``langgraph-worker forget``: remove all that the run store keeps of a task, a DAG run, a thread, or in a memory."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from langgraph_worker.cli.output import print_note
+from langgraph_worker.cli.runs.reading import find_one, opened_store
+from langgraph_worker.domain.memory import MemoryName
+from langgraph_worker.domain.run_views import RunFilter
+from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.settings.load import load_settings
+from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.store.retrying import retry_store
+from langgraph_worker.store.sql.erasure import Erased
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.run_views import SqlRunViews
+from workflow_events.log_words import counted
+
+_AT_ONCE = 100  # requests: bounds how long one transaction holds its locks
+
+NOT_REACHED = (
+    "not removed, because it is elsewhere: records in Kafka (they go with their topics' retention), backups of the "
+    "store, logs and traces, and in Airflow the XComs, rendered fields and logs"
+)
+
+
+class NotForgottenError(WorkerError):
+    """Something of what was chosen cannot go now; what it says was removed is gone."""
+
+
+@dataclass
+class _Done:
+    """What was removed, or would be."""
+
+    runs: list[UUID] = field(default_factory=list)
+    threads: int = 0
+    shared: set[str] = field(default_factory=set)
+    refusals: dict[UUID, str] = field(default_factory=dict)
+    items: int = 0
+
+    def add(self, erased: Erased) -> None:
+        self.runs += erased.runs
+        self.threads += erased.threads
+        self.shared |= set(erased.shared)
+        self.refusals |= {one.correlation_id: one.why for one in erased.refusals}
+
+
+def forget(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
+    """Remove, or without ``--yes`` show what would be removed.
+
+    :returns: 0 if it was removed, 2 without ``--yes``.
+    :raises SettingsError: the command line is wrong; nothing was removed.
+    :raises NotForgottenError: some of it cannot go now.
+    :raises WorkerError: there is no such run, or the store cannot be used.
+    """
+    settings = load_settings(flags)
+    _require_choice(arguments)
+    done = asyncio.run(_forget(settings, arguments))
+    _print(done, arguments)
+    if done.refusals:
+        raise NotForgottenError(f"{counted(len(done.refusals), 'request')} cannot go now, nor what was asked with it")
+    return 0 if arguments.yes else 2
+
+
+def _require_choice(arguments: argparse.Namespace) -> None:
+    by_run = [name for name in ("thread", "dag") if getattr(arguments, name) is not None]
+    if bool(arguments.id) + bool(by_run) + (arguments.memory is not None) != 1:
+        raise SettingsError(
+            "forget: say what: ids of requests; or --dag, perhaps with --run; or --thread; or --memory with --graph"
+        )
+    if arguments.run is not None and arguments.dag is None:
+        raise SettingsError("--run: names a DAG run of a DAG; give --dag too")
+    if arguments.memory is not None and arguments.graph is None:
+        raise SettingsError("--memory: each graph has a memory of its own; give --graph too")
+    if arguments.deployment is not None and arguments.memory is None:
+        raise SettingsError("--deployment: says whose --memory it is; leave it out")
+
+
+async def _forget(settings: WorkerSettings, arguments: argparse.Namespace) -> _Done:
+    done = _Done()
+    async with opened_store(settings) as store:
+        if arguments.memory is not None:
+            done.items = await _forget_memory(store, arguments)
+            return done
+        chosen = await _chosen(store, settings, arguments)
+        tombstones = timedelta(days=settings.tombstone_days)
+        for first in range(0, len(chosen), _AT_ONCE):
+            some = set(chosen[first : first + _AT_ONCE]).difference(done.runs, done.refusals)
+            erase = partial(store.erase, some, tombstones, is_trial=not arguments.yes)
+            done.add(await retry_store(erase, "forget runs"))
+    return done
+
+
+async def _chosen(store: SqlRunStore, settings: WorkerSettings, arguments: argparse.Namespace) -> Sequence[UUID]:
+    views = SqlRunViews(store)
+    if arguments.id:
+        return [(await find_one(views, given, settings)).run.correlation_id for given in arguments.id]
+    wanted = RunFilter(
+        graph=arguments.graph, workflow_id=arguments.dag, workflow_run_id=arguments.run, thread=arguments.thread
+    )
+    found: list[UUID] = []
+    after = None
+    while True:
+        page = await views.find(wanted, 1_000, after)
+        found += [run.correlation_id for run in page.runs]
+        after = page.next
+        if after is None:
+            return found
+
+
+async def _forget_memory(store: SqlRunStore, arguments: argparse.Namespace) -> int:
+    name = MemoryName(arguments.deployment or "", arguments.graph)
+    labels = [label for label in arguments.memory.split("/") if label]
+    if not arguments.yes:
+        return await store.memory.count(name, labels)
+    removed = 0
+    while True:
+        found = await retry_store(lambda: store.memory.forget(name, SWEPT_AT_ONCE, labels), "forget items of memory")
+        removed += found
+        if found < SWEPT_AT_ONCE:
+            return removed
+
+
+def _print(done: _Done, arguments: argparse.Namespace) -> None:
+    if arguments.as_json:
+        about = {
+            "removed": bool(arguments.yes),
+            "requests": [str(name) for name in done.runs],
+            "threads": done.threads,
+            "threads_kept": sorted(done.shared),
+            "refused": {str(name): why for name, why in done.refusals.items()},
+            "memory_items": done.items,
+        }
+        print(json.dumps(about, indent=2))
+        return
+    for line in _lines(done, arguments):
+        print(line)
+    print_note(NOT_REACHED if arguments.yes else "nothing is removed yet. The same command with --yes removes it")
+
+
+def _lines(done: _Done, arguments: argparse.Namespace) -> Iterator[str]:
+    verb = "removed" if arguments.yes else "to be removed"
+    if arguments.memory is not None:
+        yield f"{verb}: {counted(done.items, 'item')} of long-term memory"
+        return
+    yield f"{verb}: {counted(len(done.runs), 'request')}, {counted(done.threads, 'thread')} with all checkpoints"
+    yield from (f"  request {name}" for name in done.runs)
+    for name, why in done.refusals.items():
+        yield f"not removed: request {name}: {why}"
+    for thread in sorted(done.shared):
+        yield f"thread {thread} stays, and its checkpoints may hold it: other runs use it (forget --thread {thread})"
