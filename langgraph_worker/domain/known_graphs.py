@@ -66,8 +66,8 @@ def why_it_waited(
         )
     return what_holds_up(name, graphs, thread, holder, pause) or (
         f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
-        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY, or max_running "
-        "in langgraph.json) are in use, or its thread waits for a person's answer; which one it was is not recorded. "
+        "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, as "
+        "many of its runs as the fleet may run (max_running in langgraph.json) run, or its thread waits for a person's answer; which one it was is not recorded. "
         "Allow the task a longer timeout, or run more workers"
     )
 

@@ -29,9 +29,10 @@ def check_turns(
     """One worker has claimed these: no other run of the same graph and workflow that could start had an earlier turn.
 
     :param before: the runs as they were.
-    :param held: the threads that had a holder.
+    :param held: the threads that had a holder. Those on which the claim has ended a run count as well.
     """
-    could_start = [row for row in before.values() if _could_start(world, row, before, held)]
+    ended = {row["thread_id"] for of, row in before.items() if row["finished_at"] is None and of in world.results}
+    could_start = [row for row in before.values() if _could_start(world, row, before, {*held, *ended})]
     for of in claimed:
         mine = before[of]
         for other in could_start:

@@ -17,12 +17,12 @@ from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.sql.store_replies import left_behind
 from tests.support.airflow_model import Asked
+from tests.support.claim_checks import check_limits, check_turns
 from tests.support.machine_database import Row
 from tests.support.row_refusals import Change
 from tests.support.run_store import LEASE
 from tests.support.scripted_graph import GRAPHS, GraphRun, Put
 from tests.support.store_history import History, Hold
-from tests.support.claim_checks import check_limits, check_turns
 from tests.support.world_checks import check_claim, check_pruned
 from workflow_events.results import ResultStatus
 

@@ -19,7 +19,7 @@ from langgraph_worker.store.migrations.schema import UtcDateTime, threads, workf
 
 _LOCKS = 0x6C67_6D72  # the first half of PostgreSQL's advisory locks of graphs
 _taken = (
-    select(workflow_runs.c.graph, func.count())
+    select(workflow_runs.c.graph, func.count().label("taken"))
     .join(threads, threads.c.correlation_id == workflow_runs.c.correlation_id)
     .where(
         threads.c.correlation_id.is_not(None),
@@ -44,7 +44,7 @@ def rooms(connection: Connection, graphs: Collection[str], limits: Mapping[str, 
     limited = [graph for graph in graphs if graph in limits]
     found: dict[str, int | None] = dict.fromkeys(graphs)
     if limited:
-        taken = {graph: count for graph, count in connection.execute(_taken, {"graphs": limited, "now": now})}
+        taken = {row.graph: row.taken for row in connection.execute(_taken, {"graphs": limited, "now": now})}
         found |= {graph: limits[graph] - taken.get(graph, 0) for graph in limited}
     return {graph: room for graph, room in found.items() if room is None or room > 0}
 

@@ -65,14 +65,14 @@ def lock_threads(
     if limit < 1 or not rooms:
         return []
     seen = limit + max(_LOOKED_AT // len(rooms), _LOOKED_AT_OF_GRAPH)
-    looked_at = [seen if room is None else min(seen, room) for room in rooms.values()]
+    places = [seen if room is None else min(seen, room) for room in rooms.values()]
     if connection.dialect.name == "postgresql":
         wanted = _every_on_postgres if among.are_all else _on_postgres(among)
-        values: Parameters = {"names": list(rooms), "looked_at": looked_at}
+        values: Parameters = {"names": list(rooms), "rooms": places, "seen": seen}
     else:
         wanted = _every_on_sqlite(len(rooms)) if among.are_all else _on_sqlite(len(rooms), among)
         values = {f"name_{number}": name for number, name in enumerate(rooms)}
-        values |= {f"looked_at_{number}": most for number, most in enumerate(looked_at)}
+        values |= {f"room_{number}": room for number, room in enumerate(places)}
     return list(connection.execute(wanted, {"now": now, "most": limit, **values}).scalars())
 
 
@@ -123,8 +123,8 @@ def _can_start(is_of_graph: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 can_start = _can_start(workflow_runs.c.graph.in_(bindparam("graphs", expanding=True)))
-"""The condition that a run, joined to its thread, is of one of the graphs, can start now and is the first on its thread.
-Its parameters: :func:`look`.
+"""The condition that a run, joined to its thread, is of one of the graphs, can start now and is the first on its
+thread. Its parameters: :func:`look`.
 """
 _named = (
     select(workflow_runs.c.correlation_id)
@@ -133,8 +133,8 @@ _named = (
 )
 
 
-def _earliest(graph: ColumnElement[str], looked_at: ColumnElement[int], among: Among[str]) -> Select[tuple[object, ...]]:
-    """The runs of one graph that can start, the earliest turns first."""
+def _earliest(graph: ColumnElement[str], most: ColumnElement[int], among: Among[str]) -> Select[tuple[object, ...]]:
+    """So many runs of one graph that can start: those with the earliest turns."""
     return (
         select(
             workflow_runs.c.turn,
@@ -146,24 +146,27 @@ def _earliest(graph: ColumnElement[str], looked_at: ColumnElement[int], among: A
         .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
         .where(_can_start(workflow_runs.c.graph == graph), among.those(threads.c.thread_id))
         .order_by(workflow_runs.c.turn, workflow_runs.c.seq)
-        .limit(looked_at)
+        .limit(most)
     )
 
 
 def _on_postgres(among: Among[str]) -> Select[tuple[str]]:
-    values = bindparam("names", type_=ARRAY(Text())), bindparam("looked_at", type_=ARRAY(Integer()))
-    columns = column("name", Text()), column("looked_at", Integer())
+    values = bindparam("names", type_=ARRAY(Text())), bindparam("rooms", type_=ARRAY(Integer()))
+    columns = column("name", Text()), column("room", Integer())
     graphs = func.unnest(*values).table_valued(*columns, name="graphs").render_derived()
-    earliest = _earliest(graphs.c.name, graphs.c.looked_at, among).lateral("earliest")
-    found = select(earliest).select_from(graphs.join(earliest, true())).subquery()
+    # A limit that depends on the graph would be a row that PostgreSQL cannot count before: it then reads all threads.
+    seen = _earliest(graphs.c.name, bindparam("seen", type_=Integer()), among).lateral("seen")
+    order = func.row_number().over(partition_by=graphs.c.name, order_by=(seen.c.turn, seen.c.seq))
+    numbered = select(seen, graphs.c.room, order.label("number")).select_from(graphs.join(seen, true())).subquery()
+    earliest = select(numbered).where(numbered.c.number <= numbered.c.room).subquery()
     # A pause waits for the claims under way, and they for it.
-    return _locking(found).add_columns(pauses.shared_with_claims)
+    return _locking(earliest).add_columns(pauses.shared_with_claims)
 
 
 def _on_sqlite(graphs: int, among: Among[str]) -> Select[tuple[str]]:
     def of_graph(number: int) -> Select[tuple[object, ...]]:
-        name, looked_at = bindparam(f"name_{number}", type_=Text()), bindparam(f"looked_at_{number}", type_=Integer())
-        return select(_earliest(name, looked_at, among).subquery())
+        name, room = bindparam(f"name_{number}", type_=Text()), bindparam(f"room_{number}", type_=Integer())
+        return select(_earliest(name, room, among).subquery())
 
     parts: Sequence[Select[tuple[object, ...]]] = [of_graph(number) for number in range(graphs)]
     while len(parts) > 1:
@@ -175,7 +178,8 @@ def _on_sqlite(graphs: int, among: Among[str]) -> Select[tuple[str]]:
 def _locking(earliest: Subquery) -> Select[tuple[str]]:
     """Lock the threads of these runs, without those that another transaction has locked.
 
-    The turn of each among those of its workflow; by these, its turn in its deployment: names of workflows are anybody's.
+    The place of each among those of its workflow; by these, its place in its deployment: names of workflows are
+    anybody's.
     """
     by_turn = (earliest.c.turn, earliest.c.seq)
     place = func.row_number().over(partition_by=(earliest.c.deployment, earliest.c.workflow_id), order_by=by_turn)

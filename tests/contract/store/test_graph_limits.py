@@ -1,4 +1,4 @@
-"""Runs at once of a graph over all workers of a fleet: never more than the limit, and a full graph holds up no other."""
+"""Runs at once of a graph over all workers of a fleet: never more than its limit; a full graph holds up no other."""
 
 from __future__ import annotations
 

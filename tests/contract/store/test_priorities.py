@@ -200,4 +200,3 @@ async def test_a_run_that_an_earlier_worker_accepted_has_a_turn(backend: Backend
         connection.execute(insert(workflow_runs), older)
     engine.dispose()
     assert set(await one_by_one(store, 2)) == {name, kept.event.event_id}
-

@@ -35,7 +35,12 @@ def agent(rule: Any, weight: int = 5, make: Callable[..., BaseOperator] = LangGr
         first = BaseOperator(task_id="first", priority_weight=1000)
         asked = make(task_id="agent", graph="desk", priority_weight=weight, weight_rule=rule)
         BaseOperator(task_id="beside", priority_weight=7)
-        first >> asked >> BaseOperator(task_id="next", priority_weight=10) >> BaseOperator(task_id="last", priority_weight=100)
+        (
+            first
+            >> asked
+            >> BaseOperator(task_id="next", priority_weight=10)
+            >> BaseOperator(task_id="last", priority_weight=100)
+        )
     return asked
 
 
