@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -133,7 +134,7 @@ _named = (
 )
 
 
-def _earliest(graph: ColumnElement[str], most: ColumnElement[int], among: Among[str]) -> Select[tuple[object, ...]]:
+def _earliest(graph: ColumnElement[str], most: ColumnElement[int], among: Among[str]) -> Select[Any]:
     """So many runs of one graph that can start: those with the earliest turns."""
     return (
         select(
@@ -150,7 +151,7 @@ def _earliest(graph: ColumnElement[str], most: ColumnElement[int], among: Among[
     )
 
 
-def _on_postgres(among: Among[str]) -> Select[tuple[str]]:
+def _on_postgres(among: Among[str]) -> Select[str]:
     values = bindparam("names", type_=ARRAY(Text())), bindparam("rooms", type_=ARRAY(Integer()))
     columns = column("name", Text()), column("room", Integer())
     graphs = func.unnest(*values).table_valued(*columns, name="graphs").render_derived()
@@ -163,19 +164,19 @@ def _on_postgres(among: Among[str]) -> Select[tuple[str]]:
     return _locking(earliest).add_columns(pauses.shared_with_claims)
 
 
-def _on_sqlite(graphs: int, among: Among[str]) -> Select[tuple[str]]:
-    def of_graph(number: int) -> Select[tuple[object, ...]]:
+def _on_sqlite(graphs: int, among: Among[str]) -> Select[str]:
+    def of_graph(number: int) -> Select[Any]:
         name, room = bindparam(f"name_{number}", type_=Text()), bindparam(f"room_{number}", type_=Integer())
         return select(_earliest(name, room, among).subquery())
 
-    parts: Sequence[Select[tuple[object, ...]]] = [of_graph(number) for number in range(graphs)]
+    parts: Sequence[Select[Any]] = [of_graph(number) for number in range(graphs)]
     while len(parts) > 1:
         groups = [parts[start : start + _UNITED] for start in range(0, len(parts), _UNITED)]
         parts = [select(union_all(*group).subquery()) for group in groups]
     return _locking(parts[0].subquery())
 
 
-def _locking(earliest: Subquery) -> Select[tuple[str]]:
+def _locking(earliest: Subquery) -> Select[str]:
     """Lock the threads of these runs, without those that another transaction has locked.
 
     The place of each among those of its workflow; by these, its place in its deployment: names of workflows are
@@ -201,5 +202,5 @@ _every_on_postgres = _on_postgres(EVERY)
 
 
 @cache
-def _every_on_sqlite(graphs: int) -> Select[tuple[str]]:
+def _every_on_sqlite(graphs: int) -> Select[str]:
     return _on_sqlite(graphs, EVERY)

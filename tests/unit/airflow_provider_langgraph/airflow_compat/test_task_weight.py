@@ -13,6 +13,14 @@ from airflow.task.priority_strategy import validate_and_load_priority_weight_str
 
 from airflow_provider_langgraph.airflow_compat.task_weight import effective_weight
 from airflow_provider_langgraph.operators.langgraph import LangGraphTriggerOperator
+from airflow_provider_langgraph.requests.build import (
+    RequestArguments,
+    build_answer,
+    build_event,
+    build_events,
+    build_next_answer,
+)
+from tests.support.ti_ids import new_ti_id
 
 
 class ByTry:
@@ -83,3 +91,20 @@ def test_it_is_cut_as_airflow_cuts_it(own: int, weight: int) -> None:
 
 def test_a_context_without_a_task_has_the_usual_weight() -> None:
     assert effective_weight({"ti": SimpleNamespace()}) == 1  # type: ignore[typeddict-item]
+
+
+def test_every_request_of_a_task_has_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "here")
+    ti = SimpleNamespace(
+        **{"id": new_ti_id(), "dag_id": "report", "run_id": "run", "task_id": "agent", "map_index": -1},
+        **{"try_number": 1, "max_tries": 0, "start_date": None, "task": agent("downstream")},
+    )
+    context: Any = {"ti": ti, "dag_run": SimpleNamespace(start_date=None)}
+    asked, given = RequestArguments(graph="desk"), {"i1": "yes"}
+    events = [
+        build_event(asked, context),
+        *build_events({"a": asked, "b": asked}, context).values(),
+        build_answer(SimpleNamespace(answers_to=None), given, "ann", asked, context),  # type: ignore[arg-type]
+        build_next_answer(SimpleNamespace(round=0, answers_to=None), 0, given, "ann", asked, context),  # type: ignore[arg-type]
+    ]
+    assert [event.priority for event in events] == [115] * 5
