@@ -96,8 +96,15 @@ def test_a_context_without_a_task_has_the_usual_weight() -> None:
 def test_every_request_of_a_task_has_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__LANGGRAPH__DEPLOYMENT", "here")
     ti = SimpleNamespace(
-        **{"id": new_ti_id(), "dag_id": "report", "run_id": "run", "task_id": "agent", "map_index": -1},
-        **{"try_number": 1, "max_tries": 0, "start_date": None, "task": agent("downstream")},
+        id=new_ti_id(),
+        dag_id="report",
+        run_id="run",
+        task_id="agent",
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        start_date=None,
+        task=agent("downstream"),
     )
     context: Any = {"ti": ti, "dag_run": SimpleNamespace(start_date=None)}
     asked, given = RequestArguments(graph="desk"), {"i1": "yes"}
