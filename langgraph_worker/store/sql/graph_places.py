@@ -5,6 +5,7 @@ from outside, for its nodes may still be at work. So a place is a held thread, a
 
 Two claims that count at the same moment would both find the last place free. So a claim first takes the lock of each
 graph that has room: on PostgreSQL an advisory lock of the transaction, in the order of the keys; SQLite has one writer.
+A worker that stands still in its claim holds others up no longer than the server lets its transaction stand idle.
 """
 
 from __future__ import annotations
