@@ -72,6 +72,10 @@ Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 """A count that every database can store."""
 
 
+Priority = Annotated[int, Field(ge=-2_147_483_648, le=2_147_483_647)]
+"""A priority as Airflow has them, which its database can store: the higher, the sooner."""
+
+
 def utcnow() -> datetime:
     """The current instant, in UTC."""
     return datetime.now(UTC)

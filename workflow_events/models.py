@@ -17,6 +17,7 @@ from workflow_events.fields import LATEST as LATEST
 from workflow_events.fields import Count as Count
 from workflow_events.fields import FieldError, MaybeName
 from workflow_events.fields import Name as Name
+from workflow_events.fields import Priority as Priority
 from workflow_events.fields import Reason as Reason
 from workflow_events.fields import UtcDatetime as UtcDatetime
 from workflow_events.fields import Who as Who
@@ -214,6 +215,9 @@ class WorkflowEvent(WireModel):
     :param reply_topic: must be on the worker's allow-list; None means the fleet's results topic.
     :param budget: what the logical run may spend. The lowest of this, of the graph's entry in ``langgraph.json`` and,
         for an answer, of the request that asked holds.
+    :param priority: the higher, the earlier it starts among what waits; of an Airflow task its weight. What came long
+        enough before goes first whatever its priority, so nothing waits for ever. For an answer the higher of this and
+        of that of the request that asked holds.
     :param replay: None unless it is the replay of a dead letter, with an id of its own: it goes on with the run of the
         request that it replays.
     :param fork: on ``workflow.forked`` only: the checkpoint of an earlier run with which the run begins, in the place
@@ -241,6 +245,7 @@ class WorkflowEvent(WireModel):
     reply_topic: Name | None = None
     config: RunConfig = Field(default_factory=RunConfig)
     budget: Budget | None = None
+    priority: Priority = 0
     replay: Replay | None = None
     fork: Fork | None = None
     round: Count = 0

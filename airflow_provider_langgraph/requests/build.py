@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from airflow_provider_langgraph.airflow_compat.task_weight import effective_weight
 from airflow_provider_langgraph.exceptions import SettingsError
 from airflow_provider_langgraph.requests.arguments import describe_problem
 from airflow_provider_langgraph.requests.asked_question import AskedQuestion
@@ -168,6 +169,7 @@ def _who_asks(context: Context, arguments: RequestArguments) -> dict[str, Any]:
         "workflow_run_id": ti.run_id,
         "attempt": attempt_of(context, on_retry=arguments.on_retry, on_clear=arguments.on_clear),
         "deadline": deadline(arguments.timeout, arguments.execution_timeout, now, ti.start_date or now),
+        "priority": effective_weight(context),
     }
 
 

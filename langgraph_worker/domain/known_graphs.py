@@ -67,8 +67,9 @@ def why_it_waited(
     return what_holds_up(name, graphs, thread, holder, pause) or (
         f"workers that serve graph {name!r} run, and none took it up. The usual reasons: their slots "
         "(LANGGRAPH_WORKER_CONCURRENCY) or the graph's part of them (LANGGRAPH_WORKER_GRAPH_CONCURRENCY) are in use, "
-        "or its thread waits for a person's answer; which one it was is not recorded. Allow the task a longer timeout, "
-        "or run more workers"
+        "the fleet runs as many of the graph as it may (max_running in langgraph.json), or its thread waits for a "
+        "person's answer; which one it was is not recorded. Allow the task a longer timeout, run more workers, or "
+        "raise the limit"
     )
 
 

@@ -19,6 +19,7 @@ OnNewRelease = Literal["resume", "restart", "fail"]
 """What happens to a run that another release began."""
 
 _MOST_KEPT = 1_000_000
+_MOST_RUNNING = 1_000_000
 FORMS = '"./path/to/file.py:variable" or "package.module:variable"'
 
 
@@ -36,6 +37,7 @@ class GraphSpec:
     :param keep_checkpoints: how many checkpoints its threads keep, where that is less than the worker's setting.
     :param budget: what its logical runs may spend, where an event does not allow less.
     :param retries: which of its errors the worker repeats.
+    :param max_running: how many of its runs may run at once, over all workers of the fleet; None: no limit.
     """
 
     name: str
@@ -49,6 +51,7 @@ class GraphSpec:
     keep_checkpoints: int | None = None
     budget: GraphBudget = field(default_factory=GraphBudget)
     retries: RetryRules = field(default_factory=RetryRules)
+    max_running: int | None = None
 
     @property
     def description(self) -> str:
@@ -70,7 +73,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     where = f"{path}: graph {name!r}"
     rights, values, assistants = EventRights(), GraphValues(), dict[str, GraphValues]()
     on_new_release: OnNewRelease = "resume"
-    keep_checkpoints, budget, retries = None, GraphBudget(), RetryRules()
+    keep_checkpoints, budget, retries, max_running = None, GraphBudget(), RetryRules(), None
     if isinstance(value, dict):
         try:
             rights = EventRights.from_entry(value.get("events", {}))
@@ -80,6 +83,7 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
             raise GraphLoadError(f"{where}: {error}") from None
         on_new_release = _on_new_release(where, value.get("on_new_release", "resume"))
         keep_checkpoints = _keep_checkpoints(where, value.get("checkpoints"))
+        max_running = _max_running(where, value.get("max_running"))
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
@@ -90,7 +94,18 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
     is_file = "/" in source or source.endswith(".py")
     return GraphSpec(
-        name, source, is_file, variable, rights, values, assistants, on_new_release, keep_checkpoints, budget, retries
+        name,
+        source,
+        is_file,
+        variable,
+        rights,
+        values,
+        assistants,
+        on_new_release,
+        keep_checkpoints,
+        budget,
+        retries,
+        max_running,
     )
 
 
@@ -113,3 +128,14 @@ def _keep_checkpoints(where: str, value: Any) -> int | None:
             f"{where}: key 'checkpoints' must be {{\"keep\": a number from 1 to {_MOST_KEPT:,}}}, not {value!r}"
         )
     return keep
+
+
+def _max_running(where: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_RUNNING:
+        raise GraphLoadError(
+            f"{where}: key 'max_running' must be a number of runs from 1 to {_MOST_RUNNING:,}, not {value!r}. For no "
+            "limit leave it out; to stop the graph, use `langgraph-worker pause`"
+        )
+    return value

@@ -131,6 +131,12 @@ class Graphs:
         specs = [graph.spec for graph in self._graphs.values()]
         return {spec.name: spec.keep_checkpoints for spec in specs if spec.keep_checkpoints is not None}
 
+    @property
+    def max_running(self) -> dict[str, int]:
+        """How many runs of graphs may run at once, over all workers of the fleet, where their entries say so."""
+        specs = [graph.spec for graph in self._graphs.values()]
+        return {spec.name: spec.max_running for spec in specs if spec.max_running is not None}
+
     def spec(self, name: str) -> GraphSpec:
         """A graph's entry in the manifest: what it sets, and what events may set."""
         return self._graphs[name].spec

@@ -16,7 +16,7 @@ _MEANINGS = {
     "encryption": "nothing is encrypted by the project's functions: let the database encrypt",
     "http": "there is no HTTP server, so its app, routes and middleware do not run",
     "node_version": "JavaScript does not run here",
-    "priority": "runs start in the order in which they were accepted, within the limits of slots",
+    "priority": "each event has its own priority, of an Airflow task its priority_weight",
     "ui": "nothing is shown by the project's components",
     "ui_config": "nothing is shown by the project's components",
     "webhooks": "nothing is called after a run: a task that follows in the DAG can do it",

@@ -28,5 +28,6 @@ def make_store(
         lease_seconds=settings.lease_seconds,
         release=graphs.release if graphs else None,
         keep_of_graphs=graphs.kept_checkpoints if graphs else None,
+        max_running=graphs.max_running if graphs else None,
         now=now,
     )

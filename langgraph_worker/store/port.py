@@ -66,8 +66,13 @@ class RunStore(Protocol):
         """
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
-        """Take up to ``limit`` runs of the named graphs whose thread is free, one per thread: the oldest first, in
-        turn: each deployment that waits, and of each its workflows.
+        """Take up to ``limit`` runs of the named graphs whose thread is free, one per thread: those with the earliest
+        turns (:mod:`~langgraph_worker.domain.turns`), the deployments that wait in turn, and of each its workflows. On
+        a thread the oldest comes first, whatever its turn.
+
+        Of a graph to which this client gives a limit, no more are taken than that many runs at once allow, over all
+        workers, also where several claim at the same moment. A run counts until its thread is let go, or its lease
+        ends.
 
         A run that is paused is not claimed; those behind it on its thread wait with it.
 
@@ -232,7 +237,9 @@ class RunStore(Protocol):
         """
 
     async def can_start(self, correlation_ids: Collection[UUID], graphs: Collection[str]) -> set[UUID]:
-        """Those of these requests that :meth:`claim` could take now, if it were called for these graphs."""
+        """Those of these requests that :meth:`claim` could take now, each by itself, if it were called for these
+        graphs: none of a graph that is full over all workers.
+        """
 
     async def backlog(self) -> Mapping[tuple[str, str], Backlog]:
         """The unfinished requests by graph and deployment, over all workers. Plain ones are of the deployment ``""``,

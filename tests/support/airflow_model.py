@@ -120,12 +120,16 @@ class Task:
 
 
 class Airflow:
-    """An Airflow installation of several hosts."""
+    """An Airflow installation of several hosts.
+
+    :ivar priority: of what is published from now on.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._born = 0
         self._plain = 0
+        self.priority = 0
         self.tasks: list[Task] = []
         self.excuses: set[str] = set()
 
@@ -240,7 +244,11 @@ class Airflow:
     ) -> Asked:
         """A request of no task; with ``given`` it answers ``to`` a request. ``seconds``: until its deadline."""
         self._plain += 1
-        fields: dict[str, Any] = {"event_id": uuid5(NAMESPACE, f"plain {self._plain}"), "thread_id": thread}
+        fields: dict[str, Any] = {
+            "event_id": uuid5(NAMESPACE, f"plain {self._plain}"),
+            "thread_id": thread,
+            "priority": self.priority,
+        }
         if seconds is not None:
             fields["deadline"] = self._clock.now + timedelta(seconds=seconds)
         sent = (
@@ -258,6 +266,7 @@ class Airflow:
         return event(attempt, data=dict(task.ask), **name)
 
     def _asked(self, task: Task, one: Try, sent: WorkflowEvent) -> Asked:
+        sent = sent.model_copy(update={"priority": self.priority})
         request = Request(sent, "" if sent.answers else task.graph, "workflow-results", origin())
         return Asked(request, task.name, (one.born, 0), one.epoch, one.hidden)
 

@@ -128,7 +128,7 @@ class ControlWorld(World):
         read = self.log[: self.readers[client].position]
         known = {entry.correlation_id for entry in read if isinstance(entry, WorkflowCancelledEvent)}
         assert not {run.id for run in taken} & known, "started after its cancel was read"
-        held = [run.id for run in taken if self._is_paused(run.claim.graph, run.claim.event.workflow_id)]
+        held = [run.id for run in taken if self.is_paused(run.claim.graph, run.claim.event.workflow_id)]
         assert not held, "started in a pause"
         return taken
 
@@ -182,7 +182,7 @@ class ControlWorld(World):
                 key, change = (entry.scope.value, entry.name), (entry.timestamp, isinstance(entry, WorkflowPausedEvent))
                 self.paused[key] = max(self.paused.get(key, change), change)
 
-    def _is_paused(self, graph: str, workflow: str) -> bool:
+    def is_paused(self, graph: str, workflow: str) -> bool:
         keys = [(PauseScope.FLEET, ""), (PauseScope.GRAPH, graph), (PauseScope.WORKFLOW, workflow)]
         return any(self.paused.get((scope.value, name), (None, False))[1] for scope, name in keys)
 

@@ -27,6 +27,10 @@ _RUNS = [
     for name in (
         "correlation_id",
         "seq",
+        "turn",
+        "graph",
+        "deployment",
+        "workflow_id",
         "status",
         "decision",
         "thread_id",
@@ -62,6 +66,7 @@ class MachineDatabase:
         self._runner = asyncio.Runner()
         self.clock = Clock()
         self._url = url
+        self.max_running: dict[str, int] = {}
         self.shared = url.startswith("postgresql")
         self.mark = "%s" if self.shared else "?"
         self.clients = [self._client() for _ in range(clients)]
@@ -74,6 +79,12 @@ class MachineDatabase:
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """In the clients' event loop. The runner itself would take longer than the work: it minds signals."""
         return self._runner.get_loop().run_until_complete(work)
+
+    def limit(self, max_running: Mapping[str, int]) -> None:
+        """From now on claims keep to these runs at once, by graph."""
+        self.max_running = dict(max_running)
+        for client in self.clients:
+            client._max_running = self.max_running
 
     def empty(self) -> None:
         """As new."""
@@ -141,4 +152,6 @@ class MachineDatabase:
         self._runner.close()
 
     def _client(self) -> SqlRunStore:
-        return SqlRunStore(self._url, lease_seconds=LEASE, keep_checkpoints=KEEP, now=self.clock)
+        return SqlRunStore(
+            self._url, lease_seconds=LEASE, keep_checkpoints=KEEP, max_running=self.max_running, now=self.clock
+        )

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from langgraph_worker.errors import RowError
 from tests.support.machine_database import MachineDatabase
 from tests.support.machines import run
+from tests.support.scripted_graph import GRAPHS
 from tests.support.store_world import World
 from tests.support.world_end import come_to_an_end
 from workflow_events.results import ResultStatus
@@ -24,6 +25,10 @@ _T = TypeVar("_T")
 
 refusals = st.sampled_from(["", "", "claim", "end", "expire", "prune", "accept"])
 """What the database refuses in an example: each of it costs a new worker, and many transactions."""
+limits = st.sampled_from(
+    [{}, {}, {"line": 1}, {"asks": 1, "line": 2, "same": 1}, dict.fromkeys(GRAPHS, 1), dict.fromkeys(GRAPHS, 2)]
+)
+"""How many runs of graphs may run at once, in an example."""
 index = st.integers(0, 5)
 """Which of several, modulo their number."""
 
@@ -66,9 +71,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.world = World(self.database)
         self.refuses = ""
 
-    @initialize(what=refusals)
-    def choose(self, what: str) -> None:
+    @initialize(what=refusals, max_running=limits)
+    def choose(self, what: str, max_running: dict[str, int]) -> None:
         self.refuses = what
+        self.database.limit(max_running)
+
+    @rule(priority=st.sampled_from([-200, -1, 0, 0, 1, 2, 200]))
+    def publish_with_priority(self, priority: int) -> None:
+        self.world.airflow.priority = priority
 
     @invariant()
     def everything_is_as_it_must_be(self) -> None:
@@ -91,7 +101,10 @@ class StoreMachine(RuleBasedStateMachine):
             taken = self.world.claim(at, f"w{at}", EVERYTHING)
         assert bad not in {run.id for run in taken}
         ended = set(self.world.results) - before  # given up by the claim: the next on their threads can start now
-        assert ended or not self.world.claim(at, f"w{at}", EVERYTHING), "something else was left out"
+        again = self.world.claim(at, f"w{at}", EVERYTHING)
+        # The row had a place of its graph, which the next run has now.
+        others = [run for run in again if run.claim.graph not in self.database.max_running]
+        assert ended or not others, "something else was left out"
         self.replace(at)  # another worker looks at it again
 
     @may_refuse("end")

@@ -17,6 +17,7 @@ from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.sql.store_replies import left_behind
 from tests.support.airflow_model import Asked
+from tests.support.claim_checks import check_limits, check_turns
 from tests.support.machine_database import Row
 from tests.support.row_refusals import Change
 from tests.support.run_store import LEASE
@@ -59,7 +60,8 @@ class World(History):
     def claim_at_once(self, claimants: Sequence[tuple[int, str, int]]) -> list[GraphRun]:
         """Several do, at the same moment."""
         self.look()
-        before, until = dict(self.rows), self.now() + LEASE
+        before, asked_at, until = dict(self.rows), self.now(), self.now() + LEASE
+        held = {thread for thread, hold in self.holds.items() if hold.until > asked_at}
         all_claims = self.do_all(
             [self.database.clients[client].claim(worker, limit, list(GRAPHS)) for client, worker, limit in claimants]
         )
@@ -79,7 +81,14 @@ class World(History):
                 self.running.add(run.id)
                 self.runs.append((client, run))
                 taken.append(run)
+        check_limits(self, {run.claim.graph for run in taken}, asked_at)
+        if len(claimants) == 1 and self.refused is None:
+            check_turns(self, {run.id for run in taken}, before, held)
         return taken
+
+    def is_paused(self, graph: str, workflow: str) -> bool:
+        """Whether a pause holds a run back."""
+        return False
 
     def owns(self, run: GraphRun) -> bool:
         """Whether a run's lease is good: no worker has taken its thread, and the run was not ended."""

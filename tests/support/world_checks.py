@@ -26,14 +26,15 @@ def check_claim(world: History, claim: Claim, before: Mapping[UUID, Mapping[str,
     """
     of, thread = claim.correlation_id, claim.thread_id
     asked, row = world.judge.accepted[of], before[of]
-    assert claim.event == asked.event
+    assert claim.event == asked.event.model_copy(update={"priority": claim.event.priority})
+    assert claim.event.priority == asked.event.priority or asked.event.answers, "not its own priority"
     assert row["finished_at"] is None, f"{of} had ended"
     assert row["deadline"] is None or row["deadline"] > world.clock.now, f"{of} was too late"
     hold = world.holds.get(thread)
     assert hold is None or hold.until <= world.now(), f"{thread} is still {hold.run.claim.worker_id}'s" if hold else ""
     assert claim.lease.token > world.tokens.get(thread, 0)
     first = min(
-        (one for one in before.values() if _queues(world, one, thread)), key=lambda one: (not one["round"], one["seq"])
+        (one for one in before.values() if queues(world, one, thread)), key=lambda one: (not one["round"], one["seq"])
     )
     assert first["correlation_id"] == of, f"{first['correlation_id']} goes first on {thread}"
     assert claim.takeovers == world.vanished.get(of, 0) <= MAX_TAKEOVERS
@@ -44,7 +45,7 @@ def check_claim(world: History, claim: Claim, before: Mapping[UUID, Mapping[str,
     _check_place(world, asked, claim)
 
 
-def _queues(world: History, row: Mapping[str, Any], thread: str) -> bool:
+def queues(world: History, row: Mapping[str, Any], thread: str) -> bool:
     """Whether a run waits for its turn on the thread: no question of another lineage holds it up."""
     if row["thread_id"] != thread or row["correlation_id"] in world.results:
         return False

@@ -29,6 +29,8 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
 
 from langgraph_worker.domain.models import RunStatus, StepStatus
 
@@ -52,6 +54,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class FirstTurn(ColumnElement[datetime]):
+    """The default of a turn: the time of the transaction. SQLite adds columns with constant defaults only, and its one
+    process needs none: there it is what sorts first.
+    """
+
+    inherit_cache = True
+
+
+@compiles(FirstTurn, "sqlite")
+def _first_turn_of_sqlite(element: FirstTurn, compiler: object, **_: object) -> str:
+    return "'1970-01-01 00:00:00.000000'"
+
+
+@compiles(FirstTurn)
+def _first_turn(element: FirstTurn, compiler: object, **_: object) -> str:
+    return "CURRENT_TIMESTAMP"
 
 
 metadata = MetaData(
@@ -114,10 +134,12 @@ threads = Table(
     # The present holder, NULL when free. When a run is ended from outside, the token is raised and these stay: the
     # holder may still be at work, so the thread is free when the holder releases it, or at `until`.
     Column("owner", String(512)),
-    Column("correlation_id", Uuid, index=True),
+    Column("correlation_id", Uuid),
     Column("held", BigInteger),  # the token it was given
     Column("until", UtcDateTime),
 )
+_is_held = threads.c.correlation_id.is_not(None)
+Index("ix_threads_held", threads.c.correlation_id, sqlite_where=_is_held, postgresql_where=_is_held)
 
 workflow_runs = Table(
     "workflow_runs",
@@ -155,6 +177,8 @@ workflow_runs = Table(
     # Its progress.
     Column("accepted_at", UtcDateTime, nullable=False),
     Column("waiting_since", UtcDateTime, nullable=False),  # accepted, given back, or without an owner
+    # The order in which runs start, see domain/turns.py. A worker of an earlier version leaves it to PostgreSQL.
+    Column("turn", UtcDateTime, nullable=False, server_default=FirstTurn()),
     Column("not_before", UtcDateTime),  # backing off
     Column("retried", JSON(none_as_null=True)),  # what the worker has repeated of it; NULL: nothing
     Column("started_at", UtcDateTime),
@@ -192,6 +216,7 @@ def _partial(name: str, where: object, *columns: str) -> Index:
 
 
 _partial("unfinished", _unfinished, "seq", "graph")
+_partial("unfinished_turn", _unfinished, "graph", "turn", "seq")
 _partial("unfinished_of_thread", _unfinished, "thread_id", "seq")
 _partial("unfinished_of_task", _unfinished, "task")
 _partial("unfinished_deadline", _unfinished, "deadline")

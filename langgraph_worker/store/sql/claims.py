@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    FromClause,
-    Integer,
-    and_,
-    bindparam,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from langgraph_worker.domain.models import Claim, Decision, Lease, RunStatus
 from langgraph_worker.domain.retry_policy import Retried
-from langgraph_worker.store.migrations.schema import (
-    UtcDateTime,
-    interrupts,
-    lineages,
-    run_spending,
-    threads,
-    workflow_runs,
-)
-from langgraph_worker.store.sql import leases, pauses, questions, spending
+from langgraph_worker.domain.turns import STARTED
+from langgraph_worker.store.migrations.schema import lineages, run_spending, threads, workflow_runs
+from langgraph_worker.store.sql import graph_places, leases, next_runs, questions, spending
 from langgraph_worker.store.sql.endings import MAX_TAKEOVERS, EndingContext, end_runs, ending
 from langgraph_worker.store.sql.remembered_nodes import names_in
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import Parameters, QuestionRow, columns_of
 from langgraph_worker.store.sql.run_rows import ClaimableRun, RunBrief
-from langgraph_worker.store.sql.statements import in_chunks
 from langgraph_worker.store.sql.store_replies import not_startable, refused, worker_lost
 from workflow_events.identity import lineage_of
 from workflow_events.models import WorkflowEvent
@@ -49,8 +29,24 @@ _start = (
     update(workflow_runs)
     .where(workflow_runs.c.correlation_id == bindparam("run"))
     .values(
-        {name: bindparam(name) for name in ("status", "attempts", "takeovers", "worker_id", "release", "started_at")}
+        {
+            name: bindparam(name)
+            for name in ("status", "turn", "attempts", "takeovers", "worker_id", "release", "started_at")
+        }
     )
+)
+_of_its_generation = and_(
+    lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
+)
+_claimable = (
+    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"), *spending.COLUMNS)
+    .select_from(workflow_runs)
+    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
+    .outerjoin(lineages, _of_its_generation)
+    .outerjoin(run_spending, spending.of_its_run)
+    .where(workflow_runs.c.thread_id.in_(bindparam("names", expanding=True)), next_runs.can_start)
+    .order_by(workflow_runs.c.turn, workflow_runs.c.seq)
+    .with_for_update(of=workflow_runs)
 )
 _hold = (
     update(threads)
@@ -61,12 +57,16 @@ _hold = (
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """A worker that claims, until when its leases hold, and which release of the project it has."""
+    """A worker that claims, until when its leases hold, and which release of the project it has.
+
+    :param max_running: most runs at once over all workers, by graph.
+    """
 
     worker_id: str
     graphs: Collection[str]
     until: datetime
     release: str | None = None
+    max_running: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def claim(
     names = lock_startable(connection, claimant, limit, context.now, among)
     if not names:
         return []
-    look = _look(claimant, context.now)
+    look = next_runs.look(claimant.graphs, context.now)
     # Again, now that the threads are locked: the first look may have seen what was older than the locks.
     runs = ClaimableRun.read(connection.execute(_claimable, look | {"names": names}))
     questions_by_thread = questions.on_threads(connection, {run.thread_id for run in runs})
@@ -114,39 +114,35 @@ def claim(
     return claims
 
 
-def can_start(connection: Connection, ids: Collection[UUID], graphs: Collection[str], now: datetime) -> set[UUID]:
+def can_start(connection: Connection, ids: Collection[UUID], claimant: Claimant, now: datetime) -> set[UUID]:
     """See :meth:`~langgraph_worker.store.port.RunStore.can_start`."""
-    look = {"graphs": list(graphs), "now": now}
-    found: set[UUID] = set()
-    for some in in_chunks(ids):
-        found |= set(connection.execute(_named, look | {"ids": some}).scalars())
-    return found
+    if not ids or not claimant.graphs:
+        return set()
+    rooms = graph_places.rooms(connection, claimant.graphs, claimant.max_running, now)
+    return next_runs.startable(connection, ids, rooms, now)
 
 
 def lock_startable(
     connection: Connection, claimant: Claimant, limit: int, now: datetime, among: Among[str] = EVERY
 ) -> list[str]:
-    """Lock the threads whose next run can start: up to ``limit``."""
+    """Lock the threads whose next run can start: up to ``limit``, and of each graph up to its room.
+
+    The rooms stay locked too, until the transaction ends.
+    """
     if limit < 1 or not claimant.graphs:
         return []
-    most = {"most": limit, "looked_at": limit + _LOOKED_AT}
-    locking = _lock_threads_between_pauses if connection.dialect.name == "postgresql" else _lock_threads
-    wanted = locking if among.are_all else locking.where(among.those(threads.c.thread_id))
-    return list(connection.execute(wanted, _look(claimant, now) | most).scalars())
+    rooms = graph_places.lock_rooms(connection, claimant.graphs, claimant.max_running, now)
+    return next_runs.lock_threads(connection, rooms, limit, now, among)
 
 
 def end_unstartable(connection: Connection, claimant: Claimant, name: str, context: EndingContext) -> None:
     """End the run that would start next on a thread, and that :func:`claim` cannot handle; reads little of it."""
     lock_startable(connection, claimant, 1, context.now, Among(only=name))
     brief = _claimable.with_only_columns(*columns_of(RunBrief, workflow_runs))
-    runs = RunBrief.read(connection.execute(brief, _look(claimant, context.now) | {"names": [name]}))
+    runs = RunBrief.read(connection.execute(brief, next_runs.look(claimant.graphs, context.now) | {"names": [name]}))
     endings = {run.correlation_id: ending(not_startable(run, context.now), context) for run in runs}
     end_runs(connection, endings)
     leases.free(connection, endings)
-
-
-def _look(claimant: Claimant, now: datetime) -> Parameters:
-    return {"graphs": list(claimant.graphs), "now": now}
 
 
 def _candidate(run: ClaimableRun, asked: Collection[QuestionRow]) -> Candidate:
@@ -205,6 +201,7 @@ def _start_values(candidate: Candidate, claim: Claim, now: datetime) -> Paramete
     return {
         "run": claim.correlation_id,
         "status": RunStatus.RUNNING.value,
+        "turn": STARTED,
         "attempts": claim.attempts,
         "takeovers": claim.takeovers,
         "worker_id": claim.worker_id,
@@ -222,97 +219,3 @@ def _hold_values(claim: Claim, claimant: Claimant) -> Parameters:
         "correlation_id": claim.correlation_id,
         "until": claimant.until,
     }
-
-
-# The statements are constants: to build one takes longer than to execute it.
-_now = bindparam("now", type_=UtcDateTime())
-_graphs: BindParameter[str] = bindparam("graphs", expanding=True)
-
-
-def _answers(runs: FromClause) -> ColumnElement[bool]:
-    """The condition that a run answers questions. Its round does not say so: an event may have any round."""
-    return runs.c.decision == Decision.ANSWER.value
-
-
-def _waits_its_turn(runs: FromClause) -> ColumnElement[bool]:
-    """The condition that a run is unfinished, in time, and not held up by a question of another lineage (rule 2)."""
-    foreign = exists().where(
-        interrupts.c.thread_id == runs.c.thread_id, questions.is_pending(), interrupts.c.lineage != runs.c.lineage
-    )
-    return and_(
-        runs.c.finished_at.is_(None),
-        or_(runs.c.deadline.is_(None), runs.c.deadline > _now),
-        or_(_answers(runs), ~foreign),
-    )
-
-
-def _can_start() -> ColumnElement[bool]:
-    """The condition that a run, joined to its thread, can start now and is the first on its thread."""
-    runs, other = workflow_runs, workflow_runs.alias()
-    its_turn = or_(
-        and_(_answers(other), ~_answers(runs)),
-        and_(other.c.seq < runs.c.seq, _answers(other) == _answers(runs)),
-    )
-    another_first = exists().where(other.c.thread_id == runs.c.thread_id, its_turn, _waits_its_turn(other))
-    return and_(
-        _waits_its_turn(runs),
-        runs.c.graph.in_(_graphs),
-        or_(runs.c.not_before.is_(None), runs.c.not_before <= _now),
-        pauses.is_not_paused(runs),
-        leases.is_free(_now),
-        ~another_first,
-    )
-
-
-# The oldest runs that can start: enough of them that one deployment's many requests do not hide the others, and so few
-# that a long backlog costs nothing.
-_LOOKED_AT = 200
-_oldest = (
-    select(
-        workflow_runs.c.seq,
-        workflow_runs.c.thread_id,
-        workflow_runs.c.workflow_id,
-        func.coalesce(workflow_runs.c.deployment, "").label("deployment"),
-    )
-    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
-    .where(_can_start())
-    .order_by(workflow_runs.c.seq)
-    .limit(bindparam("looked_at", type_=Integer()))
-    .subquery()
-)
-_named = (
-    select(workflow_runs.c.correlation_id)
-    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
-    .where(_can_start(), workflow_runs.c.correlation_id.in_(bindparam("ids", expanding=True)))
-)
-# The turn of each among those of its workflow; by these, its turn in its deployment: names of workflows are anybody's.
-_workflow_turn = func.row_number().over(
-    partition_by=(_oldest.c.deployment, _oldest.c.workflow_id), order_by=_oldest.c.seq
-)
-_of_workflows = select(_oldest, _workflow_turn.label("turn")).subquery()
-_deployment_turn = func.row_number().over(
-    partition_by=_of_workflows.c.deployment, order_by=(_of_workflows.c.turn, _of_workflows.c.seq)
-)
-_in_turn = select(_of_workflows.c.seq, _of_workflows.c.thread_id, _deployment_turn.label("turn")).subquery()
-# Their threads, without those that another transaction has locked.
-_lock_threads = (
-    select(threads.c.thread_id)
-    .join(_in_turn, _in_turn.c.thread_id == threads.c.thread_id)
-    .order_by(_in_turn.c.turn, _in_turn.c.seq)
-    .limit(bindparam("most", type_=Integer()))
-    .with_for_update(of=threads, key_share=True, skip_locked=True)
-)
-_lock_threads_between_pauses = _lock_threads.add_columns(pauses.shared_with_claims)
-_of_its_generation = and_(
-    lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
-)
-_claimable = (
-    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"), *spending.COLUMNS)
-    .select_from(workflow_runs)
-    .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
-    .outerjoin(lineages, _of_its_generation)
-    .outerjoin(run_spending, spending.of_its_run)
-    .where(workflow_runs.c.thread_id.in_(bindparam("names", expanding=True)), _can_start())
-    .order_by(workflow_runs.c.seq)
-    .with_for_update(of=workflow_runs)
-)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from langgraph_worker.domain.models import Decision, Refusal, Request, RunStatus
+from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.store.sql.placing import Placement
 from langgraph_worker.store.sql.rows import Parameters, attempt_parameters
 from langgraph_worker.store.sql.run_rows import RunRow
@@ -31,6 +32,7 @@ def new_run(item: Request | Refusal, decision: Decision, now: datetime, placemen
         reply_topic=item.reply_topic,
         accepted_at=now,
         waiting_since=now,
+        turn=turn_of(now, item.event.priority) if isinstance(item, Request) else now,
         **(_of_request(item, placement) if isinstance(item, Request) else {}),
     )
 

@@ -155,6 +155,7 @@ class RunRow(RunBrief):
     logical_run: UUID | None = None
     accepted_at: datetime
     waiting_since: datetime
+    turn: datetime
     not_before: datetime | None = None
     retried: dict[str, Any] | None = None
     takeovers: int = 0

@@ -81,6 +81,8 @@ class SqlRunStore(RunStore):
         :func:`~langgraph_worker.store.sql.trimming.trim`. Not 0 only if the savers' tables are there.
     :param keep_of_graphs: lower numbers for single graphs; like those of events they hold when a run ends.
     :param release: which release of the project the worker has; its claims and their results name it.
+    :param max_running: of graphs with a limit, how many of their runs this client's claims let run at once, over all
+        workers.
     :param now: the store's clock; None is the database's own where it has one, else this host's.
     :raises SettingsError: the URL names no database that a store can be in.
     """
@@ -94,6 +96,7 @@ class SqlRunStore(RunStore):
         keep_checkpoints: int = 0,
         keep_of_graphs: Mapping[str, int] | None = None,
         release: str | None = None,
+        max_running: Mapping[str, int] | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.database = make_database(url, lease_seconds=lease_seconds, now=now)
@@ -102,6 +105,7 @@ class SqlRunStore(RunStore):
         self._keep_checkpoints = keep_checkpoints
         self._keep_of_graphs = dict(keep_of_graphs or {})
         self._release = release
+        self._max_running = dict(max_running or {})
         self._publisher = uuid4().hex
         self._outbox = unpublished.ResultsToPublish()
         self._threads = DatabaseThreads(self.database.place)
@@ -163,7 +167,7 @@ class SqlRunStore(RunStore):
 
     async def claim(self, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
         def claimant(now: datetime) -> Claimant:
-            return Claimant(worker_id, graphs, now + self._lease, self._release)
+            return Claimant(worker_id, graphs, now + self._lease, self._release, self._max_running)
 
         work = RowWork(
             "claim thread",
@@ -295,7 +299,9 @@ class SqlRunStore(RunStore):
 
     async def can_start(self, correlation_ids: Collection[UUID], graphs: Collection[str]) -> set[UUID]:
         def work(connection: Connection) -> set[UUID]:
-            return claims.can_start(connection, correlation_ids, graphs, self.database.time(connection))
+            now = self.database.time(connection)
+            asking = Claimant("", graphs, now, max_running=self._max_running)
+            return claims.can_start(connection, correlation_ids, asking, now)
 
         return await self.read(work)
 

@@ -22,6 +22,7 @@ from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.results import MAX_MODEL_CHARACTERS, storable_usage
 from langgraph_worker.domain.retry_policy import Retried
 from langgraph_worker.domain.spending import Spending
+from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.errors import NoRoomError
 from langgraph_worker.store.engines.database import Statement
 from langgraph_worker.store.migrations.schema import (
@@ -309,6 +310,7 @@ def _release(connection: Connection, writes: Sequence[Release | BackOff], now: d
     for write in writes:
         not_before = now + write.delay if write.delay else None
         waits: Parameters = {"status": RunStatus.PENDING.value, "waiting_since": now, "not_before": not_before}
+        waits["turn"] = turn_of(write.claim.accepted_at, write.claim.event.priority)
         if isinstance(write, BackOff):
             waits["retried"] = write.retried.as_json()
         mine = workflow_runs.c.correlation_id == write.claim.correlation_id

@@ -9,6 +9,7 @@ from langgraph_worker.domain import faults
 from langgraph_worker.domain.answer_choices import with_choices_of
 from langgraph_worker.domain.attempts import AttemptKey, IncomingRequest, Lineage, Verdict, WorkKey, decide
 from langgraph_worker.domain.models import Accepted, Decision, Refusal, Request, RunStatus
+from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.errors import RowError
 from langgraph_worker.testing.memory_store import questions
 from langgraph_worker.testing.memory_store.endings import end, end_cancelled, end_with, publish_once_more, raise_token
@@ -179,7 +180,8 @@ def _place_answer(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, gi
     asking = state.runs[question.asked_by]
     assert asking.event is not None
     event = with_choices_of(run.event, asking.event)
-    return tx.put(run, event=event, place=question.place, graph=asking.graph, askings=askings)
+    turn = turn_of(run.accepted_at, event.priority)
+    return tx.put(run, event=event, turn=turn, place=question.place, graph=asking.graph, askings=askings)
 
 
 def _stored_answer(state: State, key: str) -> Run:
@@ -215,6 +217,7 @@ def _new(
         reply_topic=item.reply_topic,
         accepted_at=tx.now,
         waiting_since=tx.now,
+        turn=turn_of(tx.now, source.priority) if isinstance(source, WorkflowEvent) else tx.now,
         event=source if isinstance(source, WorkflowEvent) else None,
         graph=item.graph if isinstance(item, Request) else None,
     )

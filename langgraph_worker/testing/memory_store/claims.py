@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.models import Claim, Decision, Lease
 from langgraph_worker.domain.pauses import holding
+from langgraph_worker.domain.turns import STARTED
 from langgraph_worker.testing.memory_store import questions
 from langgraph_worker.testing.memory_store.endings import end_with, free_thread
 from langgraph_worker.testing.memory_store.state import Hold, Question, Run, Thread, Transaction
@@ -18,30 +20,55 @@ MAX_TAKEOVERS = 3
 
 def claim(tx: Transaction, worker_id: str, limit: int, graphs: Collection[str]) -> list[Claim]:
     """See :meth:`~langgraph_worker.store.port.RunStore.claim`. A run that ends here counts for the limit."""
-    chosen = _in_turn(startable(tx, graphs))[: max(limit, 0)]
-    claims = [_take(tx, run, worker_id) for run in sorted(chosen, key=lambda run: run.seq)]
+    chosen = _in_turn(_startable(tx, graphs))[: max(limit, 0)]
+    claims = [_take(tx, run, worker_id) for run in sorted(chosen, key=_turn)]
     return [one for one in claims if one is not None]
 
 
 def _in_turn(runs: Collection[Run]) -> list[Run]:
-    """Each deployment in turn, of each its workflows in turn, the oldest first."""
+    """Each deployment in turn, of each its workflows in turn, the earliest turns first."""
     workflows: Counter[tuple[str, str]] = Counter()
     ranked = []
-    for run in runs:
+    for run in sorted(runs, key=_turn):
         key = run.placed.deployment or "", run.workflow_id
         workflows[key] += 1
-        ranked.append((workflows[key], run.seq, run))
+        ranked.append((workflows[key], _turn(run), run))
     deployments: Counter[str] = Counter()
     in_turn = []
     for *_, run in sorted(ranked, key=lambda one: one[:2]):
         deployments[run.placed.deployment or ""] += 1
-        in_turn.append((deployments[run.placed.deployment or ""], run.seq, run))
+        in_turn.append((deployments[run.placed.deployment or ""], _turn(run), run))
     return [run for *_, run in sorted(in_turn, key=lambda one: one[:2])]
 
 
-def startable(tx: Transaction, graphs: Collection[str]) -> list[Run]:
-    """The runs of these graphs that can start now."""
-    return [run for run in tx.unfinished() if run.graph in graphs and _can_start(tx, run)]
+def _turn(run: Run) -> tuple[datetime, int]:
+    return run.turn, run.seq
+
+
+def _startable(tx: Transaction, graphs: Collection[str]) -> list[Run]:
+    """The runs of these graphs that can start now, all at once: of a graph with a limit those that have a place."""
+    able = able_to_start(tx, graphs)
+    kept: list[Run] = []
+    rooms = {graph: limit - _running(tx, graph) for graph, limit in tx.max_running.items()}
+    for run in sorted(able, key=_turn):
+        assert run.graph is not None
+        if rooms.setdefault(run.graph, len(able)) > 0:
+            rooms[run.graph] -= 1
+            kept.append(run)
+    return kept
+
+
+def able_to_start(tx: Transaction, graphs: Collection[str]) -> list[Run]:
+    """The runs of these graphs that can start now, each by itself: their graphs are not full."""
+    limits = tx.max_running
+    open_graphs = {graph for graph in graphs if graph not in limits or _running(tx, graph) < limits[graph]}
+    return [run for run in tx.unfinished() if run.graph in open_graphs and _can_start(tx, run)]
+
+
+def _running(tx: Transaction, graph: str) -> int:
+    """How many threads are held for runs of a graph, also for one that was ended from outside."""
+    held = [thread.hold.run for thread in tx.state.threads.values() if thread.hold and not thread.is_free(tx.now)]
+    return sum(tx.state.runs[run].graph == graph for run in held if run in tx.state.runs)
 
 
 def _can_start(tx: Transaction, run: Run) -> bool:
@@ -81,6 +108,7 @@ def _take(tx: Transaction, run: Run, worker_id: str) -> Claim | None:
     run = tx.put(
         run,
         running=True,
+        turn=STARTED,
         attempts=run.attempts + 1,
         takeovers=takeovers,
         worker_id=worker_id,

@@ -40,6 +40,7 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "thread_id": run.place.thread_id if run.place else None,
             "thread_name": run.place.thread_name if run.place else None,
             "accepted_at": run.accepted_at,
+            "turn": run.turn,
             "not_before": run.not_before,
             "started_at": run.started_at,
             "attempts": run.attempts,

@@ -14,6 +14,7 @@ from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.results import storable, storable_usage
 from langgraph_worker.domain.retry_policy import BackOff
 from langgraph_worker.domain.spending import Spending
+from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.testing.memory_store import questions, shared_spending
 from langgraph_worker.testing.memory_store.endings import end, raise_token
 from langgraph_worker.testing.memory_store.state import Given, Question, Run, Thread, Transaction
@@ -177,7 +178,8 @@ def release(tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: boo
     """See the port."""
     run = owned(tx, claim)
     if run is not None:
-        tx.put(run, running=False, waiting_since=tx.now, not_before=tx.now + delay)
+        turn = turn_of(run.accepted_at, claim.event.priority)
+        tx.put(run, running=False, waiting_since=tx.now, turn=turn, not_before=tx.now + delay)
     _let_go(tx, claim, run, keep_thread=keep_thread)
 
 

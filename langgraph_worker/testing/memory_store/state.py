@@ -79,6 +79,7 @@ class Run:
     :param place: None for a request that never runs: refused, or late.
     :param running: claimed, and neither released nor ended; its owner may be gone.
     :param waiting_since: when it was accepted, or given back.
+    :param turn: the earliest starts first.
     """
 
     seq: int
@@ -94,6 +95,7 @@ class Run:
     place: Place | None = None
     running: bool = False
     waiting_since: datetime
+    turn: datetime
     not_before: datetime | None = None
     started_at: datetime | None = None
     attempts: int = 0
@@ -286,6 +288,7 @@ class Transaction:
     :param publisher: the store that writes.
     :param max_bytes: limit of an encoded result.
     :param release: of its worker's project.
+    :param max_running: most runs at once over all workers, by graph.
     """
 
     state: State
@@ -294,6 +297,7 @@ class Transaction:
     max_bytes: int
     lease: timedelta
     release: str | None = None
+    max_running: Mapping[str, int] = field(default_factory=dict)
 
     def put(self, run: Run, **changes: Any) -> Run:
         """Keep a run with these changes."""

@@ -77,8 +77,10 @@ class MemoryRunStore(RunStore):
         lease_seconds: float = 30.0,
         max_result_bytes: int = DEFAULT_MAX_BYTES,
         release: str | None = None,
+        max_running: Mapping[str, int] | None = None,
     ) -> None:
         self._release = release
+        self._max_running = dict(max_running or {})
         self.database = database
         self._clock = clock
         self._lease = timedelta(seconds=lease_seconds)
@@ -95,7 +97,15 @@ class MemoryRunStore(RunStore):
                 raise StoreError("the run store in memory is not open", retriable=False)
             draft = self.database.state.copy()
             try:
-                yield Transaction(draft, self._clock(), self._publisher, self._max_bytes, self._lease, self._release)
+                yield Transaction(
+                    draft,
+                    self._clock(),
+                    self._publisher,
+                    self._max_bytes,
+                    self._lease,
+                    self._release,
+                    self._max_running,
+                )
             except StoreError:
                 raise
             except Exception as error:
@@ -232,7 +242,7 @@ class MemoryRunStore(RunStore):
 
     async def can_start(self, correlation_ids: Collection[UUID], graphs: Collection[str]) -> set[UUID]:
         with self._transaction() as tx:
-            return {run.correlation_id for run in claims.startable(tx, graphs)} & set(correlation_ids)
+            return {run.correlation_id for run in claims.able_to_start(tx, graphs)} & set(correlation_ids)
 
     async def backlog(self) -> Mapping[tuple[str, str], Backlog]:
         with self._transaction() as tx:

@@ -19,7 +19,7 @@ from langgraph_worker.domain.models import Pruned
 from langgraph_worker.domain.run_views import RunFilter, ViewStatus
 from langgraph_worker.store.engines.postgres import PostgresDatabase, server_url
 from langgraph_worker.store.migrations.migrate import upgrade
-from langgraph_worker.store.migrations.schema import metadata, workflow_runs
+from langgraph_worker.store.migrations.schema import metadata
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_views import SqlRunViews
 from tests.support.run_store import event
@@ -41,7 +41,12 @@ _FIRST_COLUMNS = {
     for index in (*table.indexes, *table.constraints)
     if isinstance(index, Index | PrimaryKeyConstraint | UniqueConstraint)
 }
-_PARTIAL = {index.name for index in workflow_runs.indexes if index.dialect_options["postgresql"]["where"] is not None}
+_PARTIAL = {
+    index.name
+    for table in _TABLES
+    for index in table.indexes
+    if index.dialect_options["postgresql"]["where"] is not None
+}
 PAUSES = {"pauses"}
 """A table of a row for each scope that was ever paused."""
 _HISTORY = "ix_workflow_runs_published"
@@ -95,13 +100,13 @@ _FILL = (
 )
 
 
-def fill(connection: Connection) -> None:
+def fill(connection: Connection, finished: int = FINISHED, waiting: int = WAITING) -> None:
     """Write a long history, and some requests that wait."""
     request = event(event_id=UUID(int=0))
     values: dict[str, Any] = {
         "reply": REPLY.encode(),
-        "finished": FINISHED,
-        "last": FINISHED + WAITING,
+        "finished": finished,
+        "last": finished + waiting,
         "event": request.model_dump_json(),
         "event_id": str(request.event_id),
     }

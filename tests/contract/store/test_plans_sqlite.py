@@ -78,3 +78,35 @@ async def test_a_page_of_runs_is_read_by_index(
 ) -> None:
     await SqlRunViews(store).find(wanted, 50)
     assert any(f"ix_workflow_runs_{index}" in step for step in steps), steps
+
+
+async def test_a_claim_reads_of_each_graph_its_earliest_turns(store: SqlRunStore, steps: list[str]) -> None:
+    """However many graphs there are: none is read to sort it."""
+    await store.accept([request(graph=graph) for graph in ("one", "two") for _ in range(3)])
+    steps.clear()
+    assert len(await store.claim("w1", 4, ["one", "two", "three"])) == 4
+    looking = [step for step in steps if "unfinished_turn" in step]
+    assert len(looking) == 3
+    assert all("graph=?" in step for step in looking)
+    assert not [step for step in steps if step.startswith(("SCAN workflow_runs", "SCAN threads"))]
+
+
+async def test_places_are_counted_by_the_threads_that_are_held(tmp_path: Path, clock: Clock) -> None:
+    store = SqlRunStore(f"sqlite:///{tmp_path}/limited.db", max_running={"one": 1}, now=clock)
+    await store.open()
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT") and "count(*)" in statement:
+            own = connection.connection.driver_connection.cursor()
+            found.extend(row[3] for row in own.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+            own.close()
+
+    assert isinstance(store.database, SqliteDatabase)
+    sqlalchemy_event.listen(store.database._opened.engine, "before_cursor_execute", explain)
+    try:
+        await store.accept([request(graph="one") for _ in range(3)])
+        assert len(await store.claim("w1", 4, ["one"])) == 1
+    finally:
+        await store.close()
+    assert any("ix_threads_held" in step for step in found), found

@@ -52,7 +52,7 @@ def test_a_field_of_an_answer_is_named_with_its_number() -> None:
 
 
 def test_a_field_like_none_is_named_alone() -> None:
-    assert notes(priority=3) == ["field 'priority' is not known, and has no effect"]
+    assert notes(weight=3) == ["field 'weight' is not known, and has no effect"]
 
 
 def test_free_text_and_what_is_empty_are_no_mistakes() -> None:

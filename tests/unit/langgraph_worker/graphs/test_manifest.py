@@ -54,11 +54,13 @@ def test_an_entry_has_values_and_assistants(tmp_path):
         "configurable": {"depth": 1},
         "assistants": {"night": {"description": "Cheap.", "context": {"user": "bob"}}, "empty": {}},
         "events": {"command": True},
+        "max_running": 4,
     }
     (spec,) = read_manifest(written(tmp_path, {"graphs": {"a": entry}})).graphs
     assert spec.values == GraphValues(context={"user": "ann"}, configurable={"depth": 1})
     assert spec.assistants == {"night": GraphValues("Cheap.", {"user": "bob"}), "empty": GraphValues()}
     assert (spec.rights.command, spec.rights.overwrite, spec.rights.configurable) == (True, False, "any")
+    assert spec.max_running == 4
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,10 @@ def test_an_entry_has_values_and_assistants(tmp_path):
         ("assistants", {"n": {"contexts": {}}}, "key 'assistants.n' must be an object with no other keys than desc"),
         ("assistants", {"n": {"context": 1}}, "key 'assistants.n.context' must be an object"),
         ("events", {"command": 1}, "key 'events.command' must be true or false"),
+        ("max_running", 0, "key 'max_running' must be a number of runs from 1 to 1,000,000, not 0. For no limit leave"),
+        ("max_running", True, "key 'max_running' must be a number of runs from 1 to 1,000,000, not True"),
+        ("max_running", "4", "key 'max_running' must be a number of runs from 1 to 1,000,000, not '4'"),
+        ("max_running", 2.5, "key 'max_running' must be a number of runs from 1 to 1,000,000, not 2.5"),
         ("events", {"overwrite": 1}, "key 'events.overwrite' must be true or false"),
     ],
 )

@@ -117,6 +117,7 @@ def test_an_ending_replaces_its_columns_and_no_others() -> None:
         partition=0,
         offset=7,
         accepted_at=NOW,
+        turn=NOW,
         waiting_since=NOW,
         reply_topic="r",
     )
