@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -54,20 +54,30 @@ _outside = OutsideOfRuns()
 _counter: ContextVar[BaseCallbackHandler | None] = ContextVar("model_calls", default=_outside)
 _guard: ContextVar[BaseCallbackHandler | None] = ContextVar("budget_guard", default=None)
 
+_tracers = [ContextVar[BaseCallbackHandler | None](f"tracer_{number}", default=None) for number in (1, 2)]
+
+for _tracer in _tracers:
+    register_configure_hook(_tracer, inheritable=True)
 register_configure_hook(_guard, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
 
 
 @contextlib.contextmanager
-def heard_by(counter: UsageCounter, guard: BudgetGuard | None) -> Iterator[None]:
+def heard_by(
+    counter: UsageCounter, guard: BudgetGuard | None, tracers: Sequence[BaseCallbackHandler] = ()
+) -> Iterator[None]:
     """Let a run's calls be counted, and stopped where it has no budget for them. Enter it in the run's own task.
 
     :param guard: None: the run has no budget.
+    :param tracers: what else hears of them, and of the graph's nodes: two at most.
     """
     counting, guarding = _counter.set(counter), _guard.set(guard)
+    tracing = [(variable, variable.set(tracer)) for variable, tracer in zip(_tracers, tracers, strict=False)]
     try:
         yield
     finally:
+        for variable, token in tracing:
+            variable.reset(token)
         _counter.reset(counting)
         _guard.reset(guarding)
         if guard is not None:

@@ -1,0 +1,132 @@
+"""The starts of runs in Langfuse, by its own handler of LangChain's callbacks.
+
+Its client gets a provider of its own: with a shared one, each of its spans would also go to OpenTelemetry's receiver,
+and each of the worker's to Langfuse. Both have the same trace id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langfuse import Langfuse
+from langfuse.langchain import CallbackHandler
+from langfuse.types import MaskOtelSpansParams, MaskOtelSpansResult, OtelSpanPatch
+from opentelemetry.sdk.trace import TracerProvider
+
+from langgraph_worker.domain.models import Claim
+from langgraph_worker.telemetry.traces.graph_spans import SpanContent
+from langgraph_worker.telemetry.traces.port import StartEnd
+from langgraph_worker.telemetry.traces.trace_ids import StartIds
+
+_CONTENT = (
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+)
+_TEXTS = ("langfuse.observation.status_message",)
+
+
+_MOST_SESSION_CHARACTERS = 200
+
+
+class LangfuseTracing:
+    """Traces runs in Langfuse."""
+
+    def __init__(self, client: Langfuse) -> None:
+        self._client = client
+
+    @classmethod
+    def from_environment(cls, content: SpanContent) -> Self:
+        """A client whose keys and server are in the environment variables that Langfuse reads."""
+        provider = TracerProvider(shutdown_on_exit=False)
+        return cls(Langfuse(tracer_provider=provider, mask_otel_spans=_Mask(content)))
+
+    def start(self, claim: Claim) -> LangfuseStart:
+        """A start in the trace of its logical run."""
+        return LangfuseStart(claim)
+
+    def close(self) -> None:
+        """Send what is left, and stop sending."""
+        self._client.shutdown()
+
+
+class _Mask:
+    """Leaves out of what is sent the content that may not leave this worker."""
+
+    def __init__(self, content: SpanContent) -> None:
+        self._left_out = (*(() if content.messages else _CONTENT), *(() if content.exception_texts else _TEXTS))
+
+    def __call__(self, *, params: MaskOtelSpansParams) -> MaskOtelSpansResult:
+        patch = OtelSpanPatch(delete_attributes=self._left_out)
+        return MaskOtelSpansResult(span_patches=dict.fromkeys(params.spans, patch))
+
+
+class LangfuseStart:
+    """One start of a run. See :class:`~langgraph_worker.telemetry.traces.port.StartTrace`."""
+
+    traceparent: str | None = None
+
+    def __init__(self, claim: Claim) -> None:
+        ids = StartIds.of_claim(claim)
+        self.labels: Mapping[str, str] = {"trace_id": ids.trace_id}
+        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(ids.trace_id, _about(claim)),)
+
+    def enter(self) -> None:
+        """Nothing: its spans are found by LangChain's ids."""
+
+    def end(self, end: StartEnd) -> None:
+        """Nothing: its handler has seen the graph end."""
+
+
+class _RunHandler(CallbackHandler):
+    """Langfuse's handler, for a graph whose metadata does not hold Langfuse's names: they would be stored."""
+
+    def __init__(self, trace_id: str, about: Mapping[str, Any]) -> None:
+        super().__init__(trace_context={"trace_id": trace_id})
+        self._about = about
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A part of the graph begins; the first is the graph itself."""
+        if parent_run_id is None:
+            metadata = {**(metadata or {}), **self._about}
+        return super().on_chain_start(
+            serialized,
+            inputs,
+            run_id=run_id,
+            parent_run_id=parent_run_id,
+            tags=tags,
+            metadata=metadata,
+            **kwargs,
+        )
+
+
+def _session(claim: Claim) -> str:
+    """The thread's name, if Langfuse takes it: up to 200 characters of ASCII; else its id."""
+    name = claim.thread_name
+    return name if name and name.isascii() and len(name) <= _MOST_SESSION_CHARACTERS else claim.thread_id
+
+
+def _about(claim: Claim) -> dict[str, Any]:
+    event = claim.event
+    return {
+        "langfuse_session_id": _session(claim),
+        "langfuse_trace_name": claim.graph,
+        "langfuse_tags": [f"graph:{claim.graph}", f"workflow:{event.workflow_id}", *event.config.tags],
+        "correlation_id": str(claim.correlation_id),
+        "start": claim.attempts,
+        "takeovers": claim.takeovers,
+    }
