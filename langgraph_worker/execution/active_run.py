@@ -19,6 +19,7 @@ from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.results import Judged, Outcome, Reporter
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
+from langgraph_worker.execution.model_calls import traced_by
 from langgraph_worker.execution.node_threads import running
 from langgraph_worker.execution.release_policy import StartOverError
 from langgraph_worker.execution.run_context import GivenBack, RunContext, Stop, about
@@ -92,7 +93,8 @@ class ActiveRun:
         labels = labels_of(claim, self._trace.labels)
         variables.run(run_labels.set, labels)
         variables.run(self._trace.enter)
-        work = context.runner.run(claim, self._control, self._meter, self._trace.handlers)
+        variables.run(traced_by, self._trace.handlers)
+        work = context.runner.run(claim, self._control, self._meter)
         self._graph = asyncio.create_task(work, name=f"run-{claim.correlation_id}", context=variables)
         settling = contextvars.copy_context()
         settling.run(run_labels.set, labels)

@@ -62,22 +62,25 @@ register_configure_hook(_guard, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
 
 
+def traced_by(tracers: Sequence[BaseCallbackHandler]) -> None:
+    """Let these hear of the nodes, models and tools of a run. Call it in the context that the run's task gets.
+
+    :param tracers: two at most.
+    """
+    for variable, tracer in zip(_tracers, tracers, strict=False):
+        variable.set(tracer)
+
+
 @contextlib.contextmanager
-def heard_by(
-    counter: UsageCounter, guard: BudgetGuard | None, tracers: Sequence[BaseCallbackHandler] = ()
-) -> Iterator[None]:
+def heard_by(counter: UsageCounter, guard: BudgetGuard | None) -> Iterator[None]:
     """Let a run's calls be counted, and stopped where it has no budget for them. Enter it in the run's own task.
 
     :param guard: None: the run has no budget.
-    :param tracers: what else hears of them, and of the graph's nodes: two at most.
     """
     counting, guarding = _counter.set(counter), _guard.set(guard)
-    tracing = [(variable, variable.set(tracer)) for variable, tracer in zip(_tracers, tracers, strict=False)]
     try:
         yield
     finally:
-        for variable, token in tracing:
-            variable.reset(token)
         _counter.reset(counting)
         _guard.reset(guarding)
         if guard is not None:

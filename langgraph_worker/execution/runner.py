@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -134,13 +134,7 @@ class Runner:
         shared = SharedBudget(self.store, claim, of_accounts) if of_accounts else None
         return RunMeter(claim.spent, limits, lambda: loop.time(), shared)
 
-    async def run(
-        self,
-        claim: Claim,
-        control: RunControl,
-        meter: RunMeter | None = None,
-        tracers: Sequence[BaseCallbackHandler] = (),
-    ) -> Outcome:
+    async def run(self, claim: Claim, control: RunControl, meter: RunMeter | None = None) -> Outcome:
         """Run to an end: success, interrupt, failure or deadline; or to an error that is to be repeated. A cancellation
         is no end: it propagates.
 
@@ -149,7 +143,6 @@ class Runner:
 
         :param control: a request to drain ends the run before its next superstep, with everything durable.
         :param meter: see :meth:`meter_for`; None: made here.
-        :param tracers: hear of its nodes and calls.
         :raises GraphDrained: it was drained.
         :raises StartOverError: another release began it, and its graph's entry says that it then starts over.
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
@@ -166,7 +159,7 @@ class Runner:
             limit = asyncio.timeout(sooner(left, meter.seconds_left()))
             try:
                 guard = BudgetGuard(meter) if meter.is_limited else None
-                with heard_by(start.usage, guard, tracers):
+                with heard_by(start.usage, guard):
                     async with limit:
                         end = await self._drive(start, steps, control)
                 meter.require_store()

@@ -14,10 +14,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langfuse import Langfuse
 from langfuse.langchain import CallbackHandler
 from langfuse.types import MaskOtelSpansParams, MaskOtelSpansResult, OtelSpanPatch
-from opentelemetry.sdk.trace import TracerProvider
+from langgraph.errors import GraphBubbleUp
 
+from langgraph_worker.domain.exception_texts import described
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.telemetry.traces.graph_spans import SpanContent
+from langgraph_worker.telemetry.traces.open_telemetry import make_provider
 from langgraph_worker.telemetry.traces.port import StartEnd
 from langgraph_worker.telemetry.traces.trace_ids import StartIds
 
@@ -27,7 +29,6 @@ _CONTENT = (
     "langfuse.trace.input",
     "langfuse.trace.output",
 )
-_TEXTS = ("langfuse.observation.status_message",)
 
 
 _MOST_SESSION_CHARACTERS = 200
@@ -36,33 +37,37 @@ _MOST_SESSION_CHARACTERS = 200
 class LangfuseTracing:
     """Traces runs in Langfuse."""
 
-    def __init__(self, client: Langfuse) -> None:
+    def __init__(self, client: Langfuse, content: SpanContent) -> None:
         self._client = client
+        self._content = content
 
     @classmethod
-    def from_environment(cls, content: SpanContent) -> Self:
+    def from_environment(cls, worker_id: str, content: SpanContent) -> Self:
         """A client whose keys and server are in the environment variables that Langfuse reads."""
-        provider = TracerProvider(shutdown_on_exit=False)
-        return cls(Langfuse(tracer_provider=provider, mask_otel_spans=_Mask(content)))
+        mask = None if content.messages else _without_content
+        return cls(Langfuse(tracer_provider=make_provider(worker_id), mask_otel_spans=mask), content)
 
     def start(self, claim: Claim) -> LangfuseStart:
         """A start in the trace of its logical run."""
-        return LangfuseStart(claim)
+        return LangfuseStart(claim, self._content)
 
     def close(self) -> None:
         """Send what is left, and stop sending."""
         self._client.shutdown()
 
 
-class _Mask:
-    """Leaves out of what is sent the content that may not leave this worker."""
+def _without_content(*, params: MaskOtelSpansParams) -> MaskOtelSpansResult:
+    """Leave the prompts and answers out of what is sent."""
+    patch = OtelSpanPatch(delete_attributes=_CONTENT)
+    return MaskOtelSpansResult(span_patches=dict.fromkeys(params.spans, patch))
 
-    def __init__(self, content: SpanContent) -> None:
-        self._left_out = (*(() if content.messages else _CONTENT), *(() if content.exception_texts else _TEXTS))
 
-    def __call__(self, *, params: MaskOtelSpansParams) -> MaskOtelSpansResult:
-        patch = OtelSpanPatch(delete_attributes=self._left_out)
-        return MaskOtelSpansResult(span_patches=dict.fromkeys(params.spans, patch))
+class _Unsaid(Exception):
+    """Stands for an exception of which only the type is sent."""
+
+
+class _Stopped(GraphBubbleUp):
+    """Stands for a question, whose text is not sent."""
 
 
 class LangfuseStart:
@@ -70,10 +75,10 @@ class LangfuseStart:
 
     traceparent: str | None = None
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, content: SpanContent) -> None:
         ids = StartIds.of_claim(claim)
         self.labels: Mapping[str, str] = {"trace_id": ids.trace_id}
-        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(ids.trace_id, _about(claim)),)
+        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(ids.trace_id, _about(claim), content),)
 
     def enter(self) -> None:
         """Nothing: its spans are found by LangChain's ids."""
@@ -85,9 +90,10 @@ class LangfuseStart:
 class _RunHandler(CallbackHandler):
     """Langfuse's handler, for a graph whose metadata does not hold Langfuse's names: they would be stored."""
 
-    def __init__(self, trace_id: str, about: Mapping[str, Any]) -> None:
+    def __init__(self, trace_id: str, about: Mapping[str, Any], content: SpanContent) -> None:
         super().__init__(trace_context={"trace_id": trace_id})
         self._about = about
+        self._content = content
 
     def on_chain_start(
         self,
@@ -112,6 +118,28 @@ class _RunHandler(CallbackHandler):
             metadata=metadata,
             **kwargs,
         )
+
+    def on_chain_error(self, error: BaseException, **rest: Any) -> None:
+        """A part of the graph raised, or asks a person."""
+        super().on_chain_error(self._sendable(error), **rest)
+
+    def on_tool_error(self, error: BaseException, **rest: Any) -> Any:
+        """A tool raised."""
+        return super().on_tool_error(self._sendable(error), **rest)
+
+    def on_retriever_error(self, error: BaseException, **rest: Any) -> Any:
+        """A retriever raised."""
+        return super().on_retriever_error(self._sendable(error), **rest)
+
+    def on_llm_error(self, error: BaseException, **rest: Any) -> Any:
+        """A call of a model failed."""
+        return super().on_llm_error(self._sendable(error), **rest)
+
+    def _sendable(self, error: BaseException) -> BaseException:
+        """What may leave this worker of an exception. The client sends its text in a span's status, past any mask."""
+        if isinstance(error, GraphBubbleUp):
+            return error if self._content.messages else _Stopped(type(error).__name__)
+        return error if self._content.exception_texts else _Unsaid(described(error, with_text=False))
 
 
 def _session(claim: Claim) -> str:

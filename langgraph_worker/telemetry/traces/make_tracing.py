@@ -116,7 +116,7 @@ def make_tracing(targets: TraceTargets, worker_id: str, *, exception_texts: bool
     from langgraph_worker.telemetry.traces.graph_spans import SpanContent
 
     content = SpanContent(targets.content, exception_texts)
-    langfuse = _langfuse(content) if targets.langfuse else NoTracing()
+    langfuse = _langfuse(worker_id, content) if targets.langfuse else NoTracing()
     if not targets.exporters:
         return langfuse
     spans = _open_telemetry(targets, worker_id, content)
@@ -137,7 +137,7 @@ def _open_telemetry(targets: TraceTargets, worker_id: str, content: SpanContent)
     return OpenTelemetryTracing(provider, content)
 
 
-def _langfuse(content: SpanContent) -> Tracing:
+def _langfuse(worker_id: str, content: SpanContent) -> Tracing:
     from langgraph_worker.telemetry.traces.langfuse_runs import LangfuseTracing
 
-    return LangfuseTracing.from_environment(content)
+    return LangfuseTracing.from_environment(worker_id, content)
