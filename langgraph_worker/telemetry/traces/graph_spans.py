@@ -22,7 +22,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, get_
 from langgraph_worker.domain.exception_texts import described, type_name
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.telemetry.traces import gen_ai
-from langgraph_worker.telemetry.traces.present_span import PresentSpan, present, present_span
+from langgraph_worker.telemetry.traces.present_span import PresentSpan, present_span
 from langgraph_worker.telemetry.usage import CalledModel
 
 _NODE_TAG = "graph:step:"  # LangGraph's, of the run of a node
@@ -44,14 +44,15 @@ class SpanContent:
 class _Open:
     """A span that has begun.
 
-    :param context: in which it is the present one.
+    :param span: None: this part of the graph has none.
+    :param parent: what is below it where the present span is not of this trace.
     :param standing: for it, in the context of its body; None: it was not made the present one.
     :param agent: the name of the agent that it is, or is part of.
     :param model: that is called.
     """
 
-    span: Span
-    context: Context
+    span: Span | None
+    parent: Span
     standing: PresentSpan | None = None
     agent: str | None = None
     model: CalledModel | None = None
@@ -107,7 +108,7 @@ class GraphSpans(BaseCallbackHandler):
             attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent}
             self._enter(run_id, self._begin(f"invoke_agent {agent}", around, SpanKind.INTERNAL, attributes), agent)
         elif around is not None:
-            self._open[run_id] = _Open(_NO_SPAN, around.context, agent=around.agent)
+            self._open[run_id] = _Open(None, around.parent, agent=around.agent)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """It is over."""
@@ -162,7 +163,7 @@ class GraphSpans(BaseCallbackHandler):
         around = None if parent_run_id is None else self._open.get(parent_run_id)
         span = self._begin(f"{operation} {model.name or ''}".rstrip(), around, SpanKind.CLIENT, attributes)
         # Not the present one: a stream is read by the node, which may do other things between two tokens.
-        self._open[run_id] = _Open(span, self._start, model=model)
+        self._open[run_id] = _Open(span, span, model=model)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """A model has answered."""
@@ -177,7 +178,7 @@ class GraphSpans(BaseCallbackHandler):
 
     def _answered(self, run_id: UUID, response: Any) -> None:
         opened = self._open.get(run_id)
-        if opened is not None and opened.model is not None and isinstance(response, LLMResult):
+        if opened is not None and opened.span is not None and opened.model and isinstance(response, LLMResult):
             attributes = gen_ai.response_attributes(response, opened.model)
             if self._content.messages:
                 attributes |= gen_ai.output_content(response)
@@ -205,7 +206,7 @@ class GraphSpans(BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """A tool has answered."""
         opened = self._open.get(run_id)
-        if opened is not None and self._content.messages:
+        if opened is not None and opened.span is not None and self._content.messages:
             opened.span.set_attribute("gen_ai.tool.call.result", clean(str(getattr(output, "content", output))))
         self._end(run_id)
 
@@ -217,24 +218,24 @@ class GraphSpans(BaseCallbackHandler):
         """End what is left: of nodes that were stopped, or that are still at work."""
         for run_id in list(self._open):
             opened = self._open.get(run_id)
-            if opened is not None:
+            if opened is not None and opened.span is not None:
                 opened.span.set_attribute("langgraph.outcome", "stopped")
             self._end(run_id)
 
     def _begin(self, name: str, around: _Open | None, kind: SpanKind, attributes: Mapping[str, Any]) -> Span:
-        present = contexts.get_current()
-        if present_span(present).get_span_context().trace_id != self._trace_id:
-            present = self._start if around is None else around.context
-        return self._tracer.start_span(clean(name), context=present, kind=kind, attributes=plain(attributes))
+        context: Context | None = None  # the present one
+        if get_current_span().get_span_context().trace_id != self._trace_id:
+            context = self._start if around is None else set_span_in_context(around.parent, self._start)
+        return self._tracer.start_span(printable(name), context, kind, plain(attributes))
 
     def _enter(self, run_id: UUID, span: Span, agent: str | None) -> None:
         standing = PresentSpan(span, present_span())
-        contexts.attach(present(standing))
-        self._open[run_id] = _Open(span, set_span_in_context(span, self._start), standing, agent)
+        contexts.attach(set_span_in_context(standing))
+        self._open[run_id] = _Open(span, span, standing, agent)
 
     def _end(self, run_id: UUID) -> None:
         opened = self._open.pop(run_id, None)
-        if opened is None or opened.span is _NO_SPAN:
+        if opened is None or opened.span is None:
             return
         if opened.standing is not None:
             opened.standing.give_way()
@@ -242,17 +243,19 @@ class GraphSpans(BaseCallbackHandler):
 
     def _fail(self, run_id: UUID, error: BaseException) -> None:
         opened = self._open.get(run_id)
-        if opened is not None:
+        if opened is not None and opened.span is not None:
             note_error(opened.span, error, self._content)
         self._end(run_id)
 
 
 def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes, without text that no exporter can encode: it would drop the spans beside it, too."""
-    return {name: clean(value) if isinstance(value, str) else value for name, value in attributes.items()}
+    return {name: printable(value) if isinstance(value, str) else value for name, value in attributes.items()}
 
 
-_NO_SPAN = get_current_span(Context())
+def printable(text: str) -> str:
+    """The text, as every exporter can encode it."""
+    return text if text.isascii() else clean(text)
 
 
 def note_error(span: Span, error: BaseException, content: SpanContent) -> None:

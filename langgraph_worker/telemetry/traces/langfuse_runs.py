@@ -6,6 +6,7 @@ and each of the worker's to Langfuse. Both have the same trace id.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from uuid import UUID
@@ -35,21 +36,26 @@ _MOST_SESSION_CHARACTERS = 200
 
 
 class LangfuseTracing:
-    """Traces runs in Langfuse."""
+    """Traces runs in Langfuse.
 
-    def __init__(self, client: Langfuse, content: SpanContent) -> None:
+    :param public_key: of the client, by which handlers find it: a project may have others.
+    """
+
+    def __init__(self, client: Langfuse, public_key: str, content: SpanContent) -> None:
         self._client = client
+        self._public_key = public_key
         self._content = content
 
     @classmethod
     def from_environment(cls, worker_id: str, content: SpanContent) -> Self:
         """A client whose keys and server are in the environment variables that Langfuse reads."""
         mask = None if content.messages else _without_content
-        return cls(Langfuse(tracer_provider=make_provider(worker_id), mask_otel_spans=mask), content)
+        client = Langfuse(tracer_provider=make_provider(worker_id), mask_otel_spans=mask)
+        return cls(client, os.environ["LANGFUSE_PUBLIC_KEY"], content)
 
     def start(self, claim: Claim) -> LangfuseStart:
         """A start in the trace of its logical run."""
-        return LangfuseStart(claim, self._content)
+        return LangfuseStart(claim, self._public_key, self._content)
 
     def close(self) -> None:
         """Send what is left, and stop sending."""
@@ -75,10 +81,10 @@ class LangfuseStart:
 
     traceparent: str | None = None
 
-    def __init__(self, claim: Claim, content: SpanContent) -> None:
+    def __init__(self, claim: Claim, public_key: str, content: SpanContent) -> None:
         ids = StartIds.of_claim(claim)
         self.labels: Mapping[str, str] = {"trace_id": ids.trace_id}
-        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(ids.trace_id, _about(claim), content),)
+        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(public_key, ids, _about(claim), content),)
 
     def enter(self) -> None:
         """Nothing: its spans are found by LangChain's ids."""
@@ -90,8 +96,8 @@ class LangfuseStart:
 class _RunHandler(CallbackHandler):
     """Langfuse's handler, for a graph whose metadata does not hold Langfuse's names: they would be stored."""
 
-    def __init__(self, trace_id: str, about: Mapping[str, Any], content: SpanContent) -> None:
-        super().__init__(trace_context={"trace_id": trace_id})
+    def __init__(self, public_key: str, ids: StartIds, about: Mapping[str, Any], content: SpanContent) -> None:
+        super().__init__(public_key=public_key, trace_context={"trace_id": ids.trace_id, "parent_span_id": ids.span_id})
         self._about = about
         self._content = content
 

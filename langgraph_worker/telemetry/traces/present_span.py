@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.context import Context, get_current
-from opentelemetry.trace import Span, SpanContext, get_current_span, set_span_in_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanContext, get_current_span
 
 
 class PresentSpan(Span):
@@ -84,8 +84,3 @@ def present_span(context: Context | None = None) -> Span:
     while isinstance(found, PresentSpan) and found._is_over:
         found = found._around
     return found
-
-
-def present(span: PresentSpan) -> Context:
-    """The present context, with this as its span."""
-    return set_span_in_context(span, get_current())
