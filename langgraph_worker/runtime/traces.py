@@ -32,8 +32,7 @@ def open_tracing(stack: AsyncExitStack, settings: WorkerSettings) -> Tracing:
         return NoTracing()
     if targets.in_words:
         stack.push_async_callback(_close, tracing)
-        content = "with" if targets.content else "without"
-        logger.info("traces go to %s, %s prompts and answers", targets.in_words, content, extra={"action": "traces"})
+        logger.info("traces go to %s, %s", targets.in_words, targets.content_in_words, extra={"action": "traces"})
     return tracing
 
 

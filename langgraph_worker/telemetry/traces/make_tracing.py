@@ -43,6 +43,11 @@ class TraceTargets:
         """For the log; empty if there are none."""
         return ", ".join([*self.exporters, *(["langfuse"] if self.langfuse else [])])
 
+    @property
+    def content_in_words(self) -> str:
+        """Whether prompts and answers are in them, for a person."""
+        return f"{'with' if self.content else 'without'} prompts and answers"
+
 
 def trace_targets(environ: Mapping[str, str] | None = None) -> TraceTargets:
     """What is set, and what of that can be used. Never raises: a worker without its traces does its work.
