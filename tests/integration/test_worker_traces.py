@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -185,3 +186,28 @@ def test_without_a_trace_of_its_own_the_logical_run_names_it(traced: Traced) -> 
     trace = trace_of_logical_run(logical_run_id(lineage_of(event), request))
     assert {span.trace_id for span in (*traced.otlp.spans, *traced.langfuse.received.spans)} == {trace}
     assert {span.parent_id for span in starts.values()} == {""}
+
+
+@pytest.fixture
+def silent_receiver() -> Iterator[int]:
+    """A port that takes connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def test_a_receiver_that_never_answers_slows_and_ends_nothing(
+    broker: Broker, tmp_path: Path, silent_receiver: int
+) -> None:
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent_receiver}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    with desk_of(broker, tmp_path, TRACED, default_graph="traced", variables=variables) as desk, desk.worker:
+        gate = desk.gate()
+        gate.open()
+        for _ in range(3):
+            assert desk.run("traced", gate.data).status is ResultStatus.INTERRUPTED
+        child = desk.worker.child
+        assert child is not None
+        desk.worker.stop()
+        log = child.output()
+    assert "the last traces are lost: their receiver has not taken them within 3 s" in log
+    assert "[stopped] worker stopped" in log
+    assert "Traceback" not in log

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 from langgraph.store.base.embed import ensure_embeddings
 
 from langgraph_worker.broker.kafka.admin import check_topics
-from langgraph_worker.cli.check import _describe, describe_opened_store, describe_store
+from langgraph_worker.cli.check import _describe, check_traces, describe_opened_store, describe_store
 from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
@@ -124,3 +125,29 @@ def test_a_misspelt_variable_is_a_warning_on_a_line_of_its_own(settings, monkeyp
 def test_one_setting_is_no_plural(settings, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "b:9092")
     assert _describe({}).startswith("1 setting from the environment, 0 from flags")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, ""),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+            "traces  ok   to otlp_proto_http, without prompts and answers\n",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "zipkin"},
+            "traces  ok   to nowhere\n             warning: OTEL_TRACES_EXPORTER asks for the exporter zipkin",
+        ),
+    ],
+)
+def test_where_traces_go_is_said_if_anything_is_set(monkeypatch, capsys, environ, said):
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "LANGFUSE_")):
+            monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    check_traces()
+    printed = capsys.readouterr().out
+    assert printed.startswith(said)
+    assert bool(printed) is bool(said)
