@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.telemetry.traces.make_tracing import make_tracing, trace_targets
 from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
+from workflow_events.kafka_errors import without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def open_tracing(stack: AsyncExitStack, settings: WorkerSettings) -> Tracing:
     try:
         tracing = make_tracing(targets, settings.worker_id, exception_texts=settings.exception_texts)
     except Exception as error:  # noqa: BLE001 - an exporter may raise anything about its variables
-        logger.warning("no traces: %s: %s", type(error).__name__, error, extra={"action": "no_traces"})
+        why = without_secrets(str(error))
+        logger.warning("no traces: %s: %s", type(error).__name__, why, extra={"action": "no_traces"})
         return NoTracing()
     if targets.in_words:
         stack.push_async_callback(_close, tracing)

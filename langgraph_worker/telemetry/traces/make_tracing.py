@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _KEYS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 _CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
 _EXPORTERS = "opentelemetry_traces_exporter"
+_READS_HEADERS = "opentelemetry.util.re"
+"""The logger that repeats a header of OTEL_EXPORTER_OTLP_HEADERS which it cannot read: a token, perhaps."""
 _BY_PROTOCOL = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 
@@ -120,12 +123,22 @@ def make_tracing(targets: TraceTargets, worker_id: str, *, exception_texts: bool
         return NoTracing()
     from langgraph_worker.telemetry.traces.graph_spans import SpanContent
 
+    logging.getLogger(_READS_HEADERS).addFilter(_hide_header)
     content = SpanContent(targets.content, exception_texts)
     langfuse = _langfuse(worker_id, content) if targets.langfuse else NoTracing()
     if not targets.exporters:
         return langfuse
     spans = _open_telemetry(targets, worker_id, content)
     return Both(spans, langfuse) if targets.langfuse else spans
+
+
+def _hide_header(record: logging.LogRecord) -> bool:
+    record.msg = (
+        "OTEL_EXPORTER_OTLP_HEADERS: an entry has not the form NAME=VALUE, with other characters written as %XX; it is "
+        "left out"
+    )
+    record.args = ()
+    return True
 
 
 def _open_telemetry(targets: TraceTargets, worker_id: str, content: SpanContent) -> Tracing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from langgraph_worker.telemetry.traces import make_tracing as module
@@ -77,3 +79,13 @@ def test_where_nothing_is_set_nothing_is_traced():
     tracing = make_tracing(trace_targets({}), "w1", exception_texts=True)
     assert isinstance(tracing, NoTracing)
     assert tracing.start(claim_of()) is NO_TRACE
+
+
+def test_a_header_that_cannot_be_read_is_not_logged(monkeypatch, caplog):
+    for name, value in {**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": "a-token-without-a-name"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("langgraph_worker.telemetry.traces.open_telemetry.offer_as_global", lambda provider: None)
+    with caplog.at_level(logging.WARNING):
+        make_tracing(trace_targets(), "w1", exception_texts=True).close()
+    assert "OTEL_EXPORTER_OTLP_HEADERS: an entry has not the form NAME=VALUE" in caplog.text
+    assert "a-token" not in caplog.text
