@@ -46,6 +46,7 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import Outcome, Write
+from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
 CONCURRENCY = 50
@@ -163,8 +164,11 @@ class Spent:
         yield
 
 
-async def worker(url: str, runs: int, spent: Spent) -> float:
-    """The seconds from the first claim to the last stored result."""
+async def worker(url: str, runs: int, spent: Spent, tracing: Tracing | None = None) -> float:
+    """The seconds from the first claim to the last stored result.
+
+    :param tracing: what traces the runs; None: nothing.
+    """
     store = SqlRunStore(url)
     await store.open()
     try:
@@ -177,7 +181,7 @@ async def worker(url: str, runs: int, spent: Spent) -> float:
         graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)})
         runner = Runner(graphs, checkpoints, memories, store, "bench", RunLimits(25, 65_536, 1_000_000))
         with spent.watching(store):
-            return await _drive(store, runner, runs)
+            return await _drive(store, runner, runs, tracing or NoTracing())
     finally:
         await store.close()
 
@@ -208,7 +212,7 @@ class _NoConsumer:
         pass
 
 
-async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
+async def _drive(store: SqlRunStore, runner: Runner, runs: int, tracing: Tracing) -> float:
     done = asyncio.Event()
     ended = 0
 
@@ -220,7 +224,9 @@ async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
 
     settings = load_settings({"concurrency": str(CONCURRENCY), "worker_id": "bench"})
     nodes = NodeThreads(settings.node_threads)
-    context = RunContext(store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=one_more)
+    context = RunContext(
+        store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=one_more, tracing=tracing
+    )
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
     limits = BacklogLimits(store, settings)
     free_room = FreeRoom(_NoConsumer(), store, settings.concurrency, settings.prefetch, limits)

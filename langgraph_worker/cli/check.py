@@ -42,6 +42,7 @@ def check(flags: Mapping[str, str]) -> int:
     reachable, members = _broker_and_topics(settings)
     results = [reachable, _verdict("store", lambda: describe_opened_store(settings, members))]
     results.append(check_graphs(settings))
+    check_traces()
     return 0 if all(results) else 1
 
 
@@ -194,3 +195,15 @@ def check_graphs(settings: WorkerSettings) -> bool:
     for note in notes:
         _continue(note)
     return loaded
+
+
+def check_traces() -> None:
+    """Print where traces go, and what is set and has no effect, if anything is set: after the graphs, because a project
+    may set it. A worker starts without them.
+    """
+    from langgraph_worker.telemetry.traces.make_tracing import trace_targets
+
+    targets = trace_targets()
+    if targets.in_words or targets.problems:
+        text = f"to {targets.in_words}, {targets.content_in_words}" if targets.in_words else "to nowhere"
+        _print("traces", True, "\n".join([text, *(f"warning: {one}" for one in targets.problems)]))

@@ -69,6 +69,7 @@ class Request:
     :param graph: the name of the graph that it runs (the event may name none). This worker need not know it yet.
     :param reply_topic: the topic for its result.
     :param unknown: fields of the message that have no effect.
+    :param traceparent: the trace context of what asks, in W3C's form; None: its message had none that is valid.
     """
 
     event: WorkflowEvent
@@ -76,6 +77,7 @@ class Request:
     reply_topic: str
     origin: Origin
     unknown: tuple[UnknownField, ...] = ()
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class Claim:
     :param begun_by: the release that began the logical run; None: it is only beginning, or it is not known.
     :param spent: what its logical run has spent so far; None if nothing is counted.
     :param retried: what the worker has repeated of it, because its graph's exceptions allow that.
+    :param traceparent: the trace context of the request; None: it came with none.
+    :param first_traceparent: that of the request which began the logical run.
+    :param start_traceparent: that of this start; None: its worker traces nothing.
     :param answered: ids of its logical run's questions whose answers a checkpoint holds; LangGraph may still list them.
     """
 
@@ -158,11 +163,19 @@ class Claim:
     begun_by: str | None = None
     spent: Spending | None = None
     retried: Retried = field(default_factory=Retried)
+    traceparent: str | None = None
+    first_traceparent: str | None = None
+    start_traceparent: str | None = None
 
     @property
     def correlation_id(self) -> UUID:
         """The request's id."""
         return self.event.event_id
+
+    @property
+    def reply_traceparent(self) -> str | None:
+        """The trace context of what the worker sends about it: of this start, else of what asked."""
+        return self.start_traceparent or self.traceparent
 
 
 class StepStatus(StrEnum):

@@ -27,10 +27,13 @@ _LIMIT_SET_BY = (
 _TEXTS = ("error", "traceback", "error_type", "thread_id", "thread_name", "release", "worker_id")
 
 
-def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowResultEvent, Encoded]:
+def encode_reply(
+    result: WorkflowResultEvent, max_bytes: int, traceparent: str | None = None
+) -> tuple[WorkflowResultEvent, Encoded]:
     """Encode a result; one that cannot be sent becomes an ``error`` result that can.
 
     :param max_bytes: limit of key, value and headers together; one below :data:`MIN_LIMIT_BYTES` may be exceeded.
+    :param traceparent: the trace context for its header.
     :returns: the result that is really sent, and its bytes. ``error_type`` is ``result_too_large`` or
         ``result_not_json`` (text that is no Unicode, or nested deeper than JSON readers follow) where the result was
         replaced. Where only the error's text was too long, its traceback is left out, then the text is cut,
@@ -38,19 +41,19 @@ def encode_reply(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowR
     """
     result = _with_texts(result, clean)
     try:
-        return _checked(result, max_bytes)
+        return _checked(result, max_bytes, traceparent)
     except MessageTooLargeError as error:
         if result.traceback is not None:
-            return encode_reply(result.model_copy(update={"traceback": None}), max_bytes)
+            return encode_reply(result.model_copy(update={"traceback": None}), max_bytes, traceparent)
         substitute = _fitting(result, error)
     except ValueError as error:
         substitute = _replaced(result, RESULT_NOT_JSON, f"the result cannot be sent as JSON: {error}")
     substitute = _shortened(substitute, MAX_TEXT_CHARACTERS)
     try:
-        return _checked(substitute, max_bytes)
+        return _checked(substitute, max_bytes, traceparent)
     except (MessageTooLargeError, ValueError):
         bare = _shortened(substitute, _MIN_TEXT_CHARACTERS).model_copy(update={"usage": {}})
-        return bare, encode(bare, max_bytes=max(max_bytes, MIN_LIMIT_BYTES))
+        return bare, encode(bare, max_bytes=max(max_bytes, MIN_LIMIT_BYTES), traceparent=traceparent)
 
 
 def clean(text: str) -> str:
@@ -58,8 +61,10 @@ def clean(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _checked(result: WorkflowResultEvent, max_bytes: int) -> tuple[WorkflowResultEvent, Encoded]:
-    encoded = encode(result, max_bytes=max_bytes, limit_set_by=_LIMIT_SET_BY)
+def _checked(
+    result: WorkflowResultEvent, max_bytes: int, traceparent: str | None
+) -> tuple[WorkflowResultEvent, Encoded]:
+    encoded = encode(result, max_bytes=max_bytes, traceparent=traceparent, limit_set_by=_LIMIT_SET_BY)
     # JSON can be written with deeper nesting than it can be read with, and a reply that cannot be read never arrives.
     pydantic_core.from_json(encoded.value)
     return result, encoded

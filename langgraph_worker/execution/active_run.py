@@ -7,7 +7,7 @@ import contextvars
 import logging
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from langgraph.errors import GraphDrained
@@ -19,6 +19,7 @@ from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.results import Judged, Outcome, Reporter
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
+from langgraph_worker.execution.model_calls import traced_by
 from langgraph_worker.execution.node_threads import running
 from langgraph_worker.execution.release_policy import StartOverError
 from langgraph_worker.execution.run_context import GivenBack, RunContext, Stop, about
@@ -26,6 +27,7 @@ from langgraph_worker.execution.runner import sooner
 from langgraph_worker.execution.time_limit import TimeLimit
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.telemetry.run_labels import labels_of, run_labels
+from langgraph_worker.telemetry.traces.port import StartEnd
 from workflow_events.log_words import in_seconds, short_id
 from workflow_events.results import ResultStatus
 
@@ -73,7 +75,8 @@ class ActiveRun:
     """
 
     def __init__(self, context: RunContext, claim: Claim) -> None:
-        self.claim = claim
+        self._trace = context.trace_of(claim)
+        self.claim = claim = replace(claim, start_traceparent=self._trace.traceparent)
         self._context = context
         self._stops = _Stops()
         self._drained = Stop.RELEASED  # also where a node asks for it
@@ -87,13 +90,17 @@ class ActiveRun:
         self._control = RunControl()
         variables = contextvars.copy_context()
         variables.run(running.set, claim.lease)
-        variables.run(run_labels.set, labels_of(claim))
+        labels = labels_of(claim, self._trace.labels)
+        variables.run(run_labels.set, labels)
+        variables.run(self._trace.enter)
+        variables.run(traced_by, self._trace.handlers)
         work = context.runner.run(claim, self._control, self._meter)
         self._graph = asyncio.create_task(work, name=f"run-{claim.correlation_id}", context=variables)
         settling = contextvars.copy_context()
-        settling.run(run_labels.set, labels_of(claim))
+        settling.run(run_labels.set, labels)
         name = f"settle-{claim.correlation_id}"
         self.settled = asyncio.create_task(self._settle(), name=name, context=settling)
+        self.settled.add_done_callback(lambda _: self._trace.end(StartEnd("worker_failed")))  # if nothing else has
 
     @property
     def _reporter(self) -> Reporter:
@@ -141,8 +148,18 @@ class ActiveRun:
             await self._context.back_off(self.claim, end.back_off, end.failure, keep_thread=is_at_work)
         else:
             await self._store_end(end, keep_thread=is_at_work)
+        self._end_trace(end)
         if is_at_work:
             await self._let_thread_go()
+
+    def _end_trace(self, end: Outcome | GivenBack) -> None:
+        if isinstance(end, GivenBack):
+            found = end.start_end
+        elif end.back_off is not None and end.failure is not None:
+            found = StartEnd("backs_off", end.failure.error_type, end.failure.message)
+        else:
+            found = StartEnd(end.result.status.value, end.result.error_type, end.result.error)
+        self._trace.end(replace(found, used=self._meter.used_here()))
 
     async def _come_to_rest(self) -> None:
         """Wait for the graph and, unless it came to its own end, for the synchronous nodes that it left at work.

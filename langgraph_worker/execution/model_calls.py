@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -54,8 +54,21 @@ _outside = OutsideOfRuns()
 _counter: ContextVar[BaseCallbackHandler | None] = ContextVar("model_calls", default=_outside)
 _guard: ContextVar[BaseCallbackHandler | None] = ContextVar("budget_guard", default=None)
 
+_tracers = [ContextVar[BaseCallbackHandler | None](f"tracer_{number}", default=None) for number in (1, 2)]
+
+for _tracer in _tracers:
+    register_configure_hook(_tracer, inheritable=True)
 register_configure_hook(_guard, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
+
+
+def traced_by(tracers: Sequence[BaseCallbackHandler]) -> None:
+    """Let these hear of the nodes, models and tools of a run. Call it in the context that the run's task gets.
+
+    :param tracers: two at most.
+    """
+    for variable, tracer in zip(_tracers, tracers, strict=False):
+        variable.set(tracer)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from langgraph_worker.execution.runner import Runner
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.telemetry.metrics import GivenBackReason, Metrics
+from langgraph_worker.telemetry.traces.port import NO_TRACE, NoTracing, StartEnd, StartTrace, Tracing
 from workflow_events.log_words import in_seconds, short_id
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,12 @@ class GivenBack:
         """These pauses hold it back."""
         return cls("; ".join(pause.in_words for pause in pauses), "paused")
 
+    @property
+    def start_end(self) -> StartEnd:
+        """The end of its start, for its trace."""
+        is_trouble = self.kind in ("lease_lost", "store_trouble")
+        return StartEnd(self.kind, self.kind if is_trouble else None, self.reason if is_trouble else None)
+
 
 _STOP_KINDS: dict[Stop, GivenBackReason] = {
     Stop.LEASE_LOST: "lease_lost",
@@ -71,6 +78,7 @@ class RunContext:
     :param nodes: the threads of synchronous nodes: the event loop's default executor.
     :param on_result: called when a result was stored.
     :param metrics: counts how they end.
+    :param tracing: makes their traces.
     """
 
     store: RunStore
@@ -80,6 +88,15 @@ class RunContext:
     lease_seconds: float
     on_result: Callable[[], None]
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing = field(default_factory=NoTracing)
+
+    def trace_of(self, claim: Claim) -> StartTrace:
+        """The trace of a start, which begins now. A run goes on without it, whatever is wrong with it."""
+        try:
+            return self.tracing.start(claim)
+        except Exception:
+            logger.exception("the start of a run is not traced", extra=about(claim, "trace"))
+            return NO_TRACE
 
     async def give_back(self, claim: Claim, back: GivenBack, *, keep_thread: bool = False) -> None:
         """Give a run back; one whose lease is lost only lets its thread go."""
@@ -87,7 +104,7 @@ class RunContext:
         await retry_store(lambda: self.store.release(claim, delay, keep_thread=keep_thread), "release a run")
         self.metrics.given_back(claim, back.kind)
         if back.kind == "paused":
-            self.runner.progress.paused(claim.event, back.reason)
+            self.runner.progress.paused(claim.event, back.reason, claim.reply_traceparent)
         logger.warning(
             "stopped before its end: %s (graph %s, request %s)",
             back.reason,
@@ -103,7 +120,7 @@ class RunContext:
         )
         self.metrics.given_back(claim, "backs_off")
         self.metrics.retried(claim, back_off.error_class)
-        self.runner.progress.backs_off(claim.event, back_off, failure)
+        self.runner.progress.backs_off(claim, back_off, failure)
         logger.warning(
             "backs off: %s; it goes on in %s (%s, graph %s, request %s)",
             failure.message,

@@ -212,7 +212,8 @@ class Intake:
             self._clocks.look(request.event)
             does = _WORDS[entry.decision]
             if entry.decision in _WILL_RUN:
-                self._progress.accepted(request.event, entry, self._notes.about(request, unserved))
+                notes = self._notes.about(request, unserved)
+                self._progress.accepted(request.event, entry, notes, request.traceparent)
                 does = _WAITS if request.graph in unserved else does
                 if held := holding(self._pauses(), request.graph, request.event.workflow_id):
                     does = _PAUSED

@@ -24,6 +24,7 @@ from workflow_events.errors import DecodeError, UnsupportedSchemaError
 from workflow_events.headers import correlation_id_of
 from workflow_events.models import EventType, Name, WorkflowEvent
 from workflow_events.results import WorkflowResultEvent
+from workflow_events.trace_context import traceparent_of
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,8 @@ def _judge(record: Record, rules: ScreeningRules) -> Request | Rejected:
     now = datetime.now(UTC)
     deadline = min(event.deadline or now + DEFAULT_DEADLINE, now + rules.max_deadline)
     event = event.model_copy(update={"deadline": deadline})
-    return Request(event, graph, event.reply_topic or rules.results_topic, _origin(record), read.unknown)
+    topic, trace = event.reply_topic or rules.results_topic, traceparent_of(record.headers)
+    return Request(event, graph, topic, _origin(record), read.unknown, trace)
 
 
 def _problem(event: WorkflowEvent, graph: str | None, rules: ScreeningRules) -> tuple[Fault, str] | None:

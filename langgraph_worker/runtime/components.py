@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from langgraph_worker import __version__
 from langgraph_worker.broker.kafka.admin import Cluster
@@ -33,6 +33,7 @@ from langgraph_worker.runtime.housekeeping import Housekeeping
 from langgraph_worker.runtime.run_parts import RunParts, Surroundings, make_executor
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.telemetry.progress import Progress
+from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
 from workflow_events.announcements import GraphAnnouncement
 from workflow_events.codec import Record
 
@@ -43,6 +44,7 @@ class Foundation:
 
     :param runs: what runs need.
     :param events_topic: tells the events topic from another one of its name.
+    :param tracing: makes the runs' traces.
     """
 
     cluster: Cluster
@@ -50,6 +52,7 @@ class Foundation:
     producer: AckProducer
     progress: Progress
     events_topic: EventsTopic
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
     consumer = EventConsumer(config, events_topic, cluster.cluster_id, batches.offer, _is_urgent(seen))
     limits = BacklogLimits(store, settings, graphs.names, seen)
     free_room = FreeRoom(consumer, store, settings.concurrency, settings.prefetch, limits)
-    around = Surroundings(foundation.progress, free_room, outbox.wake)
+    around = Surroundings(foundation.progress, free_room, outbox.wake, foundation.tracing)
     executor = make_executor(settings, graphs, nodes, foundation.runs, around)
 
     pauses = PauseWatch(store, executor.set_pauses, settings.renew_seconds)

@@ -26,10 +26,12 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.intake import Intake, IntakeOutputs
 from langgraph_worker.intake.screening import ScreeningRules
 from langgraph_worker.runtime.run_parts import RunParts, Surroundings, make_executor, open_run_parts
+from langgraph_worker.runtime.traces import open_tracing
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.store.sql.open_questions import questions_before, questions_of
 from langgraph_worker.telemetry.progress import Progress
+from langgraph_worker.telemetry.traces.port import Tracing
 from workflow_events.codec import Record
 from workflow_events.headers import build
 from workflow_events.models import EventType
@@ -69,9 +71,9 @@ class LocalWorker:
         self._executor: Executor
         self._parts: list[asyncio.Task[None]]
 
-    def start(self, settings: WorkerSettings, nodes: NodeThreads, parts: RunParts) -> None:
+    def start(self, settings: WorkerSettings, nodes: NodeThreads, parts: RunParts, tracing: Tracing) -> None:
         """Run what the store holds, and from now on what is asked."""
-        around = Surroundings(self._progress, self._free_room, self._wake.set)
+        around = Surroundings(self._progress, self._free_room, self._wake.set, tracing)
         self._executor = make_executor(settings, self._graphs, nodes, parts, around)
         self._parts = [
             asyncio.create_task(self._executor.keep_leases(), name="leases"),
@@ -180,7 +182,7 @@ async def local_worker(
         rate = _PROGRESS_PER_SECOND
         progress = Progress(producer, _TOPIC, None, settings.worker_id, rate) if producer else Progress()
         worker = LocalWorker(settings, graphs, parts, progress)
-        worker.start(settings, nodes, parts)
+        worker.start(settings, nodes, parts, open_tracing(stack, settings))
         stack.push_async_callback(worker.stop)
         yield worker
 

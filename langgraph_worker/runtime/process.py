@@ -19,6 +19,7 @@ from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.execution import lease_keeper, node_threads
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
+from langgraph_worker.runtime import traces
 from langgraph_worker.runtime.worker import Worker
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.engines import database
@@ -120,6 +121,7 @@ def _still_busy(others: Collection[threading.Thread], seconds: float) -> bool:
         lease_keeper.THREAD,
         topic_ids.THREAD,
         events_lag.THREAD,
+        traces.THREAD,
     )
     found = [thread for thread in threading.enumerate() if thread not in others]
     ours = [thread for thread in found if thread.name.startswith(names)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
@@ -26,6 +26,7 @@ from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.prices import price_list
 from langgraph_worker.telemetry.progress import Progress
+from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class Surroundings:
     :param progress: where the runs' progress is published.
     :param free_room: hears of its slots.
     :param on_result: called when a result is stored.
+    :param tracing: makes the runs' traces.
     """
 
     progress: Progress
     free_room: FreeRoom
     on_result: Callable[[], None]
+    tracing: Tracing = field(default_factory=NoTracing)
 
 
 def make_executor(
@@ -94,7 +97,14 @@ def make_executor(
     limits = RunLimits.from_settings(settings)
     runner = Runner(graphs, parts.checkpoints, parts.memories, parts.store, settings.worker_id, limits, around.progress)
     context = RunContext(
-        parts.store, runner, nodes, settings.worker_id, settings.lease_seconds, around.on_result, parts.metrics
+        parts.store,
+        runner,
+        nodes,
+        settings.worker_id,
+        settings.lease_seconds,
+        around.on_result,
+        parts.metrics,
+        around.tracing,
     )
     shares = GraphShares(graphs.names, settings.concurrency, settings.graph_concurrency)
     return Executor(context, parts.keeper, shares, around.free_room)

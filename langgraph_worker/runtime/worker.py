@@ -27,6 +27,7 @@ from langgraph_worker.runtime.components import Components, Foundation, assemble
 from langgraph_worker.runtime.health_probe import HealthProbe, beat
 from langgraph_worker.runtime.run_parts import open_run_parts
 from langgraph_worker.runtime.supervisor import Part, Supervisor, wait_and_complain, wait_within
+from langgraph_worker.runtime.traces import open_tracing
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
@@ -103,6 +104,7 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
+        tracing = open_tracing(stack, settings)
         runs = await open_run_parts(stack, settings, self._graphs, metrics=self._metrics)
         risk = runs.store.database.risk
         if risk:
@@ -110,7 +112,7 @@ class Worker:
         producer = AckProducer(producer_config(settings), partial(topic_limit, settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
         topic = await self._events_topic(stack, runs.store, cluster)
-        return Foundation(cluster, runs, producer, self._open_progress(stack, cluster), topic)
+        return Foundation(cluster, runs, producer, self._open_progress(stack, cluster), topic, tracing)
 
     async def _events_topic(self, stack: AsyncExitStack, store: RunStore, cluster: Cluster) -> EventsTopic:
         name, topic_id = self._settings.kafka_workflow_events_topic, cluster.events_topic_id

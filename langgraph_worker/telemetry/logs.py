@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from langgraph_worker.broker.kafka.client_configs import LIBRDKAFKA_LOGGER
-from langgraph_worker.telemetry.run_labels import run_labels
+from langgraph_worker.telemetry.run_labels import present_labels
 from langgraph_worker.telemetry.steady_loggers import make_steady
 from workflow_events.kafka_errors import without_secrets
 from workflow_events.plain_text import indented
@@ -53,8 +53,8 @@ class JsonFormatter(logging.Formatter):
 
     ``time`` (UTC), ``level``, ``logger``, ``action`` and ``message`` are always there; ``exception`` and ``stack`` hold
     text of several lines. Every line that belongs to a run, a graph's own too, has the run's ``correlation_id``,
-    ``workflow_id`` (the DAG), ``workflow_run_id``, ``graph`` and ``thread_id``; what a line reports besides, such as
-    ``status`` and ``duration``, has its own name.
+    ``workflow_id`` (the DAG), ``workflow_run_id``, ``graph`` and ``thread_id``, and where it is traced its ``trace_id``
+    and ``span_id``; what a line reports besides, such as ``status`` and ``duration``, has its own name.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "action": None,
             "message": record.getMessage(),
-            **run_labels.get(),
+            **present_labels(),
             **{name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD},
         }
         if record.exc_info:

@@ -65,31 +65,35 @@ class Progress:
     per_second: float = 0.0
     now: Callable[[], float] = time.monotonic
 
-    def accepted(self, event: WorkflowEvent, accepted: Accepted, notes: Sequence[str] = ()) -> None:
+    def accepted(
+        self, event: WorkflowEvent, accepted: Accepted, notes: Sequence[str] = (), traceparent: str | None = None
+    ) -> None:
         """A request is in the store, and will run.
 
         :param notes: what its sender should know, a sentence each.
+        :param traceparent: the trace context of what asked.
         """
         data: dict[str, JsonValue] = {"decision": accepted.decision.value}
         if notes:
             data["notes"] = list(notes)
-        self.publish(self.topic, event, ProgressKind.ACCEPTED, data=data)
+        self.publish(self.topic, event, ProgressKind.ACCEPTED, data=data, traceparent=traceparent)
 
-    def backs_off(self, event: WorkflowEvent, back_off: BackOff, failure: Failure) -> None:
+    def backs_off(self, claim: Claim, back_off: BackOff, failure: Failure) -> None:
         """A run waits, and is repeated then."""
         data: dict[str, JsonValue] = {
             "error_class": back_off.error_class.value,
             "words": back_off.words,
             "seconds": round(back_off.wait_seconds, 1),
         }
-        self.publish(self.topic, event, ProgressKind.BACKS_OFF, failure.node, data=data)
+        trace = claim.reply_traceparent
+        self.publish(self.topic, claim.event, ProgressKind.BACKS_OFF, failure.node, data=data, traceparent=trace)
 
-    def paused(self, event: WorkflowEvent, words: str) -> None:
+    def paused(self, event: WorkflowEvent, words: str, traceparent: str | None = None) -> None:
         """A request waits for the end of a pause.
 
         :param words: what is paused, since when, by whom and why.
         """
-        self.publish(self.topic, event, ProgressKind.PAUSED, data={"words": words})
+        self.publish(self.topic, event, ProgressKind.PAUSED, data={"words": words}, traceparent=traceparent)
 
     def for_run(self, claim: Claim, tokens: Callable[[], int] = lambda: 0) -> RunProgress:
         """The progress of one run.
@@ -106,6 +110,7 @@ class Progress:
         node: str | None = None,
         agent: str | None = None,
         data: JsonValue = None,
+        traceparent: str | None = None,
     ) -> None:
         """Hand a message over, or drop it."""
         if self.producer is None:
@@ -121,7 +126,7 @@ class Progress:
                 data=data,
                 worker_id=self.worker_id,
             )
-            sent = encode(message)
+            sent = encode(message, traceparent=traceparent)
         except Exception as error:  # noqa: BLE001 - a graph may write anything
             logger.debug("progress of %s dropped: %s", event.event_id, error, extra={"action": "dropped"})
         else:
@@ -139,6 +144,7 @@ class RunProgress:
         self._tokens = tokens
         self._finished = 0
         self._event = claim.event
+        self._traceparent = claim.reply_traceparent
         self._thread: dict[str, JsonValue] = {"thread_id": claim.thread_id}
         if claim.thread_name is not None:
             self._thread["thread_name"] = claim.thread_name
@@ -197,8 +203,10 @@ class RunProgress:
         for (message, node), text in gathered.items():
             data: JsonValue = {"message": message, "text": text}
             topic = self._progress.tokens_topic or ""
-            self._progress.publish(topic, self._event, ProgressKind.TOKEN, node or None, data=data)
+            self._progress.publish(
+                topic, self._event, ProgressKind.TOKEN, node or None, data=data, traceparent=self._traceparent
+            )
 
     def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: JsonValue = None) -> None:
         if self._rate.take():
-            self._progress.publish(self._progress.topic, self._event, kind, node, agent, data)
+            self._progress.publish(self._progress.topic, self._event, kind, node, agent, data, self._traceparent)

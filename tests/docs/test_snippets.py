@@ -141,6 +141,12 @@ def run_sensor(snippet: Snippet) -> None:
     assert "handle" in sensor.template_fields
 
 
+def run_traced_node(snippet: Snippet) -> None:
+    """It defines a node that makes a span of its own; nothing records it."""
+    builder = StateGraph(dict).add_node("read", execute(snippet)["read_book"]).add_edge(START, "read")
+    asyncio.run(builder.compile().ainvoke({}))
+
+
 def run_announcements(snippet: Snippet) -> None:
     """It defines a function that names the graphs of all workers; the broker is left out."""
     desk = GraphAnnouncement(graph="desk")
@@ -163,6 +169,7 @@ RUN: dict[str, Callable[[Snippet], None]] = {
     "announcements()": run_announcements,
     "publish_workflow_event(": run_publisher,
     "runtime.store": run_remembering_node,
+    "start_as_current_span(": run_traced_node,
 }
 """How a Python block is run, by the first of these that it contains."""
 

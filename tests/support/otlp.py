@@ -22,14 +22,22 @@ class ReceivedSpan:
     parent_id: str
     name: str
     attributes: dict[str, Any]
+    links: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    scope: str = ""
+    events: tuple[dict[str, Any], ...] = ()
+    service: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class OtlpReceiver:
-    """:ivar spans: in the order in which they came."""
+    """:ivar spans: in the order in which they came.
+    :ivar headers: of the requests that brought them.
+    """
 
     port: int = 0
     spans: list[ReceivedSpan] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -50,10 +58,12 @@ class OtlpReceiver:
                 span.span_id.hex(),
                 span.parent_span_id.hex(),
                 span.name,
-                {
-                    one.key: getattr(one.value, one.value.WhichOneof("value") or "string_value")
-                    for one in span.attributes
-                },
+                _values(span.attributes),
+                tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+                span.status.message if span.status.code == _ERROR else None,
+                scope.scope.name,
+                tuple(_values(event.attributes) for event in span.events),
+                _values(resource.resource.attributes),
             )
             for resource in request.resource_spans
             for scope in resource.scope_spans
@@ -67,12 +77,15 @@ class OtlpReceiver:
             return [span for span in self.spans if span.trace_id == trace_id]
 
 
-def _value(given: Any) -> Any:
-    return getattr(given, given.WhichOneof("value") or "string_value")
+_ERROR = 2  # of a status
+
+
+def _values(attributes: Any) -> dict[str, Any]:
+    return {one.key: getattr(one.value, one.value.WhichOneof("value") or "string_value") for one in attributes}
 
 
 @contextmanager
-def otlp_receiver() -> Iterator[OtlpReceiver]:
+def otlp_receiver(path: str = "/v1/traces") -> Iterator[OtlpReceiver]:
     received = OtlpReceiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,7 +93,8 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            if self.path == "/v1/traces":
+            if self.path == path:
+                received.headers.append({name.lower(): value for name, value in self.headers.items()})
                 received.take(body)
             self.send_response(200)
             self.send_header("Content-Length", "0")

@@ -122,6 +122,7 @@ lineages = Table(
     Column("input_hash", String(64), nullable=False),
     Column("nodes", JSON(none_as_null=True)),  # NULL: never started
     Column("release", String(128)),  # the one that began the logical run; NULL: not known
+    Column("traceparent", String(55)),  # of the request that began the logical run; NULL: it had none
     Column("newest", Uuid, nullable=False, index=True),  # the correlation id of its newest request
     Column("updated_at", UtcDateTime, nullable=False),
 )
@@ -186,6 +187,7 @@ workflow_runs = Table(
     Column("takeovers", Integer, nullable=False),
     Column("worker_id", String(512)),  # the worker that claimed it last
     Column("release", String(128)),  # of that worker's project; NULL: not known
+    Column("traceparent", String(55)),  # its trace context, as its message gave it; NULL: it had none
     Column("askings", JSON(none_as_null=True)),  # of an answer: by interrupt id, the asking that it was given to
     # Its end. Every publication sends the same bytes of the reply.
     Column("finished_at", UtcDateTime),

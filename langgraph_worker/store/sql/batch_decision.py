@@ -216,7 +216,8 @@ class BatchDecision:
     def _place(self, item: Request, lineage: str, work: WorkKey, verdict: Verdict) -> RunRow:
         """Give a request its place in its lineage, and its answer if the store has it."""
         event, before = item.event, self._lineages.get(lineage)
-        placement, changed = place_request(event, lineage, work, verdict, before, self._thread_ids, self._now)
+        thread_ids, trace = self._thread_ids, item.traceparent
+        placement, changed = place_request(event, lineage, work, verdict, before, thread_ids, self._now, trace)
         if verdict.decision is Decision.FRESH and before is not None:
             self.changes.fresh[lineage] = verdict.generation
             self._questions.retire_before(lineage, verdict.generation, self._now)

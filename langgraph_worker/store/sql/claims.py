@@ -39,7 +39,14 @@ _of_its_generation = and_(
     lineages.c.lineage == workflow_runs.c.lineage, lineages.c.generation == workflow_runs.c.generation
 )
 _claimable = (
-    select(*_COLUMNS, threads.c.token, lineages.c.nodes, lineages.c.release.label("begun_by"), *spending.COLUMNS)
+    select(
+        *_COLUMNS,
+        threads.c.token,
+        lineages.c.nodes,
+        lineages.c.release.label("begun_by"),
+        lineages.c.traceparent.label("first_traceparent"),
+        *spending.COLUMNS,
+    )
     .select_from(workflow_runs)
     .join(threads, threads.c.thread_id == workflow_runs.c.thread_id)
     .outerjoin(lineages, _of_its_generation)
@@ -192,6 +199,8 @@ def _claim(candidate: Candidate, claimant: Claimant) -> Claim:
         thread_name=run.thread_name,
         release=claimant.release,
         begun_by=run.begun_by,
+        traceparent=run.traceparent,
+        first_traceparent=run.first_traceparent,
         spent=run.spent,
         retried=Retried.from_json(run.retried),
     )

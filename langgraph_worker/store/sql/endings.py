@@ -76,9 +76,12 @@ class EndingContext:
         }
 
 
-def ending(result: WorkflowResultEvent, context: EndingContext) -> RunEnding:
-    """The ending of a run with this result, which is to be published."""
-    sent, encoded = encode_reply(result, context.max_bytes)
+def ending(result: WorkflowResultEvent, context: EndingContext, traceparent: str | None = None) -> RunEnding:
+    """The ending of a run with this result, which is to be published.
+
+    :param traceparent: the trace context for the result's header.
+    """
+    sent, encoded = encode_reply(result, context.max_bytes, traceparent)
     return RunEnding(
         status=_RUN_STATUS[sent.status].value,
         result_status=sent.status.value,

@@ -45,6 +45,7 @@ def _of_request(item: Request, placement: Placement | None) -> Parameters:
         "event": body,
         "event_bytes": len(body.encode()),
         "graph": item.graph,
+        "traceparent": item.traceparent,
         "deadline": event.deadline,
         "round": event.round,
     }

@@ -48,10 +48,12 @@ def place_request(
     before: LineageRow | None,
     thread_ids: ThreadIds,
     now: datetime,
+    traceparent: str | None = None,
 ) -> tuple[Placement, LineageRow]:
     """The place of a request in its own lineage, and the lineage's row with it as the newest request.
 
     :param lineage: :func:`workflow_events.identity.lineage_of` the event.
+    :param traceparent: the request's; the lineage keeps that of the request which begins a logical run.
     :param before: the lineage's row so far, if it has one.
     """
     if verdict.decision is Decision.FRESH or before is None:
@@ -61,7 +63,9 @@ def place_request(
     thread_id = thread_ids.choose(event, work.graph, logical_run)
     row = _lineage_row(event, lineage, work, verdict.generation, logical_run, nodes, now)
     if before is not None and verdict.decision is not Decision.FRESH:
-        row = replace(row, release=before.release)
+        row = replace(row, release=before.release, traceparent=before.traceparent)
+    else:
+        row = replace(row, traceparent=traceparent)
     deployment = event.attempt.deployment if event.attempt else None
     place = Placement(lineage, verdict.generation, logical_run, thread_id, event.thread_id, work.graph, deployment)
     return place, row

@@ -109,6 +109,7 @@ class LineageRow(Row):
     input_hash: str
     nodes: StoredNames | None
     release: str | None = None
+    traceparent: str | None = None
     newest: UUID
     updated_at: datetime
 

@@ -65,6 +65,8 @@ class ClaimableRun(RunBrief):
     token: int
     nodes: StoredNames | None
     begun_by: str | None
+    traceparent: str | None
+    first_traceparent: str | None
     askings: dict[str, int] | None
     retried: dict[str, Any] | None
     spent_steps: int | None
@@ -161,6 +163,7 @@ class RunRow(RunBrief):
     takeovers: int = 0
     worker_id: str | None = None
     release: str | None = None
+    traceparent: str | None = None
     askings: dict[str, int] | None = None
     finished_at: datetime | None = None
     result_status: str | None = None

@@ -272,7 +272,7 @@ def _record(connection: Connection, writes: Sequence[RecordSteps], now: datetime
 
 
 def _finish(connection: Connection, writes: Sequence[Finish], context: EndingContext) -> None:
-    endings = {w.claim.correlation_id: ending(w.result, context) for w in writes}
+    endings = {w.claim.correlation_id: ending(w.result, context, w.claim.reply_traceparent) for w in writes}
     end_runs(connection, endings)
     asked = [w for w in writes if endings[w.claim.correlation_id].status == RunStatus.INTERRUPTED.value]
     questions.ask(connection, [row for w in asked for row in _questions(w, context.now)], context.now)

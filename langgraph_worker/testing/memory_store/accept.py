@@ -140,9 +140,18 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     event, key = run.event, lineage_of(run.event)
     before = tx.state.lineages.get(key)
     continued = before if verdict.decision is not Decision.FRESH else None
-    nodes, release = (continued.nodes, continued.release) if continued else (None, None)
-    logical_run = continued.logical_run if continued else logical_run_id(key, event.event_id)
-    tx.state.lineages[key] = LineageRecord(verdict.generation, work, event.event_id, logical_run, nodes, release)
+    tx.state.lineages[key] = (
+        replace(continued, generation=verdict.generation, work=work, newest=event.event_id)
+        if continued
+        else LineageRecord(
+            verdict.generation,
+            work,
+            event.event_id,
+            logical_run_id(key, event.event_id),
+            traceparent=run.traceparent,
+        )
+    )
+    logical_run = tx.state.lineages[key].logical_run
     if verdict.decision is Decision.FRESH:
         questions.retire(tx.state, lambda q: q.place.lineage == key and q.place.generation < verdict.generation)
     deployment = event.attempt.deployment if event.attempt else None
@@ -220,6 +229,7 @@ def _new(
         turn=turn_of(tx.now, source.priority) if isinstance(source, WorkflowEvent) else tx.now,
         event=source if isinstance(source, WorkflowEvent) else None,
         graph=item.graph if isinstance(item, Request) else None,
+        traceparent=item.traceparent if isinstance(item, Request) else None,
     )
     return tx.put(run)
 

@@ -154,4 +154,6 @@ def _claim(
         begun_by=record.release if record.generation == place.generation else None,
         spent=tx.state.spending.get((place.lineage, place.generation)),
         retried=run.retried,
+        traceparent=run.traceparent,
+        first_traceparent=record.traceparent if record.generation == place.generation else None,
     )

@@ -28,9 +28,9 @@ ADOPT_AFTER = timedelta(seconds=10)
 KEEP_WORKERS = timedelta(days=1)  # without a sign of life
 
 
-def end(tx: Transaction, run: Run, result: WorkflowResultEvent) -> Run:
+def end(tx: Transaction, run: Run, result: WorkflowResultEvent, traceparent: str | None = None) -> Run:
     """Store the end of an unfinished run. Its thread is left as it is."""
-    sent, reply = encode_reply(result, tx.max_bytes)
+    sent, reply = encode_reply(result, tx.max_bytes, traceparent)
     closed = {RunStatus.COMPLETED: StepStatus.COMPLETED, RunStatus.INTERRUPTED: StepStatus.INTERRUPTED}
     status = closed.get(STATUS[sent.status], StepStatus.FAILED)
     steps = {

@@ -48,6 +48,7 @@ def _workflow_runs(state: State) -> Iterator[Row]:
             "retried": run.retried.as_json(),
             "worker_id": run.worker_id,
             "release": run.release,
+            "traceparent": run.traceparent,
             "askings": run.askings or None,
             "finished_at": run.end.at if run.end else None,
             "result_status": run.end.result.status.value if run.end else None,
@@ -79,6 +80,7 @@ def _lineages(state: State) -> Iterator[Row]:
             "input_hash": lineage.work.input_hash,
             "nodes": None if lineage.nodes is None else sorted(lineage.nodes),
             "release": lineage.release,
+            "traceparent": lineage.traceparent,
             "newest": lineage.newest,
         }
 

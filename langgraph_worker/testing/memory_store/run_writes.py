@@ -126,7 +126,7 @@ def finish(
         if result.status is ResultStatus.INTERRUPTED and _is_left(tx, run):
             result = _refused(result)
         errors = (*run.errors, (failure, claim.attempts, tx.now)) if failure is not None else run.errors
-        run = end(tx, replace(run, errors=errors, usage=storable_usage(result.usage)), result)
+        run = end(tx, replace(run, errors=errors, usage=storable_usage(result.usage)), result, claim.reply_traceparent)
         if run.status is RunStatus.INTERRUPTED and result.interrupts:
             _ask(tx, run, [interrupt.id for interrupt in result.interrupts])
         if run.status is RunStatus.COMPLETED:

@@ -103,6 +103,7 @@ class Run:
     retried: Retried = field(default_factory=Retried)
     worker_id: str | None = None
     release: str | None = None
+    traceparent: str | None = None
     askings: Mapping[str, int] = field(default_factory=dict)  # of an answer: those that it was given to, by id
     steps: Mapping[str, tuple[int, Step]] = field(default_factory=dict)  # by id; the attempt that wrote it
     errors: tuple[tuple[Failure, int, datetime], ...] = ()
@@ -161,6 +162,7 @@ class LineageRecord:
     logical_run: UUID
     nodes: frozenset[str] | None = None
     release: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
 
 import pytest
 from langgraph.store.base.embed import ensure_embeddings
 
 from langgraph_worker.broker.kafka.preflight import check_topics
-from langgraph_worker.cli.check import _describe, clock_risk, describe_opened_store, describe_store
+from langgraph_worker.cli.check import _describe, check_traces, clock_risk, describe_opened_store, describe_store
 from langgraph_worker.cli.check_memory import describe_memory
 from langgraph_worker.domain.models import WorkerInfo
 from langgraph_worker.errors import WorkerError
@@ -132,3 +133,29 @@ def test_a_store_with_another_clock_is_named(seconds, says):
     found = clock_risk(timedelta(seconds=seconds))
     assert says in found
     assert bool(found) is bool(says)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, ""),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+            "traces  ok   to otlp_proto_http, without prompts and answers\n",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "zipkin"},
+            "traces  ok   to nowhere\n             warning: OTEL_TRACES_EXPORTER asks for the exporter zipkin",
+        ),
+    ],
+)
+def test_where_traces_go_is_said_if_anything_is_set(monkeypatch, capsys, environ, said):
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "LANGFUSE_")):
+            monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    check_traces()
+    printed = capsys.readouterr().out
+    assert printed.startswith(said)
+    assert bool(printed) is bool(said)

@@ -277,3 +277,13 @@ def test_a_wrong_event_still_tells_its_workflow():
     judged = refused(screen(record(b"garbage", header=CORRELATION), RULES), faults.INVALID_EVENT)
     assert judged.refusal is not None
     assert judged.refusal.result.workflow_id == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [(f"00-{'a' * 32}-{'b' * 16}-01", True), (f"00-{'0' * 32}-{'b' * 16}-01", False), ("anything", False)],
+)
+def test_a_trace_context_is_kept_if_it_is_one_and_never_refused(header, kept):
+    judged = screen(record(workflow_id="dag", more=(("traceparent", header.encode()),)), RULES)
+    assert isinstance(judged, Request)
+    assert judged.traceparent == (header if kept else None)

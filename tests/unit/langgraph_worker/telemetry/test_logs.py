@@ -8,9 +8,11 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
+from opentelemetry import context, trace
 
 from langgraph_worker.telemetry.logs import JsonFormatter, LineFormatter
-from langgraph_worker.telemetry.run_labels import run_labels
+from langgraph_worker.telemetry.run_labels import labels_of, run_labels
+from tests.support.trace_claims import claim_of
 
 
 def line(message: str, **extra: str) -> str:
@@ -79,6 +81,28 @@ def test_a_json_line_of_a_graphs_own_code_names_the_run():
     found = copy_context().run(log)
     assert labels.items() <= found.items()
     assert "correlation_id" not in fields("outside of runs")
+
+
+def test_a_json_line_of_a_traced_run_names_the_present_span_of_its_trace():
+    span, node = (trace.NonRecordingSpan(trace.SpanContext(0xA, number, is_remote=False)) for number in (1, 2))
+    labels = {"correlation_id": "c", "trace_id": f"{0xA:032x}", "span_id": f"{1:016x}"}
+
+    def log(present: trace.Span) -> dict[str, Any]:
+        run_labels.set(labels)
+        context.attach(trace.set_span_in_context(present))
+        return fields("a node's own line")
+
+    found = copy_context().run(log, node)
+    assert (found["trace_id"], found["span_id"]) == (f"{0xA:032x}", f"{2:016x}")
+    foreign = trace.NonRecordingSpan(trace.SpanContext(0xB, 3, is_remote=False))
+    assert copy_context().run(log, foreign)["span_id"] == f"{span.get_span_context().span_id:016x}"
+
+
+def test_a_run_that_came_with_a_trace_names_it_also_where_nothing_is_traced():
+    claim = claim_of(first_traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    assert labels_of(claim)["trace_id"] == "a" * 32
+    assert "trace_id" not in labels_of(claim_of())
+    assert labels_of(claim, {"trace_id": "c", "span_id": "d"})["trace_id"] == "c"
 
 
 def test_a_json_line_holds_a_traceback_and_what_is_no_json():

@@ -94,7 +94,7 @@ async def test_a_node_reports_its_start_and_its_end(desk):
 
 
 def test_the_end_of_a_node_says_how_many_tokens_the_run_has_used():
-    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None)
+    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None, reply_traceparent=None)
     counts = iter((107, 130))
     run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim, lambda: next(counts))
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_the_end_of_a_node_says_how_many_tokens_the_run_has_used():
 
 
 def test_the_first_node_of_a_run_that_goes_on_names_what_is_not_run_again():
-    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None)
+    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None, reply_traceparent=None)
     run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim)
     run.resumed(["read", "plan"])
     for node in ("trade", "report"):

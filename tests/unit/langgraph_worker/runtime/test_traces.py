@@ -1,0 +1,77 @@
+"""Tracing as a worker opens and closes it: it never ends a worker, and never holds one up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import AsyncExitStack
+
+import pytest
+
+from langgraph_worker.runtime import traces
+from langgraph_worker.runtime.traces import open_tracing
+from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.traces.make_tracing import TraceTargets
+from langgraph_worker.telemetry.traces.port import NoTracing
+
+TARGETS = TraceTargets(exporters=("otlp_proto_http",))
+
+
+class Stuck(NoTracing):
+    """Its receiver takes nothing."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def close(self) -> None:
+        self.free.wait()
+
+
+class Broken(NoTracing):
+    def close(self) -> None:
+        raise OSError("disk")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, tracing: object, targets: TraceTargets = TARGETS) -> None:
+    def make(*_: object, **__: object) -> object:
+        if isinstance(tracing, Exception):
+            raise tracing
+        return tracing
+
+    monkeypatch.setattr(traces, "trace_targets", lambda: targets)
+    monkeypatch.setattr(traces, "make_tracing", make)
+
+
+async def test_a_receiver_that_takes_nothing_holds_up_no_stop(monkeypatch, caplog):
+    stuck = Stuck()
+    use(monkeypatch, stuck)
+    monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.01)
+    async with AsyncExitStack() as stack:
+        assert open_tracing(stack, load_settings({})) is stuck
+    assert "the last traces are lost" in caplog.text
+    stuck.free.set()
+    for thread in threading.enumerate():
+        if thread.name == traces.THREAD:
+            thread.join()
+
+
+async def test_what_fails_while_it_closes_is_logged(monkeypatch, caplog):
+    use(monkeypatch, Broken())
+    async with AsyncExitStack() as stack:
+        open_tracing(stack, load_settings({}))
+    assert "traces may be lost" in caplog.text
+
+
+async def test_variables_that_an_exporter_refuses_end_no_worker(monkeypatch, caplog):
+    use(monkeypatch, ValueError("wrong timeout"))
+    async with AsyncExitStack() as stack:
+        assert isinstance(open_tracing(stack, load_settings({})), NoTracing)
+    assert "no traces: ValueError: wrong timeout" in caplog.text
+
+
+async def test_what_has_no_effect_is_said_once_at_the_start(monkeypatch, caplog):
+    use(monkeypatch, NoTracing(), TraceTargets(problems=("X is set, but Y is missing. Install Z",)))
+    with caplog.at_level(logging.WARNING):
+        async with AsyncExitStack() as stack:
+            open_tracing(stack, load_settings({}))
+    assert [record.message for record in caplog.records] == ["X is set, but Y is missing. Install Z"]
