@@ -15,6 +15,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from workflow_events.log_words import counted
+
 SLOT_SECONDS = 0.5
 SLACK_SECONDS = 2.0
 LATE_SECONDS = 1.25
@@ -45,8 +47,8 @@ class ModelLimit:
     @property
     def words(self) -> str:
         """``60 requests and 200,000 tokens a minute``."""
-        named = (("requests", self.requests), ("tokens", self.tokens))
-        return " and ".join(f"{number:,} {what}" for what, number in named if number is not None) + " a minute"
+        named = (("request", self.requests), ("token", self.tokens))
+        return " and ".join(counted(number, noun) for noun, number in named if number is not None) + " a minute"
 
 
 @dataclass(frozen=True, slots=True)

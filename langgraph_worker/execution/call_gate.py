@@ -86,7 +86,9 @@ class CallGate:
         yield from self._meter.require_call(model)
         if self.turns is None:
             return
+        total = 0.0
         while (waited := (yield from self.turns.take(call, model, in_loop=in_loop))) > 0:
+            total += waited
             # Other runs may have spent what was left meanwhile.
             try:
                 yield from self._meter.require_call(model)
@@ -96,7 +98,7 @@ class CallGate:
             if self.turns.is_in_time(call):
                 break
             self.turns.give_back(call)
-        self.turns.begin(call, model, waited)
+        self.turns.begin(call, model, total)
 
     def _refuse(self, metadata: Any) -> None:
         # "node:task|node of a graph inside of it:its task"

@@ -55,10 +55,10 @@ _counter: ContextVar[BaseCallbackHandler | None] = ContextVar("model_calls", def
 _blocking: ContextVar[BaseCallbackHandler | None] = ContextVar("blocking_calls", default=None)
 _awaited: ContextVar[BaseCallbackHandler | None] = ContextVar("awaited_calls", default=None)
 
-# In this order LangChain asks them: what is not sent is not counted.
 register_configure_hook(_blocking, inheritable=True)
-register_configure_hook(_awaited, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
+# The last: if it raises, LangChain leaves the coroutines of later handlers without awaiting them, and Python warns.
+register_configure_hook(_awaited, inheritable=True)
 
 
 @contextlib.contextmanager

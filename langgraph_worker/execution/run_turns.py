@@ -102,6 +102,8 @@ class RunTurns:
         """
         name, limit = self._name(model), self._queue.limits.of(model.name or NO_NAME, model.provider)
         began = self._queue.now()
+        if limit is None and (read := self._queue.catch_up()) is not None:
+            yield read
         while True:
             waiting = _Waiting(name, limit, 0.0)
             if limit is not None:
@@ -116,6 +118,13 @@ class RunTurns:
                 waited = self._queue.now() - began
                 return waited if waiting.until > began else 0.0
             self.give_back(call)
+            logger.info(
+                "a call of model %s comes too late for its turn, and takes another one (graph %s, request %s)",
+                name,
+                self._claim.graph,
+                short_id(self._claim.correlation_id),
+                extra=self._about("turn_missed", name),
+            )
 
     def _ask(self, name: str, limit: ModelLimit) -> Wait[Turn]:
         held = self._held.get(name)
@@ -205,8 +214,11 @@ class RunTurns:
         why = "its provider takes no calls" if waiting.limit is None else waiting.limit.words
         text = "a call of model %s waits %s for its turn: %s (graph %s, request %s)"
         request = short_id(self._claim.correlation_id)
-        about = {"action": "waits_for_turn", "correlation_id": str(self._claim.correlation_id), "model": waiting.model}
+        about = self._about("waits_for_turn", waiting.model)
         logger.info(text, waiting.model, in_seconds(left), why, self._claim.graph, request, extra=about)
+
+    def _about(self, action: str, model: str) -> dict[str, str]:
+        return {"action": action, "correlation_id": str(self._claim.correlation_id), "model": model}
 
     # ---- a call, and after it ----
 

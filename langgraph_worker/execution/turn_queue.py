@@ -25,6 +25,7 @@ THREAD = "model-turns"
 """How the name of its thread begins."""
 
 _WATCH_SECONDS = 60.0  # after the last call of a model, for 429s of other workers
+_FRESH_SECONDS = 5.0  # for which a call believes what was read last
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class TurnQueue:
         self._lock = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._cool_until: dict[str, float] = {}
-        self._called_at = float("-inf")
+        self._called_at = self._looked_at = float("-inf")
         self._over = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
 
@@ -176,6 +177,12 @@ class TurnQueue:
         except StoreError as error:
             logger.error("a 429 of %s is not stored: %s", model, error, extra={"action": "store_trouble"})
 
+    def catch_up(self) -> Future[None] | None:
+        """Read which models take no calls, before a call of one; None: that was read a moment ago."""
+        if self.now() - self._looked_at <= _FRESH_SECONDS or self._over.is_set():
+            return None
+        return self._thread.submit(self._look)
+
     def look(self) -> None:
         """Read which models take no calls, if a run of this worker has called one lately. Do not wait for it."""
         if self.now() - self._called_at <= _WATCH_SECONDS and not self._over.is_set():
@@ -189,6 +196,7 @@ class TurnQueue:
             logger.debug("cannot read which models take no calls: %s", error, extra={"action": "store_trouble"})
             return
         with self._lock:
+            self._looked_at = read_at
             for model, seconds in found.items():
                 self._cool_until[model] = max(self._cool_until.get(model, 0.0), read_at + seconds)
             self._cool_until = {model: until for model, until in self._cool_until.items() if until > read_at}
