@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
+from langchain_core.outputs import LLMResult
 from langgraph.errors import GraphDrained
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import RunControl
@@ -21,11 +24,14 @@ from langgraph_worker.domain.model_turns import ModelLimit, TurnRequest
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.retry_policy import ErrorClass
 from langgraph_worker.domain.spending import Spending
+from langgraph_worker.execution.run_turns import RunTurns
 from langgraph_worker.execution.turn_queue import TurnQueue
 from langgraph_worker.execution.turn_wait import WaitsForTurnError
+from langgraph_worker.execution.waiting_calls import CallStoppedError
 from langgraph_worker.graphs.model_limits import ModelLimits
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.telemetry.metrics import Metrics
+from langgraph_worker.telemetry.usage import CalledModel
 from tests.support.paid_models import PaidModel
 from tests.support.runs import Desk, State, chain, opened
 from workflow_events.models import Budget, SpendLimits
@@ -200,30 +206,32 @@ async def test_supersteps_before_a_wait_count_for_the_recursion_limit(case: Case
     assert (case.model.calls, away.retried.steps) == (1, 1)
 
 
-async def test_a_run_with_a_call_under_way_waits_in_its_place(case: Case, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    gate, sent = asyncio.Event(), asyncio.Event()
-
-    class Slow(PaidModel):
-        async def _agenerate(self, *args: Any, **more: Any) -> Any:
-            sent.set()
-            await gate.wait()
-            return self._generate(*args)
-
-    async def slow(state: State) -> State:
-        await Slow(name_of_model="free").ainvoke("?")
-        return {"log": ["slow"]}
-
+async def test_a_run_with_a_call_under_way_waits_in_its_place(case: Case) -> None:
+    """That call would be cut off, and paid again."""
     case.take(1)
-    builder = side_by_side(a=slow, b=case.answer())
-    claim = await case.desk.claim("g")
-    run = asyncio.create_task(case.desk.only_run(claim, builder))
-    await sent.wait()
-    await case.until(lambda: "for its turn" in caplog.text)
-    assert not run.done()
-    gate.set()  # from then on it only waits
-    with pytest.raises(WaitsForTurnError):
-        await run
+    turns, model = RunTurns(case.queue, await case.desk.claim("g"), RunControl()), CalledModel("big", "openai")
+    under_way, other = uuid4(), uuid4()
+    turns.begin(under_way, CalledModel("free", None), 0.0)
+    wait = turns.take(other, model, in_loop=False)
+    turn = next(wait)
+    assert isinstance(turn, Future)
+    assert wait.send(await asyncio.wrap_future(turn)) == 0.2
+    turns.end(under_way, LLMResult(generations=[]))
+    with pytest.raises(CallStoppedError):
+        wait.send(None)
+    assert turns.wait is not None
+    assert turns.wait.seconds > 50
+
+
+async def test_a_blocking_call_on_the_loop_does_not_wait_for_long(case: Case) -> None:
+    case.take(1)
+    case.time.leaps += 40
+
+    async def careless(state: State) -> State:
+        return {"log": [str(case.model.invoke("?").content)]}
+
+    away = await case.run(chain(a=careless))
+    assert (case.model.calls, away.wait.seconds < 30) == (0, True)
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["await", "thread"])
