@@ -107,5 +107,5 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
-  test-random-graphs test-storm test-triggerer-outages test-failover test-upgrade chaos fuzz mutants check docs bench-runs \
-  bench-waiting bench-short-agents fmt
+  test-random-graphs test-storm test-triggerer-outages test-failover test-model-limits test-upgrade chaos fuzz mutants check docs \
+  bench-runs bench-waiting bench-short-agents fmt

@@ -154,13 +154,12 @@ class Runner:
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
         """
         meter = meter or self.meter_for(claim)
-        clock = SuperstepClock(asyncio.get_running_loop().time)
+        clock, started_at = SuperstepClock(asyncio.get_running_loop().time), datetime.now(UTC)
         saver = self.checkpoints.saver_for(claim, meter.refused_tasks)
         start = _Start(claim, meter, saver, UsageCounter(meter.count), clock)
         rules = self.limits.retries_of(self.graphs.spec(claim.graph))
         retries = RunRetries(claim, rules, saver, start.usage, clock, meter)
         turns = None if self.turns is None else RunTurns(self.turns, claim, control, rules)
-        started_at = datetime.now(UTC)
         deadline = claim.event.deadline
         left = None if deadline is None else (deadline - started_at).total_seconds()
         texts, most_bytes = self.limits.exception_texts, self.limits.max_step_bytes
