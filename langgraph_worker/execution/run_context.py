@@ -90,7 +90,7 @@ class RunContext:
             lambda: self.store.release(claim, delay, keep_thread=keep_thread, retried=back.retried), "release a run"
         )
         self.metrics.given_back(claim, back.kind)
-        if back.kind == "paused":
+        if back.kind in ("paused", "waits_for_turn"):
             self.runner.progress.paused(claim.event, back.reason)
         waits = back.kind == "waits_for_turn"
         logger.log(

@@ -18,7 +18,7 @@ class WaitsForTurnError(Exception):
     """
 
     def __init__(self, wait: TurnWait, retried: Retried) -> None:
-        super().__init__(f"waits for its turn to call model {wait.model}; the run continues from its last checkpoint")
+        super().__init__(f"its turn to call model {wait.model} comes later; the run continues from its last checkpoint")
         self.wait = wait
         self.retried = retried
 

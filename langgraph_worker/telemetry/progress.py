@@ -85,9 +85,9 @@ class Progress:
         self.publish(self.topic, event, ProgressKind.BACKS_OFF, failure.node, data=data)
 
     def paused(self, event: WorkflowEvent, words: str) -> None:
-        """A request waits for the end of a pause.
+        """A request waits for the end of a pause, or for its turn to call a model.
 
-        :param words: what is paused, since when, by whom and why.
+        :param words: what is paused, since when, by whom and why; or which model it waits for.
         """
         self.publish(self.topic, event, ProgressKind.PAUSED, data={"words": words})
 

@@ -307,7 +307,7 @@ models = Table(
     metadata,
     Column("model", String(512), primary_key=True),  # with its provider, if that is known
     Column("cool_until", UtcDateTime),  # no call before; NULL: none was refused
-    Column("updated_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
 )
 
 # What is counted in half a second, see domain/model_turns.py: turns that lie ahead, too.

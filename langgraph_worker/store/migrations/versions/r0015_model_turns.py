@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("model", name="pk_models"),
     )
+    op.create_index("ix_models_updated_at", "models", ["updated_at"])
     op.create_table(
         "model_turns",
         sa.Column("model", sa.String(512), nullable=False),

@@ -163,7 +163,7 @@ async def test_a_long_wait_gives_the_place_back_and_keeps_the_turn(case: Case, b
     away = await case.run(graph)
     assert (away.wait.model, list(away.retried.turns), away.retried.times) == (BIG, [BIG], {})
     assert 50 < away.wait.seconds < 60
-    assert "waits for its turn to call model openai:big" in str(away)
+    assert "its turn to call model openai:big comes later" in str(away)
     (other,) = case.take(1)
     assert other > 120  # the place in the queue is kept
     case.time.leaps += away.wait.seconds + 2.7
