@@ -66,6 +66,9 @@ test-triggerer-outages: env  ## triggerers killed, frozen and restarted while 20
 test-failover: env  ## the primary of the run store dies under load, and a replica takes over
 	FAILOVER=1 timeout --signal=INT --kill-after=60 15m $(BIN)/python -m pytest tests/chaos/test_failover.py -s $(PYTEST_ARGS)
 
+test-model-limits: env  ## three workers share 60 requests a minute of one model, and one is killed
+	MODEL_LIMIT_MINUTES=$(or $(MINUTES),4) timeout --signal=INT --kill-after=60 15m $(BIN)/python -m pytest tests/integration/test_model_limits.py -k sixty -s $(PYTEST_ARGS)
+
 test-upgrade: env  ## workers of a version of this repository's history (FROM) are replaced one by one under load
 	UPGRADE_FROM=$(or $(FROM),d7d77a0) timeout --signal=INT --kill-after=60 15m $(BIN)/python -m pytest tests/chaos/test_upgrade.py -s $(PYTEST_ARGS)
 
@@ -104,5 +107,5 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
-  test-random-graphs test-storm test-triggerer-outages test-failover test-upgrade chaos fuzz mutants check docs bench-runs \
-  bench-waiting bench-short-agents fmt
+  test-random-graphs test-storm test-triggerer-outages test-failover test-model-limits test-upgrade chaos fuzz mutants check docs \
+  bench-runs bench-waiting bench-short-agents fmt

@@ -101,15 +101,17 @@ class Retried:
         its graph lets it.
     :param model: the model that it goes on with, because its input was too long for the one before; None: its own.
     :param steps: supersteps that its starts before have finished: they count for its recursion limit.
+    :param turns: the slots of the turns that its calls of limited models have ahead, by model.
     """
 
     times: Mapping[ErrorClass, int] = field(default_factory=dict)
     step_seconds: float | None = None
     model: str | None = None
     steps: int = 0
+    turns: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.times) or self.step_seconds is not None or self.model is not None or self.steps > 0
+        return self != Retried()
 
     @property
     def after_progress(self) -> Retried:
@@ -121,7 +123,8 @@ class Retried:
         if not self:
             return None
         times = {kind.value: count for kind, count in self.times.items()}
-        return {"times": times, "step_seconds": self.step_seconds, "model": self.model, "steps": self.steps}
+        kept = {"times": times, "step_seconds": self.step_seconds, "model": self.model, "steps": self.steps}
+        return kept | ({"turns": {model: list(slots) for model, slots in self.turns.items()}} if self.turns else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> Retried:
@@ -129,7 +132,8 @@ class Retried:
         kept = value or {}
         known = {kind.value: kind for kind in ErrorClass}
         times = {known[name]: count for name, count in (kept.get("times") or {}).items() if name in known}
-        return cls(times, kept.get("step_seconds"), kept.get("model"), kept.get("steps") or 0)
+        turns = {model: tuple(slots) for model, slots in (kept.get("turns") or {}).items()}
+        return cls(times, kept.get("step_seconds"), kept.get("model"), kept.get("steps") or 0, turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +231,7 @@ def next_try(rules: RetryRules, raised: RaisedError, attempted: Attempted, chanc
     if rule.step_factor < 1 and attempted.step_seconds is not None:
         step = max(attempted.step_seconds * rule.step_factor, SHORTEST_STEP_SECONDS)
     times = {**retried.times, kind: repeated + 1}
-    return BackOff(kind, wait, replace(retried, times=times, step_seconds=step, steps=attempted.all_steps))
+    return BackOff(kind, wait, replace(retried, times=times, step_seconds=step, steps=attempted.all_steps, turns={}))
 
 
 def _too_long(wait: float, raised: RaisedError, attempted: Attempted) -> str:
@@ -252,4 +256,4 @@ def _other_model(model: str | None, attempted: Attempted) -> BackOff | NoRetry:
     if model in (retried.model, attempted.asked_model):
         return NoRetry(f"it is too long for {model!r}, the model that takes most ({kind.value})")
     times = {**retried.times, kind: retried.times.get(kind, 0) + 1}
-    return BackOff(kind, 0.0, replace(retried, times=times, model=model, steps=attempted.all_steps))
+    return BackOff(kind, 0.0, replace(retried, times=times, model=model, steps=attempted.all_steps, turns={}))

@@ -25,6 +25,7 @@ from langgraph_worker.execution.release_policy import StartOverError
 from langgraph_worker.execution.run_context import GivenBack, RunContext, Stop, about
 from langgraph_worker.execution.runner import sooner
 from langgraph_worker.execution.time_limit import TimeLimit
+from langgraph_worker.execution.turn_wait import WaitsForTurnError
 from langgraph_worker.store.retrying import retry_store
 from langgraph_worker.telemetry.run_labels import labels_of, run_labels
 from langgraph_worker.telemetry.traces.port import StartEnd
@@ -216,6 +217,8 @@ class ActiveRun:
                 return GivenBack(str(trouble), "store_trouble", _STORE_TROUBLE_DELAY_SECONDS)
             case StartOverError() as reason:
                 return GivenBack(str(reason), "starts_over")
+            case WaitsForTurnError() as reason:
+                return GivenBack(str(reason), "waits_for_turn", reason.wait.seconds, reason.retried)
             case GraphDrained():
                 return self._given_back(self._drained)
         return self._graph.result()

@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
-from langgraph_worker.execution.budget_guard import BudgetGuard
+from langgraph_worker.execution.call_gate import CallGate
 from langgraph_worker.telemetry.usage import NO_NAME, CalledModel, ModelCallHandler, UsageCounter
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,17 @@ class OutsideOfRuns(ModelCallHandler):
 
 _outside = OutsideOfRuns()
 _counter: ContextVar[BaseCallbackHandler | None] = ContextVar("model_calls", default=_outside)
-_guard: ContextVar[BaseCallbackHandler | None] = ContextVar("budget_guard", default=None)
+_blocking: ContextVar[BaseCallbackHandler | None] = ContextVar("blocking_calls", default=None)
+_awaited: ContextVar[BaseCallbackHandler | None] = ContextVar("awaited_calls", default=None)
 
 _tracers = [ContextVar[BaseCallbackHandler | None](f"tracer_{number}", default=None) for number in (1, 2)]
 
 for _tracer in _tracers:
     register_configure_hook(_tracer, inheritable=True)
-register_configure_hook(_guard, inheritable=True)
+register_configure_hook(_blocking, inheritable=True)
 register_configure_hook(_counter, inheritable=True)
+# The last: if it raises, LangChain leaves the coroutines of later handlers without awaiting them, and Python warns.
+register_configure_hook(_awaited, inheritable=True)
 
 
 def traced_by(tracers: Sequence[BaseCallbackHandler]) -> None:
@@ -72,16 +75,20 @@ def traced_by(tracers: Sequence[BaseCallbackHandler]) -> None:
 
 
 @contextlib.contextmanager
-def heard_by(counter: UsageCounter, guard: BudgetGuard | None) -> Iterator[None]:
-    """Let a run's calls be counted, and stopped where it has no budget for them. Enter it in the run's own task.
+def heard_by(counter: UsageCounter, gate: CallGate | None) -> Iterator[None]:
+    """Let a run's calls be counted; let them wait, or be stopped where it has no budget for them. Enter it in the run's
+    own task.
 
-    :param guard: None: the run has no budget.
+    :param gate: None: nothing holds them up.
     """
-    counting, guarding = _counter.set(counter), _guard.set(guard)
+    counting = _counter.set(counter)
+    blocking = _blocking.set(None if gate is None else gate.for_threads)
+    awaited = _awaited.set(None if gate is None else gate.for_loops)
     try:
         yield
     finally:
         _counter.reset(counting)
-        _guard.reset(guarding)
-        if guard is not None:
-            guard.close()
+        _blocking.reset(blocking)
+        _awaited.reset(awaited)
+        if gate is not None:
+            gate.close()

@@ -9,7 +9,7 @@ from enum import Enum
 
 from langgraph_worker.domain.models import Claim, Failure
 from langgraph_worker.domain.pauses import PauseChange
-from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.store.port import RunStore
@@ -41,11 +41,13 @@ class GivenBack:
 
     :param reason: for a person.
     :param kind: for the figures.
+    :param retried: what is kept with it; None: what was.
     """
 
     reason: str
     kind: GivenBackReason
     delay_seconds: float = 0.0
+    retried: Retried | None = None
 
     @classmethod
     def stopped(cls, why: Stop, delay_seconds: float = 0.0) -> GivenBack:
@@ -101,16 +103,21 @@ class RunContext:
     async def give_back(self, claim: Claim, back: GivenBack, *, keep_thread: bool = False) -> None:
         """Give a run back; one whose lease is lost only lets its thread go."""
         delay = back.delay_seconds
-        await retry_store(lambda: self.store.release(claim, delay, keep_thread=keep_thread), "release a run")
+        await retry_store(
+            lambda: self.store.release(claim, delay, keep_thread=keep_thread, retried=back.retried), "release a run"
+        )
         self.metrics.given_back(claim, back.kind)
-        if back.kind == "paused":
+        if back.kind in ("paused", "waits_for_turn"):
             self.runner.progress.paused(claim.event, back.reason, claim.reply_traceparent)
-        logger.warning(
-            "stopped before its end: %s (graph %s, request %s)",
+        waits = back.kind == "waits_for_turn"
+        logger.log(
+            logging.INFO if waits else logging.WARNING,
+            "%s: %s (graph %s, request %s)",
+            f"goes on in {in_seconds(delay)}" if waits else "stopped before its end",
             back.reason,
             claim.graph,
             short_id(claim.correlation_id),
-            extra=about(claim, "stopped"),
+            extra=about(claim, back.kind if waits else "stopped"),
         )
 
     async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool) -> None:

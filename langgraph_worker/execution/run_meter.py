@@ -12,6 +12,7 @@ from langgraph_worker.domain.budgets import Limits
 from langgraph_worker.domain.spending import Spending, mark_of, usage_since
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.execution.shared_budget import SharedBudget
+from langgraph_worker.execution.waiting_calls import Wait
 from langgraph_worker.telemetry.prices import is_known, price_list
 from langgraph_worker.telemetry.usage import CalledModel, ModelCall
 from workflow_events.results import ModelUsage
@@ -163,14 +164,14 @@ class RunMeter:
             else:
                 self._spent = replace(self._spent, steps=self._spent.steps + 1)
 
-    def require_call(self, model: CalledModel) -> None:
+    def require_call(self, model: CalledModel) -> Wait[None]:
         """Check that a model may be called now. It waits for the store if accounts have limits.
 
         :raises BudgetExceededError: it may not. From then on the run has to end.
         """
         self.excess = self.excess or self.limits.used_up(self.total()) or self._unpriced(model)
         if self.shared is not None:
-            self.excess = self.excess or self.shared.used_up(self.total())
+            self.excess = self.excess or (yield from self.shared.used_up(self.total()))
         if self.excess is not None:
             raise BudgetExceededError(self.excess)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from langgraph_worker.checkpoints.saver import RunSaver
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.results import Judged
-from langgraph_worker.domain.retry_policy import Attempted, RaisedError, RetryRules, next_try
+from langgraph_worker.domain.retry_policy import Attempted, RaisedError, Retried, RetryRules, next_try
 from langgraph_worker.execution.error_classes import error_class
 from langgraph_worker.execution.exception_facts import related
 from langgraph_worker.execution.exception_rules import can_retry_help
@@ -61,12 +61,25 @@ class RunRetries:
         decided = next_try(self.rules, raised, self._attempted(error, now), self.chance())
         return Judged(can_help, raised, decided)
 
+    def with_turns(self, turns: Mapping[str, tuple[int, ...]]) -> Retried:
+        """What is kept with a run that goes on when these turns come: that is no retry, and counts as none."""
+        before = self._retried
+        return replace(before, steps=before.steps + self._finished_steps, turns=turns)
+
+    @property
+    def _retried(self) -> Retried:
+        return self.claim.retried.after_progress if self.saver.has_progressed else self.claim.retried
+
+    @property
+    def _finished_steps(self) -> int:
+        return max(0, self.meter.steps_here - 1)  # without the superstep that failed, which runs again
+
     def _attempted(self, error: BaseException, now: datetime) -> Attempted:
-        retried, event = self.claim.retried, self.claim.event
+        event = self.claim.event
         return Attempted(
-            retried.after_progress if self.saver.has_progressed else retried,
+            self._retried,
             event.config.model,
             self.clock.ran_out_after(error),
             None if event.deadline is None else (event.deadline - now).total_seconds(),
-            max(0, self.meter.steps_here - 1),  # without the superstep that failed, which runs again
+            self._finished_steps,
         )

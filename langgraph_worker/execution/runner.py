@@ -27,7 +27,7 @@ from langgraph_worker.domain.results import Outcome, Reporter
 from langgraph_worker.domain.retry_policy import RetryRules
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.breakpoints import breakpoints
-from langgraph_worker.execution.budget_guard import BudgetGuard
+from langgraph_worker.execution.call_gate import CallGate
 from langgraph_worker.execution.event_check import require_allowed, require_fitting
 from langgraph_worker.execution.exception_rules import comes_from_cancellation
 from langgraph_worker.execution.fork_start import ForkStart
@@ -48,12 +48,15 @@ from langgraph_worker.execution.run_input import first_input
 from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.execution.run_outcome import outcome_of_end, outcome_of_error
 from langgraph_worker.execution.run_retries import RunRetries
+from langgraph_worker.execution.run_turns import RunTurns
 from langgraph_worker.execution.run_values import run_values
 from langgraph_worker.execution.shared_budget import SharedBudget
 from langgraph_worker.execution.step_recorder import StepRecorder
 from langgraph_worker.execution.stored_state import StoredState, reading_stored_state
 from langgraph_worker.execution.superstep_clock import SuperstepClock
 from langgraph_worker.execution.thread_position import ThreadPosition, ThreadState, find_position
+from langgraph_worker.execution.turn_queue import TurnQueue
+from langgraph_worker.execution.turn_wait import WaitsForTurnError, require_turns
 from langgraph_worker.execution.uncounted_calls import count_uncounted_calls, note_earlier_messages
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.loader import Graphs
@@ -118,6 +121,7 @@ class Runner:
 
     :param memories: for graphs that bring no long-term memory.
     :param progress: where the runs' progress is published.
+    :param turns: for which calls of limited models wait; None: nothing limits them.
     """
 
     graphs: Graphs
@@ -127,6 +131,7 @@ class Runner:
     worker_id: str
     limits: RunLimits
     progress: Progress = field(default_factory=Progress)
+    turns: TurnQueue | None = None
 
     def meter_for(self, claim: Claim) -> RunMeter:
         """What counts a start of this run, which begins now. Call it in the event loop."""
@@ -145,29 +150,33 @@ class Runner:
         :param control: a request to drain ends the run before its next superstep, with everything durable.
         :param meter: see :meth:`meter_for`; None: made here.
         :raises GraphDrained: it was drained.
+        :raises WaitsForTurnError: its next call of a model has to wait so long that the run is to go on later.
         :raises StartOverError: another release began it, and its graph's entry says that it then starts over.
         :raises StoreError: run store or checkpoints failed; the run can go on later, elsewhere.
         """
         meter = meter or self.meter_for(claim)
-        clock = SuperstepClock(asyncio.get_running_loop().time)
+        clock, started_at = SuperstepClock(asyncio.get_running_loop().time), datetime.now(UTC)
         saver = self.checkpoints.saver_for(claim, meter.refused_tasks)
         start = _Start(claim, meter, saver, UsageCounter(meter.count), clock)
-        started_at = datetime.now(UTC)
+        rules = self.limits.retries_of(self.graphs.spec(claim.graph))
+        retries = RunRetries(claim, rules, saver, start.usage, clock, meter)
+        turns = None if self.turns is None else RunTurns(self.turns, claim, control, rules)
         deadline = claim.event.deadline
         left = None if deadline is None else (deadline - started_at).total_seconds()
         texts, most_bytes = self.limits.exception_texts, self.limits.max_step_bytes
         async with StepRecorder(self.store, claim, most_bytes, exception_texts=texts, meter=meter) as steps:
             limit = asyncio.timeout(sooner(left, meter.seconds_left()))
             try:
-                guard = BudgetGuard(meter) if meter.is_limited else None
-                with heard_by(start.usage, guard):
+                gate = CallGate(meter, turns) if meter.is_limited or turns is not None else None
+                with heard_by(start.usage, gate):
                     async with limit:
                         end = await self._drive(start, steps, control)
                 meter.require_store()
+                require_turns(turns, retries.with_turns)
                 waits = end.interrupts is not None
                 steps.close_open(StepStatus.INTERRUPTED if waits else StepStatus.COMPLETED, None)
                 outcome = outcome_of_end(self._reporter(claim, started_at, meter), end, meter.excess)
-            except (StoreError, StartOverError, asyncio.CancelledError, GeneratorExit):
+            except (StoreError, StartOverError, WaitsForTurnError, asyncio.CancelledError, GeneratorExit):
                 meter.touch_if_limited()
                 raise  # no end of the run: the database's trouble, or ours, or it starts over
             except BaseException as error:
@@ -176,11 +185,12 @@ class Runner:
                     raise
                 if not limit.expired():
                     _raise_if_no_end(error)
+                    if meter.excess is None:
+                        meter.touch_if_limited()
+                        require_turns(turns, retries.with_turns)
                 steps.close_open(StepStatus.FAILED, "the run ended before the node did")
                 timed_out = limit.expired() and not meter.time_is_up()
                 reporter = self._reporter(claim, started_at, meter)
-                rules = self.limits.retries_of(self.graphs.spec(claim.graph))
-                retries = RunRetries(claim, rules, start.saver, start.usage, clock, meter)
                 outcome = outcome_of_error(reporter, error, steps, retries, timed_out=timed_out, excess=meter.excess)
             if outcome.result.status is not ResultStatus.SUCCESS or meter.shared is not None:
                 meter.touch()  # what the logical run has spent counts when it goes on, and for its accounts

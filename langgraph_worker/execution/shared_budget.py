@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Mapping
 
 from langgraph_worker.domain.accounts import Account, StoredCounts
@@ -12,8 +11,9 @@ from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.results import storable
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import StoreError
+from langgraph_worker.execution.waiting_calls import Wait, retry_store_in_wait
 from langgraph_worker.store.port import RunStore
-from langgraph_worker.store.retrying import retry_store, retry_store_in_thread
+from langgraph_worker.store.retrying import retry_store
 
 _WHAT = "read what several runs have spent"
 
@@ -31,7 +31,6 @@ class SharedBudget:
         self._store = store
         self._claim = claim
         self._counts = StoredCounts()
-        self._over = threading.Event()
         self.trouble: StoreError | None = None
         """Why a call could not be compared; a node may have caught it (rule 19)."""
 
@@ -44,15 +43,15 @@ class SharedBudget:
             lambda: asyncio.wrap_future(self._store.stored_counts(self._claim, tuple(self.limits))), _WHAT
         )
 
-    def used_up(self, own: Spending) -> str | None:
-        """Why no model may be called any more; None if one may. It blocks until the store has answered.
+    def used_up(self, own: Spending) -> Wait[str | None]:
+        """Why no model may be called any more; None if one may. It waits until the store has answered.
 
         :param own: what the logical run has spent by now.
-        :raises StoreError: an error that does not pass by itself; or the run is over.
+        :raises StoreError: an error that does not pass by itself.
         """
         try:
-            self._counts = retry_store_in_thread(
-                lambda: self._store.stored_counts(self._claim, tuple(self.limits)).result(), _WHAT, self._over
+            self._counts = yield from retry_store_in_wait(
+                lambda: self._store.stored_counts(self._claim, tuple(self.limits)), _WHAT
             )
         except StoreError as error:
             self.trouble = error
@@ -66,7 +65,3 @@ class SharedBudget:
         own = storable(own)
         found = (limits.exceeded(self._counts.count(account, own)) for account, limits in self.limits.items())
         return next((reason for reason in found if reason is not None), None)
-
-    def close(self) -> None:
-        """The run is over: nothing waits for the store any more."""
-        self._over.set()

@@ -26,6 +26,7 @@ from langgraph_worker.graphs.graph_module import append_import_paths, import_gra
 from langgraph_worker.graphs.graph_spec import GraphSpec
 from langgraph_worker.graphs.manifest import Manifest
 from langgraph_worker.graphs.memory_config import MemoryConfig, load_memory
+from langgraph_worker.graphs.model_limits import ModelLimits
 from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
 from langgraph_worker.settings.secret_values import secret_variables
@@ -64,12 +65,18 @@ class Graphs:
 
     :param memory: how the long-term memory of graphs that bring none finds and forgets.
     :param folders: where the project's own modules lie.
+    :param models: what the providers of its models allow.
     :ivar release: which version of the project this is; None: not known.
     """
 
     def __init__(
-        self, graphs: Mapping[str, Graph], memory: MemoryConfig | None = None, folders: Collection[Path] = ()
+        self,
+        graphs: Mapping[str, Graph],
+        memory: MemoryConfig | None = None,
+        folders: Collection[Path] = (),
+        models: ModelLimits | None = None,
     ) -> None:
+        self.models = models or ModelLimits()
         self.memory = memory or MemoryConfig()
         self.folders = folders
         self.release: str | None = None
@@ -168,7 +175,7 @@ def load_graphs(manifest: Manifest, *, keep_broken: bool = False) -> Graphs:
     load = _load_or_keep if keep_broken else _load
     graphs = {spec.name: load(spec, manifest) for spec in manifest.graphs}
     memory = load_memory(manifest.path, manifest.store, lambda spec: _variable(spec, manifest))
-    return Graphs(graphs, memory, (manifest.root, *manifest.import_paths))
+    return Graphs(graphs, memory, (manifest.root, *manifest.import_paths), manifest.models)
 
 
 def _load_or_keep(spec: GraphSpec, manifest: Manifest) -> Graph:

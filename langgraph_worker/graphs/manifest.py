@@ -1,4 +1,4 @@
-"""``langgraph.json``, read as LangGraph documents it; ``events`` of a graph's entry is this worker's own."""
+"""``langgraph.json``, read as LangGraph documents it; ``models`` and keys of a graph's entry are this worker's own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec, graph_spec
 from langgraph_worker.graphs.import_paths import import_paths, project_folders, read_dependencies
 from langgraph_worker.graphs.installed_packages import copy_notes, package_notes
 from langgraph_worker.graphs.memory_config import StoreSpec, store_spec
+from langgraph_worker.graphs.model_limits import ModelLimits, model_limits
 from langgraph_worker.graphs.project_env import project_env
 from langgraph_worker.graphs.unserved_keys import is_javascript, javascript_note, unserved_keys
 from workflow_events.nearest_name import nearest_name
@@ -26,6 +27,7 @@ class Manifest:
     :param import_paths: folders to append to ``sys.path``, the manifest's own among them.
     :param env: the project's variables; variables that the process already has win.
     :param store: of the long-term memory.
+    :param models: what the providers of its models allow.
     :param notes: a sentence for each thing that is missing here, or that this worker does not serve.
     """
 
@@ -35,6 +37,7 @@ class Manifest:
     env: Mapping[str, str]
     store: StoreSpec = field(default_factory=StoreSpec)
     notes: tuple[str, ...] = ()
+    models: ModelLimits = field(default_factory=ModelLimits)
 
     @property
     def root(self) -> Path:
@@ -52,7 +55,7 @@ def read_manifest(path: Path) -> Manifest:
     graphs, notes = _graphs(path, body["graphs"])
     notes += unserved_keys(body)
     env, env_notes = project_env(path, body.get("env"))
-    store = store_spec(path, body.get("store"))
+    store, models = store_spec(path, body.get("store")), model_limits(path, body.get("models"))
     dependencies = read_dependencies(path, body.get("dependencies"), body.get("source"))
     folders = project_folders(path, dependencies)
     # The manifest's own folder is always imported from; what it needs counts if the manifest says that it is installed.
@@ -60,7 +63,7 @@ def read_manifest(path: Path) -> Manifest:
     wanted = [*dependencies.packages, *(text for folder in installed for text in folder.requirements())]
     notes += [*env_notes, *dependencies.notes, *(folder.problem for folder in folders if folder.problem)]
     notes += [*package_notes(wanted, folders), *copy_notes(folders)]
-    return Manifest(path, graphs, import_paths(folders), env, store, tuple(notes))
+    return Manifest(path, graphs, import_paths(folders), env, store, tuple(notes), models)
 
 
 def _body(path: Path) -> dict[str, Any]:

@@ -110,7 +110,15 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
         Intake(batches, rules, outputs, foundation.progress, foundation.events_topic, lambda: pauses.known),
         executor,
         outbox,
-        Housekeeping(store, foundation.runs.memories, outbox, free_room, info, settings.unknown_graph_grace_seconds),
+        Housekeeping(
+            store,
+            foundation.runs.memories,
+            outbox,
+            free_room,
+            info,
+            settings.unknown_graph_grace_seconds,
+            turns=foundation.runs.turns,
+        ),
         pauses,
         _announcer(settings, graphs, foundation, info, rules.default_graph),
     )

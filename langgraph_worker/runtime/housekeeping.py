@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.domain.models import WorkerInfo
+from langgraph_worker.execution.turn_queue import TurnQueue
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.publishing.outbox import Outbox
 from langgraph_worker.store.port import RunStore
@@ -28,6 +29,7 @@ class Housekeeping:
 
     :param info: what the fleet may know of this worker; ``info.graphs`` are the graphs it can run.
     :param graph_grace_seconds: how long a request may wait for a graph that no worker knows.
+    :param turns: looks which models take no calls; None: nothing calls any.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Housekeeping:
         info: WorkerInfo,
         graph_grace_seconds: float,
         now: Callable[[], float] = time.monotonic,
+        turns: TurnQueue | None = None,
     ) -> None:
         self._store = store
         self._memories = memories
@@ -49,6 +52,7 @@ class Housekeeping:
         self._info = info
         self._graph_grace_seconds = graph_grace_seconds
         self._now = now
+        self._turns = turns
         self._announced_at = self._swept_at = float("-inf")
 
     async def run(self) -> None:
@@ -58,6 +62,8 @@ class Housekeeping:
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
     async def _look(self) -> None:
+        if self._turns is not None:
+            self._turns.look()
         if self._now() - self._announced_at >= _ANNOUNCE_EVERY_SECONDS:
             await retry_store(lambda: self._store.announce(self._info), "announce this worker")
             self._announced_at = self._now()

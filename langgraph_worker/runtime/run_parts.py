@@ -18,6 +18,7 @@ from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.run_context import RunContext
 from langgraph_worker.execution.runner import RunLimits, Runner
+from langgraph_worker.execution.turn_queue import TurnQueue
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.runtime.make_store import make_store
@@ -42,6 +43,7 @@ class RunParts:
     checkpoints: Checkpoints
     memories: Memories
     metrics: Metrics
+    turns: TurnQueue
 
 
 async def open_run_parts(
@@ -67,7 +69,9 @@ async def open_run_parts(
     await checkpoints.setup()
     memories = Memories(store, graphs.memory, _memory_limits(settings))
     await memories.setup()
-    return RunParts(store, keeper, checkpoints, memories, metrics)
+    turns = TurnQueue(store, graphs.models, metrics)
+    stack.callback(turns.close)
+    return RunParts(store, keeper, checkpoints, memories, metrics, turns)
 
 
 def _memory_limits(settings: WorkerSettings) -> MemoryLimits:
@@ -95,7 +99,16 @@ def make_executor(
 ) -> Executor:
     """An executor of these graphs, not running yet. Call it in the event loop."""
     limits = RunLimits.from_settings(settings)
-    runner = Runner(graphs, parts.checkpoints, parts.memories, parts.store, settings.worker_id, limits, around.progress)
+    runner = Runner(
+        graphs,
+        parts.checkpoints,
+        parts.memories,
+        parts.store,
+        settings.worker_id,
+        limits,
+        around.progress,
+        parts.turns,
+    )
     context = RunContext(
         parts.store,
         runner,

@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from langgraph_worker.domain.accounts import Account, StoredCounts
+from langgraph_worker.domain.model_turns import GivenTurn, TurnRequest
 from langgraph_worker.domain.models import (
     Accepted,
     Backlog,
@@ -32,7 +33,7 @@ from langgraph_worker.domain.models import (
     WorkerInfo,
 )
 from langgraph_worker.domain.pauses import PauseChange
-from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.domain.spending import Spending
 from workflow_events.models import Attempt
 from workflow_events.results import WorkflowResultEvent
@@ -150,6 +151,24 @@ class RunStore(Protocol):
         be called from any thread, also to wait there.
         """
 
+    def take_turns(self, asked: TurnRequest) -> Future[list[GivenTurn]]:
+        """Count what is reported of a model's calls, and give turns for those that wait, in the order in which workers
+        ask: those of ``held`` first, then as many as are wanted.
+
+        So many turns as the limit allows lie in a window, whoever has them, and none while the model is cooling. Where
+        workers of a fleet have different limits, each keeps to its own over the turns of all. May be called from any
+        thread, also to wait there.
+        """
+
+    def cool(self, model: str, seconds: float) -> Future[None]:
+        """The model's provider takes no calls for so long, at most
+        :data:`~langgraph_worker.domain.model_turns.LONGEST_COOLING_SECONDS`. A shorter time than what is left changes
+        nothing. May be called from any thread.
+        """
+
+    def cooling(self) -> Future[Mapping[str, float]]:
+        """The models whose providers take no calls for now, and for how many seconds. May be called from any thread."""
+
     async def finish(
         self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None, *, keep_thread: bool = False
     ) -> bool:
@@ -164,10 +183,13 @@ class RunStore(Protocol):
             thread is freed.
         """
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
+    async def release(
+        self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
+    ) -> None:
         """Give an unfinished run back: PENDING, claimable by any worker, at once or after ``delay`` seconds.
 
         :param keep_thread: see :meth:`finish`.
+        :param retried: what was repeated by then, with the turns that the run keeps; None: as it was.
 
         Always safe. With a void lease it only frees the thread, so that the next run need not wait for the lease's end:
         an owner that stops a lost run calls this when nothing of the run writes any more.

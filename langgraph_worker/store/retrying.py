@@ -13,8 +13,8 @@ from workflow_events.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
 
 _T = TypeVar("_T")
 
@@ -25,12 +25,12 @@ async def retry_store(call: Callable[[], Awaitable[_T]], what: str) -> _T:
     :param what: what the call does, for the log.
     :raises StoreError: an error that does not pass by itself.
     """
-    backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
         try:
             return await call()
         except StoreError as error:
-            _log_if_it_passes(error, what)
+            log_if_it_passes(error, what)
         await asyncio.sleep(backoff.next_seconds())
 
 
@@ -40,18 +40,21 @@ def retry_store_in_thread(call: Callable[[], _T], what: str, over: threading.Eve
     :param over: once it is set, no further call is made.
     :raises StoreError: an error that does not pass by itself, or the last one.
     """
-    backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while True:
         try:
             return call()
         except StoreError as error:
-            _log_if_it_passes(error, what)
+            log_if_it_passes(error, what)
             if over.wait(backoff.next_seconds()):
                 raise
 
 
-def _log_if_it_passes(error: StoreError, what: str) -> None:
-    """:raises StoreError: it does not."""
+def log_if_it_passes(error: StoreError, what: str) -> None:
+    """Log an error of the store that passes by itself.
+
+    :raises StoreError: it does not.
+    """
     if not error.retriable:
         raise error
     logger.error("cannot %s, trying again: %s", what, error, extra={"action": "store_trouble"})

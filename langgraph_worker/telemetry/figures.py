@@ -67,7 +67,10 @@ _STATUS = Label("status", _one_of(status.value for status in ResultStatus))
 _DECISION = Label("decision", _one_of(decision.value for decision in Decision))
 _ERROR_TYPE = Label("error_type", "an error_type of the list of faults")
 _MODEL = Label("model", f"the name that the model's client reports; after {MOST_MODELS} models: {OTHER}")
-_REASON = Label("reason", "released, paused, lease_lost, not_yet, store_trouble, starts_over, backs_off")
+_CALLED = Label("model", f"provider:name, as the model's client reports them; after {MOST_MODELS} models: {OTHER}")
+_REASON = Label(
+    "reason", "released, paused, lease_lost, not_yet, store_trouble, starts_over, backs_off, waits_for_turn"
+)
 _ERROR_CLASS = Label("error_class", _one_of(kind.value for kind in DEFAULT_RULES))
 
 _RUN_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400)
@@ -123,6 +126,15 @@ COST = Figure(
     "US dollars of those tokens; a model whose price is not known counts nothing",
     (_MODEL,),
 )
+TURN_SECONDS = Figure(
+    "model_turn_wait_seconds_total",
+    "counter",
+    "seconds that calls of a model were held back on this worker, because of its limit or after a 429",
+    (_CALLED,),
+)
+RATE_LIMITED = Figure(
+    "model_rate_limited_total", "counter", "calls of a model that its provider answered with a 429", (_CALLED,)
+)
 BUDGET_STOPS = Figure("budget_stops_total", "counter", "runs that ended because their budget was used up", (_GRAPH,))
 CHECKPOINT_BYTES = Figure(
     "checkpoint_bytes",
@@ -161,7 +173,7 @@ LAG = Figure("fleet_events_lag", "gauge", "records of the events topic that no w
 
 FIGURES = (
     *(REQUESTS, REFUSED, STARTS, RUNS, RUN_SECONDS, GIVEN_BACK, RETRIES, DEAD_LETTERS, PUBLISHED),
-    *(TOKENS, COST, BUDGET_STOPS, CHECKPOINT_BYTES),
+    *(TOKENS, COST, TURN_SECONDS, RATE_LIMITED, BUDGET_STOPS, CHECKPOINT_BYTES),
     *(SLOTS, SLOTS_IN_USE, LOOP_SILENT, REACHABLE, INFO),
     *(WAITING, RUNNING, UNPUBLISHED, PAUSED, LAG),
 )

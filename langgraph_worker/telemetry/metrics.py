@@ -15,7 +15,9 @@ from langgraph_worker.telemetry import figures
 from langgraph_worker.telemetry.figures import OTHER, Figure
 from workflow_events.results import ModelUsage, ResultStatus, WorkflowResultEvent
 
-GivenBackReason = Literal["released", "paused", "lease_lost", "not_yet", "store_trouble", "starts_over", "backs_off"]
+GivenBackReason = Literal[
+    "released", "paused", "lease_lost", "not_yet", "store_trouble", "starts_over", "backs_off", "waits_for_turn"
+]
 
 _KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
@@ -87,6 +89,14 @@ class Metrics:
     def retried(self, claim: Claim, error_class: ErrorClass) -> None:
         """A run is repeated, because an exception of its graph allows that."""
         self._of(figures.RETRIES, self._graph(claim.graph), error_class.value).inc()
+
+    def waited_for_turn(self, model: str, seconds: float) -> None:
+        """A call of a model was held back for so long before it was sent."""
+        self._of(figures.TURN_SECONDS, self._model(model)).inc(seconds)
+
+    def rate_limited(self, model: str) -> None:
+        """A provider takes no calls of a model for now."""
+        self._of(figures.RATE_LIMITED, self._model(model)).inc()
 
     def dead_letter(self, error_type: str) -> None:
         """A record is in the dead-letter topic."""

@@ -89,9 +89,9 @@ class Progress:
         self.publish(self.topic, claim.event, ProgressKind.BACKS_OFF, failure.node, data=data, traceparent=trace)
 
     def paused(self, event: WorkflowEvent, words: str, traceparent: str | None = None) -> None:
-        """A request waits for the end of a pause.
+        """A request waits for the end of a pause, or for its turn to call a model.
 
-        :param words: what is paused, since when, by whom and why.
+        :param words: what is paused, since when, by whom and why; or which model it waits for.
         """
         self.publish(self.topic, event, ProgressKind.PAUSED, data={"words": words}, traceparent=traceparent)
 

@@ -19,6 +19,7 @@ from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Claim, Lease, Origin, Request
 from langgraph_worker.domain.results import Outcome
 from langgraph_worker.execution.runner import RunLimits, Runner
+from langgraph_worker.execution.turn_queue import TurnQueue
 from langgraph_worker.graphs.graph_spec import graph_spec
 from langgraph_worker.graphs.loader import Graph, Graphs
 from langgraph_worker.store.migrations.schema import step_executions
@@ -106,9 +107,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Desk]:
+async def opened(
+    path: Path, turns: Callable[[SqlRunStore], TurnQueue] | None = None, **settings: Any
+) -> AsyncIterator[Desk]:
     url = f"sqlite:///{path}"
-    store = SqlRunStore(url, lease_seconds=LEASE)
+    store = SqlRunStore(url, lease_seconds=LEASE, **settings)
+    queue = None if turns is None else turns(store)
     await store.open()
     try:
         checkpoints = Checkpoints(store, loadable=LoadableClasses([TESTS]))
@@ -117,10 +121,12 @@ async def opened(path: Path) -> AsyncIterator[Desk]:
         await memories.setup()
 
         def runner(graphs: Graphs) -> Runner:
-            return Runner(graphs, checkpoints, memories, store, "w1", LIMITS)
+            return Runner(graphs, checkpoints, memories, store, "w1", LIMITS, turns=queue)
 
         yield Desk(store, path, runner)
     finally:
+        if queue is not None:
+            queue.close()
         await store.close()
 
 

@@ -45,7 +45,7 @@ class DatabaseThread(Enum):
     READS = "reads"
     """Transactions that only read."""
     COUNTS = "counts"
-    """The reading of counts, for which calls of models wait."""
+    """What calls of models wait for: the reading of counts, and turns."""
 
 
 class Database(Protocol):

@@ -328,6 +328,26 @@ shared_spending = Table(
     Column("updated_at", UtcDateTime, nullable=False, index=True),
 )
 
+# A model that is limited, or whose provider takes no more calls for now; its row is locked while turns are given.
+models = Table(
+    "models",
+    metadata,
+    Column("model", String(512), primary_key=True),  # with its provider, if that is known
+    Column("cool_until", UtcDateTime),  # no call before; NULL: none was refused
+    Column("updated_at", UtcDateTime, nullable=False, index=True),
+)
+
+# What is counted in half a second, see domain/model_turns.py: turns that lie ahead, too.
+model_turns = Table(
+    "model_turns",
+    metadata,
+    Column("model", String(512), primary_key=True),
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),  # half seconds since the epoch
+    Column("requests", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+)
+
 # A question of a graph, each time that a request ends with it. Pending: neither answered nor retired.
 interrupts = Table(
     "interrupts",

@@ -32,7 +32,7 @@ from langgraph_worker.store.migrations.schema import (
     tombstones,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, questions, shared_spending
+from langgraph_worker.store.sql import leases, model_turns, questions, shared_spending
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import columns_of
 from langgraph_worker.store.sql.run_rows import PrunableRun
@@ -71,6 +71,7 @@ def prune(
     if len(going) < limit:
         _forget_announced(connection, now - retention.older_than, limit)
         shared_spending.forget(connection, retention.older_than, now)
+        model_turns.forget(connection, now)
     if not going:
         return Pruned(0, 0)
     _keep_newest(connection, going)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from langgraph_worker.domain.accounts import Account, StoredCounts
 from langgraph_worker.domain.known_graphs import KnownGraphs
+from langgraph_worker.domain.model_turns import GivenTurn, TurnRequest
 from langgraph_worker.domain.models import (
     Accepted,
     Backlog,
@@ -31,7 +32,7 @@ from langgraph_worker.domain.models import (
     WorkerInfo,
 )
 from langgraph_worker.domain.pauses import PauseChange
-from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.store.engines.database import DatabaseThread, DatabaseThreads
@@ -46,6 +47,7 @@ from langgraph_worker.store.sql import (
     erasure,
     expiry,
     first_topics,
+    model_turns,
     pauses,
     retention,
     run_writes,
@@ -214,8 +216,22 @@ class SqlRunStore(RunStore):
     ) -> bool:
         return await self._group.write(run_writes.Finish(claim, result, failure, keep_thread))
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
-        await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread))
+    def take_turns(self, asked: TurnRequest) -> Future[list[GivenTurn]]:
+        return self._counted(lambda connection, now: model_turns.take(connection, asked, now))
+
+    def cool(self, model: str, seconds: float) -> Future[None]:
+        return self._counted(lambda connection, now: model_turns.cool(connection, model, seconds, now))
+
+    def cooling(self) -> Future[Mapping[str, float]]:
+        def work(connection: Connection) -> Mapping[str, float]:
+            return model_turns.cooling(connection, self.database.time(connection))
+
+        return self._threads.submit(DatabaseThread.COUNTS, lambda: self.database.read(work))
+
+    async def release(
+        self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
+    ) -> None:
+        await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread, retried))
 
     async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
         delay = timedelta(seconds=back_off.wait_seconds)
@@ -326,6 +342,9 @@ class SqlRunStore(RunStore):
 
     async def _write(self, work: Callable[[Connection, datetime], _T]) -> _T:
         return await self._threads.run(DatabaseThread.REQUESTS, lambda: self.database.write(work))
+
+    def _counted(self, work: Callable[[Connection, datetime], _T]) -> Future[_T]:
+        return self._threads.submit(DatabaseThread.COUNTS, lambda: self.database.write(work))
 
     async def _commit(self, batch: Sequence[run_writes.Write]) -> list[run_writes.Outcome]:
         def work(connection: Connection, now: datetime) -> list[run_writes.Outcome]:

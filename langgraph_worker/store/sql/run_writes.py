@@ -91,6 +91,7 @@ class Release:
     claim: Claim
     delay: timedelta
     keep_thread: bool = False
+    retried: Retried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +312,7 @@ def _release(connection: Connection, writes: Sequence[Release | BackOff], now: d
         not_before = now + write.delay if write.delay else None
         waits: Parameters = {"status": RunStatus.PENDING.value, "waiting_since": now, "not_before": not_before}
         waits["turn"] = turn_of(write.claim.accepted_at, write.claim.event.priority)
-        if isinstance(write, BackOff):
+        if write.retried is not None:
             waits["retried"] = write.retried.as_json()
         mine = workflow_runs.c.correlation_id == write.claim.correlation_id
         connection.execute(update(workflow_runs).where(mine).values(waits))

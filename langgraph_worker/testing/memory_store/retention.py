@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from langgraph_worker.domain.models import Pruned
-from langgraph_worker.testing.memory_store import shared_spending
+from langgraph_worker.testing.memory_store import model_turns, shared_spending
 from langgraph_worker.testing.memory_store.state import Run, State, Transaction
 
 GRACE = timedelta(hours=1)  # after a deadline
@@ -34,6 +34,7 @@ def prune(tx: Transaction, older_than: timedelta, tombstones: timedelta, limit: 
     _remove_tasks(state, {run.task for run in going.values() if run.task is not None})
     if len(going) < limit:
         shared_spending.forget(tx, older_than)
+        model_turns.forget(tx)
         _remove_tasks(state, {task for task, since in state.tasks_since.items() if since < tx.now - older_than})
     return Pruned(len(going), threads)
 

@@ -206,6 +206,18 @@ def _shared_spending(state: State) -> Iterator[Row]:
         }
 
 
+def _models(state: State) -> Iterator[Row]:
+    for name, model in sorted(state.models.items()):
+        yield {"model": name, "cool_until": model.cool_until, "updated_at": model.updated_at}
+
+
+def _model_turns(state: State) -> Iterator[Row]:
+    for name, model in sorted(state.models.items()):
+        for slot, count in sorted(model.turns.items()):
+            counts = {"requests": count.requests, "answered": count.answered, "tokens": count.tokens}
+            yield {"model": name, "slot": slot, **counts}
+
+
 _TABLES: dict[str, Callable[[State], Iterator[Row]]] = {
     "workflow_runs": _workflow_runs,
     "tasks": _tasks,
@@ -219,4 +231,6 @@ _TABLES: dict[str, Callable[[State], Iterator[Row]]] = {
     "model_usage": _model_usage,
     "run_spending": _run_spending,
     "shared_spending": _shared_spending,
+    "models": _models,
+    "model_turns": _model_turns,
 }

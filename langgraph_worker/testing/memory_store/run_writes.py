@@ -12,7 +12,7 @@ from langgraph_worker.domain.accounts import Count
 from langgraph_worker.domain.models import Claim, Failure, Lease, RunStatus, Step
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.results import storable, storable_usage
-from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.testing.memory_store import questions, shared_spending
@@ -174,10 +174,14 @@ def _ask(tx: Transaction, run: Run, ids: Sequence[str]) -> None:
         tx.state.questions.append(Question(name, run.correlation_id, place, tx.now, len(before)))
 
 
-def release(tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: bool) -> None:
+def release(
+    tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: bool, retried: Retried | None = None
+) -> None:
     """See the port."""
     run = owned(tx, claim)
     if run is not None:
+        if retried is not None:
+            run = tx.put(run, retried=retried)
         turn = turn_of(run.accepted_at, claim.event.priority)
         tx.put(run, running=False, waiting_since=tx.now, turn=turn, not_before=tx.now + delay)
     _let_go(tx, claim, run, keep_thread=keep_thread)

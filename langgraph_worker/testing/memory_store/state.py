@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from langgraph_worker.domain.accounts import Account, Count
 from langgraph_worker.domain.attempts import AttemptKey, WorkKey
+from langgraph_worker.domain.model_turns import SlotCount
 from langgraph_worker.domain.models import Cancel, Decision, Failure, Origin, RunStatus, Step, WorkerInfo
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import Retried
@@ -244,6 +245,15 @@ class SharedKey(NamedTuple):
     worker_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """What is counted of a model, by slot; and until when it takes no calls."""
+
+    turns: Mapping[int, SlotCount]
+    cool_until: datetime | None
+    updated_at: datetime
+
+
 @dataclass(slots=True)
 class State:
     """The whole database."""
@@ -261,6 +271,7 @@ class State:
     spending: dict[tuple[str, int], Spending] = field(default_factory=dict)  # by lineage and generation
     shared_spending: dict[SharedKey, tuple[Count, datetime]] = field(default_factory=dict)  # when it was added to
     pauses: dict[tuple[str, str], PauseChange] = field(default_factory=dict)  # the newest change of each scope
+    models: dict[str, KnownModel] = field(default_factory=dict)
     accepted: int = 0
 
     def copy(self) -> State:
@@ -279,6 +290,7 @@ class State:
             dict(self.spending),
             dict(self.shared_spending),
             dict(self.pauses),
+            dict(self.models),
             self.accepted,
         )
 

@@ -9,11 +9,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
 from langgraph_worker.domain.accounts import Account, StoredCounts
 from langgraph_worker.domain.faults import WORKER_LOST
+from langgraph_worker.domain.model_turns import GivenTurn, TurnRequest
 from langgraph_worker.domain.models import (
     Accepted,
     Backlog,
@@ -33,7 +34,7 @@ from langgraph_worker.domain.models import (
     WorkerInfo,
 )
 from langgraph_worker.domain.pauses import PauseChange
-from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError, StoreError
 from langgraph_worker.store.port import RunStore
@@ -42,6 +43,7 @@ from langgraph_worker.testing.memory_store import (
     claims,
     control_writes,
     endings,
+    model_turns,
     retention,
     run_writes,
     shared_spending,
@@ -50,6 +52,8 @@ from langgraph_worker.testing.memory_store.state import End, Publication, Run, S
 from workflow_events.codec import DEFAULT_MAX_BYTES
 from workflow_events.models import Attempt
 from workflow_events.results import WorkflowResultEvent
+
+_T = TypeVar("_T")
 
 if TYPE_CHECKING:
     from langgraph_worker.store.sql.run_writes import PutCheckpoint
@@ -168,10 +172,7 @@ class MemoryRunStore(RunStore):
             run_writes.record(tx, claim, steps, spent)
 
     def stored_counts(self, claim: Claim, accounts: Collection[Account]) -> Future[StoredCounts]:
-        found: Future[StoredCounts] = Future()
-        with self._transaction() as tx:
-            found.set_result(shared_spending.stored_counts(tx, claim, accounts))
-        return found
+        return self._at_once(lambda tx: shared_spending.stored_counts(tx, claim, accounts))
 
     async def finish(
         self, claim: Claim, result: WorkflowResultEvent, failure: Failure | None = None, *, keep_thread: bool = False
@@ -179,9 +180,26 @@ class MemoryRunStore(RunStore):
         with self._transaction() as tx:
             return run_writes.finish(tx, claim, result, failure, keep_thread=keep_thread)
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
+    def take_turns(self, asked: TurnRequest) -> Future[list[GivenTurn]]:
+        return self._at_once(lambda tx: model_turns.take(tx, asked))
+
+    def cool(self, model: str, seconds: float) -> Future[None]:
+        return self._at_once(lambda tx: model_turns.cool(tx, model, seconds))
+
+    def cooling(self) -> Future[Mapping[str, float]]:
+        return self._at_once(model_turns.cooling)
+
+    def _at_once(self, work: Callable[[Transaction], _T]) -> Future[_T]:
+        found: Future[_T] = Future()
         with self._transaction() as tx:
-            run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread)
+            found.set_result(work(tx))
+        return found
+
+    async def release(
+        self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
+    ) -> None:
+        with self._transaction() as tx:
+            run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread, retried=retried)
 
     async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
         with self._transaction() as tx:

@@ -35,6 +35,7 @@ RULES = [
     "21",
     "22",
     "23",
+    "24",
     "25",
 ]
 """The sections of docs/explanation/rules.md that have mutants."""

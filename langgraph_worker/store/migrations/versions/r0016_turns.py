@@ -14,7 +14,7 @@ from alembic import op
 from langgraph_worker.store.migrations.migrate import NewIndex
 
 revision = "r0016"
-down_revision = "r0014"
+down_revision = "r0015"
 branch_labels = None
 depends_on = None
 

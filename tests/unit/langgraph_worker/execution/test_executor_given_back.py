@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from langgraph.runtime import RunControl
 
@@ -26,8 +27,8 @@ class Store(SqlRunStore):
         super().__init__(url, lease_seconds=3_600)
         self.released = asyncio.Event()
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
-        await super().release(claim, delay, keep_thread=keep_thread)
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> None:
+        await super().release(claim, delay, keep_thread=keep_thread, **rest)
         self.released.set()
 
 

@@ -55,8 +55,8 @@ class Store(SqlRunStore):
         self.finished.set()
         return kept
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False) -> None:
-        await super().release(claim, delay, keep_thread=keep_thread)
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> None:
+        await super().release(claim, delay, keep_thread=keep_thread, **rest)
         self.released.put_nowait(claim)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +381,24 @@ def test_an_answer_of_another_dag_run_is_not_compared_with_the_limit_of_the_one_
     same, other = event(attempt(1)), event(attempt(1), workflow_run_id="other")
     assert with_choices_of(same, asked).budget == asked.budget
     assert with_choices_of(other, asked).budget == Budget(tokens=5)
+
+
+async def test_calls_that_await_need_no_thread_of_nodes(desk):
+    """Synchronous nodes may have all of them, and wait for what such a call answers."""
+
+    class Awaited(PaidModel):
+        async def _agenerate(self, *args: Any, **more: Any) -> Any:
+            return self._generate(*args)
+
+    model, free = Awaited(), threading.Event()
+    nodes = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(nodes)
+    blocked = asyncio.get_running_loop().run_in_executor(None, free.wait)
+
+    async def ask(state: State) -> State:
+        return {"log": [str((await model.ainvoke("?")).content)]}
+
+    outcome = await desk.run(await desk.claim("a", budget=OF_DAG_RUN), chain(ask=ask))
+    assert (outcome.result.status, blocked.done()) == (ResultStatus.SUCCESS, False)
+    free.set()
+    await blocked
