@@ -111,12 +111,28 @@ class ResumedGraphs(GraphCallbackHandler):
         self._left: dict[str, _Left] = {}  # by namespace
         self._resumed: set[str] = set()
         self._started: dict[str, set[str]] = {}  # by namespace: the nodes
+        self._callers: dict[str, str | None] = {}  # by namespace, of those that have read and not written yet
+        self._shared: set[str] = set()  # namespaces in which several calls are under way: nothing tells them apart
 
-    def read(self, namespace: str, checkpoint: Checkpoint, outputs: Sequence[PendingWrite] = ()) -> None:
+    def read(
+        self,
+        namespace: str,
+        checkpoint: Checkpoint,
+        outputs: Sequence[PendingWrite] = (),
+        caller: str | None = None,
+    ) -> None:
         """A graph, or a node that only looks, has read this checkpoint.
 
         :param outputs: what is stored with it of a superstep that has not ended.
+        :param caller: the task that has called the graph; None: it is the run's own.
         """
+        if namespace in self._left and self._callers.get(namespace) != caller:
+            self._shared.add(namespace)
+            self._left.pop(namespace)
+            self._resumed.discard(namespace)
+        if namespace in self._shared:
+            return
+        self._callers[namespace] = caller
         left = _Left.of(checkpoint, outputs)
         # The nodes of the run's own graph are compared by their names, before it goes on.
         self._follow(namespace, left if namespace else _Left(joins=left.joins))

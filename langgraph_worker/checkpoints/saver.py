@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from langgraph_worker.checkpoints.checkpoint_ids import id_clock, let_ids_grow
 from langgraph_worker.checkpoints.dialect import Saver
-from langgraph_worker.checkpoints.earlier_calls import begin_new_call
+from langgraph_worker.checkpoints.earlier_calls import CALLED_BY, begin_new_call, called_by, may_be_anothers
 from langgraph_worker.checkpoints.failed_tasks import require_output, without_output
 from langgraph_worker.checkpoints.finished_nodes import finished_nodes
 from langgraph_worker.checkpoints.loadable_classes import LoadableClasses
@@ -172,7 +172,7 @@ class RunSaver(BaseCheckpointSaver[str]):
         # With a checkpoint of the graph itself, not of a subgraph, every question is settled: also one that its node no
         # longer asks, and one whose writes come after this checkpoint, because LangGraph does not wait for them.
         answers = stops_among(self._answers) if namespace else frozenset(self._answers)
-        marked: CheckpointMetadata = {**metadata, "run_id": str(self._claim.logical_run)}
+        marked: Any = {**metadata, **called_by(config), "run_id": str(self._claim.logical_run)}
         made = await self._put(
             lambda saver: saver.put(config, checkpoint, marked, new_versions), progress=progress, answers=answers
         )
@@ -211,16 +211,27 @@ class RunSaver(BaseCheckpointSaver[str]):
         if self._is_empty:
             return None
         found = await self._read(lambda saver: saver.get_tuple(config))
+        if found is not None and may_be_anothers(config, found.metadata):
+            found = await self._read_own_call(config) or found
         if found is not None:
             begin_new_call(config, found.metadata)
             id_clock.see(found.checkpoint["id"])
             # A graph resumes from what it reads here, and so does each of its subgraphs, whichever node runs it.
             self._see(found.pending_writes or ())
             namespace = config["configurable"].get("checkpoint_ns", "")
-            self.resumed_graphs.read(namespace, found.checkpoint, found.pending_writes or ())
+            caller = called_by(config).get(CALLED_BY)
+            self.resumed_graphs.read(namespace, found.checkpoint, found.pending_writes or (), caller)
             if not namespace:
                 self.finished_nodes = finished_nodes(found.checkpoint)
         return found
+
+    async def _read_own_call(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The newest checkpoint of a graph inside of a node that was called by the task of this config."""
+        names = ("thread_id", "checkpoint_ns")
+        place: Any = {"configurable": {name: config["configurable"][name] for name in names}}
+        own = called_by(config)
+        found = await self._read(lambda saver: list(saver.list(place, filter=own, limit=1))) if own else []
+        return found[0] if found else None
 
     def _check(self, check: Callable[[ResumedGraphs], None]) -> None:
         try:

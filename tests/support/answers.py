@@ -20,6 +20,7 @@ from langgraph_worker.errors import LeaseLostError
 from langgraph_worker.execution.runner import Runner
 from langgraph_worker.graphs.loader import Graphs
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from tests.support.polling import until
 from tests.support.run_store import LEASE, Clock, attempt, claim_one, event, request
 from tests.support.run_store import answer as answer_event
 from tests.support.runs import LIMITS, Desk, State
@@ -125,11 +126,22 @@ class Answering:
             await self.desk.store.release(claim)
             return await claim_one(self.desk.store, "w2", GRAPH)
         self.clock.advance(LEASE)
-        taken = await claim_one(self.desk.store, "w2", GRAPH)
+        taken = await self._taken_over()
         gate.opened.set()
         with pytest.raises(LeaseLostError):
             await running
         return taken
+
+    async def _taken_over(self) -> Claim:
+        """The claim of the next owner. A write of the old one may hold the thread's row, and is not waited for."""
+        claims: list[Claim] = []
+
+        async def is_taken() -> bool:
+            claims.extend(await self.desk.store.claim("w2", 1, [GRAPH]))
+            return bool(claims)
+
+        await until(is_taken, 10)
+        return claims[0]
 
 
 def questions(result: WorkflowResultEvent) -> dict[str, str]:
