@@ -6,6 +6,7 @@ ignore the others, so that a newer peer can add some.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
@@ -139,11 +140,16 @@ class Fork(WireModel):
     :param checkpoint_id: LangGraph's, of the run's own graph.
     :param as_node: the node in whose name ``payload.data`` changes the state: those behind it run next. None: the one
         that wrote last.
+    :param deployment: the Airflow installation that asked the origin: the fork has its long-term memory. An event with
+        ``attempt`` has it there.
+    :param run_start: the origin's ``attempt.run_start``: by it the fork spends for the same DAG run.
     """
 
     of: UUID
     checkpoint_id: Name
     as_node: Name | None = None
+    deployment: MaybeName = ""
+    run_start: UtcDatetime | None = None
 
 
 MOST_COUNTED = 2**63 - 1
@@ -251,6 +257,19 @@ class WorkflowEvent(WireModel):
     round: Count = 0
     answers: list[Answer] = Field(default_factory=list, max_length=256)
     answers_to: UUID | None = None
+
+    @property
+    def deployment(self) -> str | None:
+        """The Airflow installation that asks; None for a plain request."""
+        if self.attempt is not None:
+            return self.attempt.deployment
+        return (self.fork.deployment or None) if self.fork is not None else None
+
+    @property
+    def run_start(self) -> datetime | None:
+        """When the DAG run began that asks; None where it is not known."""
+        of = self.attempt or self.fork
+        return of.run_start if of is not None else None
 
     @model_validator(mode="after")
     def _answers_belong_to_a_resume(self) -> WorkflowEvent:

@@ -94,9 +94,17 @@ class _Left:
 
 def next_nodes(checkpoint: Checkpoint) -> frozenset[str]:
     """The nodes that run behind a checkpoint, as far as it names them; ``__start__`` reads the graph's input."""
-    left = _Left.of(checkpoint, ())
-    started = {START} & checkpoint["channel_values"].keys()
-    return frozenset({*started, *left.next, *left.sent, *map(_target, left.ready)})
+    left, values = _Left.of(checkpoint, ()), checkpoint["channel_values"]
+    started = {START} & values.keys()
+    # A deferred node waits until no other is left: its trigger has a value from when it is set until it has run.
+    deferred = {name.removeprefix(_TRIGGER) for name, value in values.items() if name.startswith(_TRIGGER) and value}
+    deferred |= {_target(name) for name, value in values.items() if name.startswith(_JOIN) and _is_deferred(value)}
+    return frozenset({*started, *left.next, *left.sent, *map(_target, left.ready), *deferred})
+
+
+def _is_deferred(barrier: Any) -> bool:
+    """Whether all nodes have ended for which a join to a deferred node waits: that has a pair."""
+    return isinstance(barrier, list | tuple) and len(barrier) == 2 and bool(barrier[0])
 
 
 class ResumedGraphs(GraphCallbackHandler):

@@ -40,10 +40,9 @@ class Account:
     @classmethod
     def of(cls, event: WorkflowEvent, graph: str) -> tuple[Account, Account]:
         """Those that the run of this event spends for."""
-        attempt = event.attempt
         whole = [event.workflow_id, event.workflow_run_id]
-        if attempt is not None:
-            whole += [attempt.deployment or "", attempt.run_start.isoformat() if attempt.run_start else ""]
+        if event.attempt is not None or event.deployment is not None:
+            whole += [event.deployment or "", event.run_start.isoformat() if event.run_start else ""]
         digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
         return cls(AccountKind.DAG_RUN, digest), cls(AccountKind.DAY, graph)
 

@@ -179,6 +179,8 @@ class RunDetail:
     :param result: None while it is unfinished.
     :param not_before: it backs off until then.
     :param logical_run: what it shares with the requests that continue each other; None if it never runs.
+    :param deployment: the Airflow installation that asked; None for a plain request.
+    :param run_start: when its DAG run began, as the event says.
     :param usage: by model, what the logical run has spent: until the result, or by now.
     :param requests: all of its lineage, itself included.
     """
@@ -194,6 +196,8 @@ class RunDetail:
     release: str | None
     takeovers: int
     published_at: datetime | None
+    deployment: str | None = None
+    run_start: datetime | None = None
     steps: tuple[StepView, ...] = ()
     errors: tuple[ErrorView, ...] = ()
     questions: tuple[QuestionView, ...] = ()

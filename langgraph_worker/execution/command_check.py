@@ -28,26 +28,34 @@ def require_known_places(command: GraphCommand, name: str, graph: Pregel[Any]) -
     nodes = sorted(channel.removeprefix(_TO) for channel in graph.channels if channel.startswith(_TO))
     for node in goto_nodes(command):
         if node not in nodes:
-            _refuse("goto", f"graph {name!r} has no node {node!r}. It has: {', '.join(nodes) or 'none'}")
+            _refuse(
+                "payload.command.goto", f"graph {name!r} has no node {node!r}. It has: {', '.join(nodes) or 'none'}"
+            )
     if command.update is not None:
-        _require_keys(command.update, name, graph)
+        require_keys("payload.command.update", command.update, name, graph)
 
 
-def _require_keys(update: Any, name: str, graph: Pregel[Any]) -> None:
+def require_keys(field: str, update: Any, name: str, graph: Pregel[Any]) -> None:
+    """Check what is to change a graph's state.
+
+    :param field: of the event, for the error.
+    :param name: the graph's, for the error.
+    :raises RunFaultError: ``bad_input``.
+    """
     keys = sorted(channel for channel, kind in graph.channels.items() if _is_key(channel, kind))
     named = update_keys(update)
     has = f"The state of graph {name!r} has: {', '.join(keys)}"
     if _WHOLE in graph.channels:
         if named is not None:
-            _refuse("update", f"must be no object: the state of graph {name!r} has no keys")
+            _refuse(field, f"must be no object: the state of graph {name!r} has no keys")
     elif not keys:
-        _refuse("update", f"graph {name!r} has no state that a command could update")
+        _refuse(field, f"graph {name!r} has no state that an event could update")
     elif named is None:
-        _refuse("update", f"must be an object, or a list of pairs of key and value. {has}")
+        _refuse(field, f"must be an object, or a list of pairs of key and value. {has}")
     else:
         for key in named:
             if key not in keys:
-                _refuse("update", f"the state of graph {name!r} has no key {key!r}. It has: {', '.join(keys)}")
+                _refuse(field, f"the state of graph {name!r} has no key {key!r}. It has: {', '.join(keys)}")
 
 
 def _is_key(channel: str, kind: Any) -> bool:
@@ -55,4 +63,4 @@ def _is_key(channel: str, kind: Any) -> bool:
 
 
 def _refuse(field: str, text: str) -> None:
-    raise RunFaultError(faults.BAD_INPUT, f"field 'payload.command.{field}': {text}")
+    raise RunFaultError(faults.BAD_INPUT, f"field '{field}': {text}")

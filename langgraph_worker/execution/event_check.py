@@ -46,8 +46,8 @@ def require_allowed(event: WorkflowEvent, name: str, rights: EventRights, models
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
     if event.fork is not None and not rights.fork:
         text = (
-            "field 'fork': nodes behind its checkpoint run again, also such as a person had approved. Clear the task "
-            f"instead, or, if events of this graph may do that, write {_entry(name, fork=True)}"
+            "field 'fork': nodes behind its checkpoint run again, also such as a person had approved. Send the input "
+            f"anew, or, if events of this graph may do that, write {_entry(name, fork=True)}"
         )
         raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
     if rights.overwrite:

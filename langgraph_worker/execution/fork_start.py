@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import InvalidUpdateError
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel import Pregel
 from langgraph.types import StateSnapshot
 
@@ -15,6 +15,7 @@ from langgraph_worker.checkpoints.forks import copy_state
 from langgraph_worker.checkpoints.saver import RunSaver
 from langgraph_worker.domain import faults
 from langgraph_worker.domain.models import Claim
+from langgraph_worker.execution.fork_change import change_state, require_change
 from langgraph_worker.execution.run_fault import RunFaultError
 from langgraph_worker.execution.thread_position import graph_changed
 from langgraph_worker.graphs.graph_spec import OnNewRelease
@@ -56,22 +57,26 @@ class ForkStart:
         checkpoint_id = self.fork.checkpoint_id
         place = {"checkpoint_ns": "", "checkpoint_id": checkpoint_id}
         config = {**config, "configurable": {**config["configurable"], **place}}
-        if await self.saver.aget_tuple(config) is None:
+        newest = await self._newest()
+        if newest is None or newest.metadata.get("run_id") != str(self.claim.logical_run):
             await self._copy()
-        snapshot = await self.graph.aget_state(config)
-        if snapshot.metadata is None:
+            newest = await self._newest()
+        if newest is None:
             raise RunFaultError(faults.CHECKPOINT_GONE, f"{self._named} is not there any more. {_CHOOSE}")
-        if self.claim.event.payload.data != {} and await self._newest_id() == checkpoint_id:
+        snapshot = await self.graph.aget_state(config)  # it may be trimmed by now
+        if self.claim.event.payload.data != {} and newest.checkpoint["id"] == checkpoint_id:
+            require_change(self.claim, self.graph, snapshot)
             await self._change_state(config)
         return snapshot._replace(tasks=())  # what is stored with it by now is the fork's own
 
     async def _copy(self) -> None:
         origin = await self.saver.read_store(lambda connection: fork_origin(connection, self.fork.of))
-        if origin is None or origin.thread_id is None:
+        if origin is None or origin.thread_id is None or origin.logical_run is None:
             why = "is not known here: it was pruned, or is another fleet's" if origin is None else "never ran"
             raise RunFaultError(faults.CHECKPOINT_GONE, f"field 'fork.of': request {self.fork.of} {why}. {_CHOOSE}")
         self._require_fitting(origin)
-        if not await copy_state(self.saver, self.claim, origin.thread_id, self.fork.checkpoint_id):
+        place = (origin.thread_id, self.fork.checkpoint_id, origin.logical_run)
+        if not await copy_state(self.saver, self.claim, *place):
             raise RunFaultError(faults.CHECKPOINT_GONE, f"{self._named} is not there. {_CHOOSE}")
 
     def _require_fitting(self, origin: ForkOrigin) -> None:
@@ -82,6 +87,12 @@ class ForkStart:
                 f"{claim.graph!r}. Name the same graph"
             )
             raise RunFaultError(faults.BAD_INPUT, text)
+        if (origin.deployment or "") != (claim.event.deployment or ""):
+            text = (
+                f"field 'fork.deployment': request {self.fork.of} was asked by another Airflow installation. A fork "
+                "has the deployment of its origin"
+            )
+            raise RunFaultError(faults.INPUT_NOT_ALLOWED, text)
         gone = missing_names(origin.nodes or (), self.nodes)
         if gone:
             text = graph_changed(claim.graph, [f"the node {name!r}" for name in gone])
@@ -95,18 +106,11 @@ class ForkStart:
             raise RunFaultError(faults.GRAPH_CHANGED, text)
 
     async def _change_state(self, config: RunnableConfig) -> None:
-        try:
-            await self.graph.aupdate_state(config, self.claim.event.payload.data, self.fork.as_node)
-        except InvalidUpdateError as error:
-            text = (
-                f"fields 'payload.data' and 'fork.as_node' ({self.fork.as_node!r}): the graph does not take this "
-                f"change of its state: {error}. Its nodes are {', '.join(sorted(self.graph.nodes))}"
-            )
-            raise RunFaultError(faults.BAD_INPUT, text) from error
+        await change_state(self.claim, self.graph, config)
 
-    async def _newest_id(self) -> str | None:
-        found = await self.saver.aget_tuple({"configurable": {"thread_id": self.claim.thread_id, "checkpoint_ns": ""}})
-        return None if found is None else found.checkpoint["id"]
+    async def _newest(self) -> CheckpointTuple | None:
+        place: RunnableConfig = {"configurable": {"thread_id": self.claim.thread_id, "checkpoint_ns": ""}}
+        return await self.saver.aget_tuple(place)
 
     @property
     def _named(self) -> str:

@@ -85,10 +85,10 @@ class BacklogLimits:
     def overload(self, request: Request) -> str | None:
         """Why a request is refused, as of the last look: its deployment has used up its part of the limits."""
         event = request.event
-        self._seen.see(event.attempt.deployment if event.attempt else "")
+        self._seen.see(event.deployment or "")
         if event.answers:
             return None
-        place = self._graph(request.graph), event.attempt.deployment if event.attempt else ""
+        place = self._graph(request.graph), event.deployment or ""
         found = self._overloaded.get(place)
         if found is None:
             self._count(place[0])

@@ -45,7 +45,12 @@ def fork_run(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
             f"checkpoint {chosen.checkpoint_id} is the end of request {detail.run.correlation_id}: no node runs behind "
             "it. Choose an earlier one, or change the state with --values and --as-node"
         )
-    event = _event(detail, chosen, values, arguments.as_node)
+    try:
+        event = _event(detail, chosen, values, arguments.as_node)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        flag = "--as-node" if "as_node" in first["loc"] else "--values"
+        raise SettingsError(f"{flag}: {first['msg'].removeprefix('Value error, ')}") from None
     about = {"forks": str(detail.run.correlation_id), "checkpoint_id": chosen.checkpoint_id}
     behind = f" in the name of {arguments.as_node}" if arguments.as_node else ""
     change = f", changes {', '.join(sorted(values))}{behind}" if values else f" and runs {', '.join(chosen.next)}"
@@ -89,7 +94,13 @@ def _event(detail: RunDetail, chosen: CheckpointView, values: dict[str, Any], as
         workflow_run_id=run.workflow_run_id,
         graph=run.graph,
         payload=WorkflowEventPayload(data=values),
-        fork=Fork(of=run.correlation_id, checkpoint_id=chosen.checkpoint_id, as_node=as_node),
+        fork=Fork(
+            of=run.correlation_id,
+            checkpoint_id=chosen.checkpoint_id,
+            as_node=as_node,
+            deployment=detail.deployment or "",
+            run_start=detail.run_start,
+        ),
         deadline=now + _DEADLINE,
         **({} if origin is None else {name: getattr(origin, name) for name in kept}),
     )

@@ -56,6 +56,10 @@ def _asked_and_answered(detail: RunDetail, full: bool) -> Iterator[str]:
             by = f" by {given['answered_by']}" if given.get("answered_by") else ""
             yield _labelled("answer", f"{given['interrupt_id']}{by}: {_value(given['value'], full)}")
     elif event is not None:
+        fork = _mapping(event.get("fork"))
+        if fork:
+            behind = f", changed in the name of {fork['as_node']}" if fork.get("as_node") else ""
+            yield _labelled("fork", f"of request {fork.get('of')}, from checkpoint {fork.get('checkpoint_id')}{behind}")
         payload = _mapping(event.get("payload"))
         yield _labelled("input", _value(payload.get("command") or payload.get("data"), full))
     if result is None:

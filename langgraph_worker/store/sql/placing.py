@@ -66,8 +66,8 @@ def place_request(
         row = replace(row, release=before.release, traceparent=before.traceparent)
     else:
         row = replace(row, traceparent=traceparent)
-    deployment = event.attempt.deployment if event.attempt else None
-    place = Placement(lineage, verdict.generation, logical_run, thread_id, event.thread_id, work.graph, deployment)
+    name, asker = event.thread_id, event.deployment
+    place = Placement(lineage, verdict.generation, logical_run, thread_id, name, work.graph, asker)
     return place, row
 
 

@@ -45,6 +45,8 @@ _ALONE = (
     "release",
     "takeovers",
     "published_at",
+    "deployment",
+    "run_start",
 )
 _COLUMNS = [*SUMMARY_COLUMNS, *(_runs[name] for name in _ALONE)]
 
@@ -67,6 +69,8 @@ def detail(connection: Connection, correlation_id: UUID) -> RunDetail | None:
         release=row.release,
         takeovers=row.takeovers,
         published_at=row.published_at,
+        deployment=row.deployment,
+        run_start=row.run_start,
         steps=_steps(connection, correlation_id),
         errors=_errors(connection, correlation_id),
         questions=_questions(connection, row),

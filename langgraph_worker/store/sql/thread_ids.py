@@ -70,6 +70,6 @@ _of_version_before = (
 
 def _ids(event: WorkflowEvent, graph: str, logical_run: UUID) -> tuple[str, str]:
     """The UUID, and the text of the version before."""
-    deployment = event.attempt.deployment if event.attempt else ""
+    deployment = event.deployment or ""
     place = (graph, logical_run, event.thread_id, deployment)
     return thread_id(*place), thread_name(*place)

@@ -154,7 +154,7 @@ def _place(tx: Transaction, run: Run, work: WorkKey, verdict: Verdict, given_to:
     logical_run = tx.state.lineages[key].logical_run
     if verdict.decision is Decision.FRESH:
         questions.retire(tx.state, lambda q: q.place.lineage == key and q.place.generation < verdict.generation)
-    deployment = event.attempt.deployment if event.attempt else None
+    deployment = event.deployment
     thread = thread_id(work.graph, logical_run, event.thread_id, deployment or "")
     if event.answers and before is not None:  # answered from the store: it belongs where the answers that it repeats do
         like = tx.state.runs[before.newest]

@@ -62,6 +62,8 @@ class MemoryRunViews(RunViews):
             release=run.release,
             takeovers=run.takeovers,
             published_at=run.publication.published_at if run.publication is not None else None,
+            deployment=place.deployment if place is not None else None,
+            run_start=run.event.attempt.run_start if run.event is not None and run.event.attempt is not None else None,
             steps=tuple(sorted(steps, key=lambda one: (one.step.started_at, one.step.step_id))[-MOST_SHOWN:]),
             errors=tuple(ErrorView(attempt, failure, run.worker_id, at) for failure, attempt, at in run.errors),
             questions=tuple(_question(state, q) for q in sorted(asked, key=lambda q: (q.asked_at, q.id))),

@@ -1,4 +1,4 @@
-"""A graph that keeps its state, called by several tasks at one checkpoint of the graph around it: each call gets its own
+"""A graph that keeps its state, called by several tasks at one checkpoint of the graph around it: each call has its own
 answer when the run goes on."""
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ async def test_a_function_takes_no_command(desk):
 
     assert "graph 'g' has no node 'workflow'" in await refused(desk, {"goto": "workflow"}, workflow)
     assert "has no node 'workflow'" in await refused(desk, {"goto": {"node": "workflow"}}, workflow)
-    assert "has no state that a command could update" in await refused(desk, {"update": {"x": 1}}, workflow)
+    assert "has no state that an event could update" in await refused(desk, {"update": {"x": 1}}, workflow)
 
 
 async def test_an_update_that_the_graph_rejects_is_the_commands(desk):
