@@ -9,8 +9,9 @@ import pytest
 from langgraph.channels import DeltaChannel
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
+from sqlalchemy import Connection
 
-from langgraph_worker.store.sql.fork_origins import state_at
+from langgraph_worker.store.sql.checkpoint_rows import CALL, needed_for
 from tests.contract.checkpoints.test_checkpoints_growth import (
     KEPT,
     checkpoints,
@@ -61,12 +62,19 @@ def keeps(steps: int = 1, schema: Any = State, **inner: Any) -> Any:
 
 
 async def states(shelf: Shelf, thread: str) -> States:
-    """The ids of the state at each of the graph's checkpoints, by namespace."""
-    found = checkpoints(shelf, thread)[""]
-    return await shelf.store.read(lambda connection: {one: state_at(connection, thread, one) for one in found})
+    """What makes up the state at each of the graph's checkpoints: the ids by namespace, as a fork reads them."""
+    found = checkpoints(shelf, thread)
+
+    def read(connection: Connection) -> States:
+        return {
+            one: {name: needed_for(connection, thread, name, one) for name in found if CALL not in name}
+            for one in found[""]
+        }
+
+    return await shelf.store.read(read)
 
 
-def parents(shelf: Shelf) -> list[Any]:
+def without_parent(shelf: Shelf) -> list[Any]:
     """The checkpoints whose parent is not there."""
     sql = """
         SELECT checkpoint_ns, checkpoint_id FROM checkpoints WHERE parent_checkpoint_id IS NOT NULL
@@ -77,7 +85,7 @@ def parents(shelf: Shelf) -> list[Any]:
 
 def assert_whole(shelf: Shelf, left: States, before: States) -> None:
     assert left == {one: before[one] for one in left}
-    assert left_over(shelf) == parents(shelf) == []
+    assert left_over(shelf) == without_parent(shelf) == []
 
 
 async def turns(shelf: Shelf, graph: Any, number: int = 6) -> int:
