@@ -5,11 +5,15 @@ to it, and so does the worker. A subgraph that keeps its state between calls is 
 namespace. The subgraph of a node that has not ended is resumed too: its namespace belongs to the graph's latest
 checkpoint. A channel of deltas is rebuilt from the checkpoints since it was last stored as a whole. The rest is there
 for looking back.
+
+A fork may begin with each checkpoint of the graph that is left. What its subgraphs kept until then is left too: with
+nothing of it the fork would call them as if for the first time, and succeed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, TableClause, bindparam, column, delete, func, inspect, select, table, text, update
@@ -137,23 +141,24 @@ def trim_unheld(connection: Connection, keep: int, after: str, limit: int) -> Tr
 class _Going:
     """What goes of a thread: the checkpoints of each namespace, oldest first.
 
-    :ivar cut: of each namespace that is not empty afterwards, the oldest checkpoint that stays.
+    :ivar cut: of each namespace that is not empty afterwards, the checkpoints that stay and whose parent goes.
     """
 
     ids: dict[str, list[str]] = field(default_factory=dict)
-    cut: dict[str, str] = field(default_factory=dict)
+    cut: dict[str, list[str]] = field(default_factory=dict)
 
-    def rows(self, thread: str) -> list[dict[str, str]]:
-        return [
-            {"thread": thread, "namespace": namespace, "checkpoint": one}
-            for namespace, ids in self.ids.items()
-            for one in ids
-        ]
+
+def _rows(thread: str, chosen: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    return [
+        {"thread": thread, "namespace": namespace, "checkpoint": one}
+        for namespace, ids in chosen.items()
+        for one in ids
+    ]
 
 
 def _trim_thread(connection: Connection, thread: str, count: int) -> int:
     going = _choose(connection, thread, count)
-    rows = going.rows(thread)
+    rows = _rows(thread, going.ids)
     if not rows:
         return 0
     for name in (_WRITES[connection.dialect.name], checkpoints):
@@ -163,7 +168,7 @@ def _trim_thread(connection: Connection, thread: str, count: int) -> int:
             name.c.checkpoint_id == bindparam("checkpoint"),
         )
         connection.execute(delete(name).where(*is_one), rows)
-    cut = [{"thread": thread, "namespace": one, "checkpoint": oldest} for one, oldest in going.cut.items()]
+    cut = _rows(thread, going.cut)
     if cut:
         connection.execute(_cut_off, cut)
     if connection.dialect.name == "postgresql":
@@ -190,18 +195,48 @@ def _choose(connection: Connection, thread: str, count: int) -> _Going:
     wanted = {"thread": thread, "namespaces": ["", *old]}
     latest: dict[str, str] = dict(list(connection.execute(_latest, wanted)))
     going = _Going()
-    for namespace, ids in old.items():
+    own: list[str] = []  # the old checkpoints of the graph itself that stay
+    for namespace, ids in sorted(old.items()):  # the namespace of the graph itself is "": the first
         called_by = _called_by(connection, thread, namespace, latest[namespace]) if CALL in namespace else None
         if called_by is not None and called_by == latest.get(""):
             continue  # the call may not have ended
-        if called_by is None or ids[-1] != latest[namespace]:
+        if namespace and CALL not in namespace:
+            ids, going.cut[namespace] = _unneeded(connection, thread, namespace, ids, own)
+        elif called_by is None or ids[-1] != latest[namespace]:
             # It goes on, or only its older part is old: the newest of the old ones stays, to begin with.
             ids, first = _below_whole(connection, thread, namespace, ids)
             if ids:
-                going.cut[namespace] = first
+                going.cut[namespace] = [first]
+        if not namespace:
+            own = old[namespace][len(ids) :]
         if ids:
             going.ids[namespace] = ids
     return going
+
+
+def _unneeded(
+    connection: Connection, thread: str, namespace: str, ids: Sequence[str], own: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """Choose among the old checkpoints of a subgraph that keeps its state between calls.
+
+    A fork at a checkpoint of the graph calls it with the state of that time, and the next call goes on with the latest
+    one: what these are rebuilt from stays. What is between them goes, also if one call made all of it.
+
+    :param ids: the oldest first.
+    :param own: the old checkpoints of the graph itself that stay.
+    :returns: those that go, and those that stay and whose parent goes.
+    """
+    found = newest_first(connection, thread, namespace, ids[-1], len(ids))
+    whole = {one for one, metadata in found if HAS_DELTAS not in metadata}
+    newest = {bisect_right(ids, one) - 1 for one in own} - {-1}  # -1: not called until then
+    stay: set[int] = set()
+    for place in sorted(newest | {len(ids) - 1}):
+        stay.add(place)
+        while place and ids[place] not in whole and place - 1 not in stay:
+            place -= 1
+            stay.add(place)
+    cut = [ids[place] for place in sorted(stay) if place and place - 1 not in stay]
+    return [one for place, one in enumerate(ids) if place not in stay], cut
 
 
 def _called_by(connection: Connection, thread: str, namespace: str, latest: str) -> str | None:
