@@ -82,9 +82,7 @@ async def copy_state(saver: RunSaver, claim: Claim, origin: str, checkpoint_id: 
 def _copying(state: Mapping[str, Sequence[str]], origin: str, claim: Claim, *, sqlite: bool) -> list[Statement]:
     return [
         Statement(sql, [_values(ids, namespace, origin, claim, sqlite=sqlite)], many=False)
-        for namespace, ids in reversed(
-            list(state.items())
-        )  # its own graph last: by that the fork begins
+        for namespace, ids in reversed(list(state.items()))  # its own graph last: by that the fork begins
         for sql in (_SQLITE if sqlite else _POSTGRES)
     ]
 
