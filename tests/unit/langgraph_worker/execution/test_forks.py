@@ -366,7 +366,12 @@ async def test_a_checkpoint_of_another_run_of_the_thread_is_not_forked(case):
     ("node", "data", "as_node", "says"),
     [
         ("__start__", {"log": ["x"]}, None, "field 'payload.data': at the checkpoint before the first node"),
-        ("b", {"amount": 1}, "b", "field 'payload.data': the state of graph 'g' has no key 'amount'. It has: log, value"),
+        (
+            "b",
+            {"amount": 1},
+            "b",
+            "field 'payload.data': the state of graph 'g' has no key 'amount'. It has: log, value",
+        ),
         ("b", {"log": 5}, "b", "field 'payload.data': the graph's state does not take it: TypeError"),
         ("b", {"log": ["x"]}, "__copy__", "field 'fork.as_node': graph 'g' has no node '__copy__'"),
         ("b", {"log": ["x"]}, "__input__", "field 'fork.as_node': graph 'g' has no node '__input__'"),
