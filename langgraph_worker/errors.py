@@ -18,6 +18,7 @@ One tree; a class that needs the types of its room stands there::
     ├── RunFaultError           ends a run with a fault that the worker names (execution/run_fault.py)
     │   └── BudgetExceededError a model is not called: the run has no budget for it (execution/run_meter.py)
     ├── StartOverError          another release began the run, and it starts over (execution/release_policy.py)
+    ├── WaitsForTurnError       a run goes on when its turn to call a model comes (execution/turn_wait.py)
     ├── NotReplayableError      a dead letter has no request that could run (publishing/replay.py)
     ├── NoOutputError           a superstep in which a call was refused is not stored (checkpoints/failed_tasks.py)
     ├── UnansweredError         a request waits for a conversation that waits for a person (runtime/local_worker.py)
@@ -30,6 +31,8 @@ One tree; a class that needs the types of its room stands there::
     │   │   └── ConflictError   a row that it refers to is gone
     │   └── LeaseLostError      the run has another owner by now, or none
     ├── NotFoundError           a command names a run that the store does not have (cli/runs/reading.py)
+    ├── NotForkableError        a run has no checkpoint with which a fork could begin so (cli/runs/fork_run.py)
+    ├── NotForgottenError       what is to be forgotten cannot go now (cli/forget.py)
     ├── NotResumableError       a command would go on with a run that is not to go on (cli/runs/resumption.py)
     ├── NotSentError            the broker has not acknowledged what a command sent (cli/publishing.py)
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing

@@ -8,10 +8,11 @@ from langgraph.errors import GraphDrained
 
 from langgraph_worker.domain.model_turns import TurnWait
 from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.errors import WorkerError
 from langgraph_worker.execution.run_turns import RunTurns
 
 
-class WaitsForTurnError(Exception):
+class WaitsForTurnError(WorkerError):
     """The run goes on from its last checkpoint when its turns come.
 
     :ivar retried: what is kept with the run, its turns too.

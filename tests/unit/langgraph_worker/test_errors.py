@@ -12,14 +12,15 @@ from langgraph_worker.errors import LeaseLostError, StoreError, WorkerError
 
 
 def _classes() -> set[type[BaseException]]:
-    """The exceptions that the package defines."""
+    """The exceptions that the package defines. What stops a call is none, nor is what stands for one of a graph's."""
     names = [module.name for module in pkgutil.walk_packages(langgraph_worker.__path__, "langgraph_worker.")]
     modules = [importlib.import_module(name) for name in names if ".migrations" not in name and "__main__" not in name]
     return {
         value
         for module in modules
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, BaseException) and value.__module__.startswith("langgraph_wor")
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__.startswith("langgraph_wor")
+        if not value.__name__.startswith("_")
     }
 
 

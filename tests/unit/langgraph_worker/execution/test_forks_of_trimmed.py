@@ -17,7 +17,8 @@ from workflow_events.models import EventType, Fork, WorkflowEvent
 
 
 def fork(claim: Claim, checkpoint_id: str) -> WorkflowEvent:
-    given = Fork(of=claim.correlation_id, checkpoint_id=checkpoint_id)
+    name = claim.event.deployment or ""
+    given = Fork(of=claim.correlation_id, checkpoint_id=checkpoint_id, deployment=name)
     return event(None, event_type=EventType.WORKFLOW_FORKED, fork=given, data={})
 
 
