@@ -185,7 +185,7 @@ def test_an_exception_that_cannot_be_read_ends_its_run(fleet: Fleet) -> None:
 
 
 def test_what_waits_can_be_cancelled_and_slots_are_free_meanwhile(fleet: Fleet) -> None:
-    waiting = [ask(fleet, "waiting", "429")[1] for _ in range(30)]
+    waiting = [ask(fleet, "waiting", "503")[1] for _ in range(30)]  # a 429 would hold back the calls of the others
     for request in waiting:
         fleet.wait_until_it_backs_off(request)
     ledger = fleet.desk.gate().data["ledger"]
