@@ -66,7 +66,7 @@ class ForkStart:
         snapshot = await self.graph.aget_state(config)  # it may be trimmed by now
         if self.claim.event.payload.data != {} and newest.checkpoint["id"] == checkpoint_id:
             require_change(self.claim, self.graph, snapshot)
-            await self._change_state(config)
+            await change_state(self.claim, self.graph, config)
         return snapshot._replace(tasks=())  # what is stored with it by now is the fork's own
 
     async def _copy(self) -> None:
@@ -104,9 +104,6 @@ class ForkStart:
                 "anew"
             )
             raise RunFaultError(faults.GRAPH_CHANGED, text)
-
-    async def _change_state(self, config: RunnableConfig) -> None:
-        await change_state(self.claim, self.graph, config)
 
     async def _newest(self) -> CheckpointTuple | None:
         place: RunnableConfig = {"configurable": {"thread_id": self.claim.thread_id, "checkpoint_ns": ""}}

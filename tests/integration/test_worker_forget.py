@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -24,16 +22,6 @@ def desk(request: pytest.FixtureRequest, broker: Broker, tmp_path: Path) -> Iter
         yield desk
 
 
-def command(desk: Desk, *words: str, code: int = 0) -> str:
-    called = [sys.executable, "-m", "langgraph_worker", *words]
-    environment = desk.worker.environment
-    done = subprocess.run(
-        called, cwd=desk.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout
-
-
 def test_what_is_forgotten_does_not_run_again(desk: Desk) -> None:
     gate, other = desk.gate(), desk.gate()
     gate.open()
@@ -41,9 +29,9 @@ def test_what_is_forgotten_does_not_run_again(desk: Desk) -> None:
     assert desk.answer(forgotten).status is ResultStatus.SUCCESS
     running = desk.ask("gated", other.data)
     other.wait_for("waiting")
-    command(desk, "forget", str(running), "--yes", code=1)
-    assert f"request {forgotten}" in command(desk, "forget", str(forgotten), "--yes")
-    command(desk, "runs", "show", str(forgotten), code=1)
+    desk.command("forget", str(running), "--yes", code=1)
+    assert f"request {forgotten}" in desk.command("forget", str(forgotten), "--yes").stdout
+    desk.command("runs", "show", str(forgotten), code=1)
     again = desk.ask("gated", gate.data, event_id=str(forgotten))
     assert UUID(str(again)) == forgotten
     after = desk.ask("echo", {"task": "behind it"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,7 @@ class Commands:
     desk: Desk
 
     def call(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "langgraph_worker", "runs", *words]
-        environment = self.desk.worker.environment
-        done = subprocess.run(
-            command, cwd=self.desk.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == code, done.stderr
-        return done
+        return self.desk.command("runs", *words, code=code)
 
     def statuses(self, *words: str) -> dict[str, str]:
         lines = self.call("list", "--json", *words).stdout.splitlines()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 import uuid
 from collections import defaultdict
@@ -129,6 +131,20 @@ class Desk:
     ) -> WorkflowResultEvent:
         """Publish an event and wait for its reply."""
         return self.answer(self.ask(graph, data, **fields))
+
+    def command(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """``langgraph-worker`` with these words, and with the worker's settings; it ends with this exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "langgraph_worker", *words],
+            cwd=self.folder,
+            env=self.worker.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done
 
     def logged(self, text: str) -> str:
         """Wait until the worker writes this; the line."""

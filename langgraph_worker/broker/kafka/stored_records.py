@@ -55,13 +55,6 @@ class StoredRecords:
     ) -> None:
         self._consumer.close()
 
-    def ends(self) -> dict[int, int]:
-        """By partition, the offset behind its last record.
-
-        :raises BrokerError: no answer, or no such topic.
-        """
-        return {number: self._marks(number)[1] for number in self._partitions()}
-
     def read(self, since: datetime | None = None) -> Iterator[Record | UndecodablePlace]:
         """Every record that is there now, and the places of those that cannot be decoded.
 

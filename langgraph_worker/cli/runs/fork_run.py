@@ -14,6 +14,7 @@ from langgraph_worker.checkpoints.history import CheckpointView
 from langgraph_worker.cli.json_arguments import read_object
 from langgraph_worker.cli.runs.list_checkpoints import found_in
 from langgraph_worker.cli.runs.new_request import publish
+from langgraph_worker.cli.runs.reading import event_of
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.load import load_settings
@@ -84,7 +85,7 @@ def _chosen(detail: RunDetail, checkpoints: Sequence[CheckpointView], arguments:
 def _event(detail: RunDetail, chosen: CheckpointView, values: dict[str, Any], as_node: str | None) -> WorkflowEvent:
     """The request: what the run's own event sets for its graph holds for the fork too."""
     run, now = detail.run, utcnow()
-    origin = _origin(detail)
+    origin = event_of(detail, NotForkableError)
     kept = {"assistant", "context", "config", "budget", "metadata", "reply_topic"}
     return WorkflowEvent(
         event_type=EventType.WORKFLOW_FORKED,
@@ -104,13 +105,3 @@ def _event(detail: RunDetail, chosen: CheckpointView, values: dict[str, Any], as
         deadline=now + _DEADLINE,
         **({} if origin is None else {name: getattr(origin, name) for name in kept}),
     )
-
-
-def _origin(detail: RunDetail) -> WorkflowEvent | None:
-    try:
-        return None if detail.event is None else WorkflowEvent.model_validate(detail.event)
-    except ValidationError:
-        raise NotForkableError(
-            f"the event of request {detail.run.correlation_id} is of another version than this command: use the "
-            "langgraph-worker of the workers"
-        ) from None

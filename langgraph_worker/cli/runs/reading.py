@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.model import WorkerSettings
@@ -13,6 +15,7 @@ from langgraph_worker.settings.store_url import shown_url
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_views import SqlRunViews
 from langgraph_worker.store.views import RunViews
+from workflow_events.models import WorkflowEvent
 
 _MOST_NAMED = 5
 
@@ -61,6 +64,20 @@ async def find_one(views: RunViews, given: str, settings: WorkerSettings) -> Run
             "it is in another store (LANGGRAPH_WORKER_STORE_URL)"
         )
     return detail
+
+
+def event_of(detail: RunDetail, refusal: type[WorkerError]) -> WorkflowEvent | None:
+    """The event of a run; None for a request that was refused.
+
+    :param refusal: what is raised if this version cannot read it.
+    """
+    try:
+        return WorkflowEvent.model_validate(detail.event) if detail.event is not None else None
+    except ValidationError:
+        raise refusal(
+            f"the event of request {detail.run.correlation_id} is of another version than this command: use the "
+            "langgraph-worker of the workers"
+        ) from None
 
 
 def _named(ids: list[UUID]) -> str:

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
+from langgraph_worker.cli.runs.reading import event_of
 from langgraph_worker.domain.run_views import QuestionState, RunDetail, ViewStatus
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.publishing.replay import number_of
@@ -127,7 +128,7 @@ async def _same_work(views: RunViews, detail: RunDetail) -> list[WorkflowEvent]:
     plain request it, and the plain ones that went on with it or answered it.
     """
     events = [event for one in detail.requests if (event := await _event(views, one.correlation_id)) is not None]
-    own = _parsed(detail)
+    own = event_of(detail, NotResumableError)
     key = lineage_of(own) if own is not None and own.attempt is not None else detail.lineage
     first = next((event for event in reversed(events) if lineage_of(event) == key), None)
     if first is None:
@@ -141,17 +142,7 @@ async def _same_work(views: RunViews, detail: RunDetail) -> list[WorkflowEvent]:
 
 async def _event(views: RunViews, name: UUID) -> WorkflowEvent | None:
     detail = await views.detail(name)
-    return _parsed(detail) if detail is not None else None
-
-
-def _parsed(detail: RunDetail) -> WorkflowEvent | None:
-    try:
-        return WorkflowEvent.model_validate(detail.event) if detail.event is not None else None
-    except ValidationError:
-        raise NotResumableError(
-            f"the event of request {detail.run.correlation_id} is of another version than this command: use the "
-            "langgraph-worker of the workers"
-        ) from None
+    return event_of(detail, NotResumableError) if detail is not None else None
 
 
 def _asks_nothing(detail: RunDetail) -> str:

@@ -18,7 +18,7 @@ from langgraph_worker.checkpoints.history import checkpoints_of
 from langgraph_worker.domain.accounts import Account
 from langgraph_worker.domain.models import Claim, Decision
 from langgraph_worker.errors import LeaseLostError
-from langgraph_worker.execution.fork_start import ForkStart
+from langgraph_worker.execution.fork_change import change_state
 from langgraph_worker.store.sql import trimming
 from tests.support.answers import GRAPH, Answering, Gate, questions
 from tests.support.paid_models import PaidModel
@@ -116,13 +116,12 @@ async def test_a_change_of_the_state_that_a_crash_cut_off_is_made_once(case, mon
     ran, gate = case.ran, Gate()
     graph = chain(a=ran.passes("a"), b=ran.passes("b"))
     origin = await has_run(case, graph)
-    change = ForkStart._change_state
 
-    async def stops(self, config):
+    async def stops(*given: Any) -> None:
         await gate()
-        await change(self, config)
+        await change_state(*given)
 
-    monkeypatch.setattr(ForkStart, "_change_state", stops)
+    monkeypatch.setattr("langgraph_worker.execution.fork_start.change_state", stops)
     taken = await case.vanish(await forked(case, origin, "b", {"log": ["more"]}), graph, gate, "killed")
     assert (await case.run(taken, graph)).result == {"log": ["a", "more", "b"]}
 
