@@ -26,7 +26,7 @@ from langgraph_worker.domain.retry_policy import ErrorClass
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.execution import turn_queue
 from langgraph_worker.execution.run_turns import RunTurns
-from langgraph_worker.execution.turn_queue import TurnQueue
+from langgraph_worker.execution.turn_queue import Turn, TurnQueue
 from langgraph_worker.execution.turn_wait import WaitsForTurnError
 from langgraph_worker.execution.waiting_calls import CallStoppedError
 from langgraph_worker.graphs.model_limits import ModelLimits
@@ -77,6 +77,20 @@ class Case:
     time: Time
     queue: TurnQueue
     model: PaidModel = field(default_factory=PaidModel)
+    asked: list[Future[Turn]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        ask = self.queue.ask
+
+        def noted(*args: Any) -> Future[Turn]:
+            self.asked.append(ask(*args))
+            return self.asked[-1]
+
+        self.queue.ask = noted  # type: ignore[method-assign]
+
+    def turns_given(self) -> int:
+        """To calls of this worker. A turn whose answer is under way when time leaps would begin that much later."""
+        return sum(future.done() for future in self.asked)
 
     def take(self, wanted: int, limit: ModelLimit = ONE, model: str = BIG) -> list[float]:
         """Another worker's calls; their waits."""
@@ -137,18 +151,15 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["await", "thread"])
-async def test_a_short_wait_is_waited_for(
-    tmp_path: Path, blocking: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_short_wait_is_waited_for(tmp_path: Path, blocking: bool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(turn_queue, "LATE_SECONDS", 60.0)  # one may be asking when time leaps
     two = ModelLimit(requests=2)
     async with case_of(tmp_path, big=two) as case:
         case.take(2, two)
         case.time.leaps += 40
         claim, nodes = await case.desk.claim("g"), {name: case.answer(blocking) for name in "ab"}
         run = asyncio.create_task(case.desk.only_run(claim, side_by_side(**nodes)))
-        await case.until(lambda: "for its turn" in caplog.text)
+        await case.until(lambda: "for its turn" in caplog.text and case.turns_given() == 2)
         assert (case.model.calls, run.done()) == (0, False)
         case.time.leaps += 21.4
         outcome = await run
