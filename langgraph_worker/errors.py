@@ -15,6 +15,7 @@ One tree; a class that needs the types of its room stands there::
     ├── MemoryFullError         a graph puts more into the long-term memory than it may hold
     ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
     ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
+    ├── RedactionError          the project's redaction hook failed (domain/redaction.py)
     ├── RunFaultError           ends a run with a fault that the worker names (execution/run_fault.py)
     │   └── BudgetExceededError a model is not called: the run has no budget for it (execution/run_meter.py)
     ├── StartOverError          another release began the run, and it starts over (execution/release_policy.py)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from devtools.worker import Worker  # noqa: E402
 from tests.support.hostile_defaults import set_defaults  # noqa: E402
 from tests.support.kafka import KafkaTopics  # noqa: E402
 from tests.support.parallel import ByFile, put_longest_first  # noqa: E402
+from tests.support.planted_secrets import hunt, judge, plant  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM = Path(__file__).parent / "system"
@@ -48,8 +49,9 @@ _SERVERS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Nothing is started yet."""
+    """Nothing is started yet. What is, inherits the planted secrets."""
     config.stash[_SERVERS] = []
+    plant()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,6 +61,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(300))
     if hasattr(config, "workerinput"):
         put_longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test fails whose output shows a planted secret."""
+    report = yield
+    judge(report)
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -247,5 +257,7 @@ def worker(broker: Broker, system_fleet: str, tmp_path_factory: pytest.TempPathF
     """A worker with the graphs of tests/system/graphs. Only for tests marked ``system``."""
     graphs = SYSTEM / "graphs" / "langgraph.json"
     env = {"LANGGRAPH_WORKER_UNKNOWN_GRAPH_GRACE_SECONDS": "1", "LANGGRAPH_WORKER_CONCURRENCY": "256"}
-    with Worker(broker, graphs, tmp_path_factory.mktemp("worker"), fleet=system_fleet, env=env) as worker:
+    folder = tmp_path_factory.mktemp("worker")
+    with Worker(broker, graphs, folder, fleet=system_fleet, env=env) as worker:
         yield worker
+    hunt(folder, worker.environment)

@@ -12,8 +12,11 @@ from typing import Literal, assert_never
 from langgraph_worker.cli.dlq_lines import facts_of, line_of, lines_of
 from langgraph_worker.cli.dlq_replay import replay_letters
 from langgraph_worker.cli.dlq_topic import DeadLetterTopic
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import WorkerError
-from langgraph_worker.publishing.letters import LetterFilter
+from langgraph_worker.graphs.command_redactor import command_redactor
+from langgraph_worker.publishing.letters import Letter, LetterFilter
+from langgraph_worker.publishing.redacted_records import shown_record
 from langgraph_worker.settings.load import load_settings
 from workflow_events.plain_text import one_line
 
@@ -27,9 +30,9 @@ def dlq(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     command: Literal["list", "show", "replay"] = arguments.dlq_command
     match command:
         case "list":
-            return _list(DeadLetterTopic(settings), arguments)
+            return _list(DeadLetterTopic(settings), arguments, command_redactor(settings))
         case "show":
-            return _show(DeadLetterTopic(settings), arguments)
+            return _show(DeadLetterTopic(settings), arguments, command_redactor(settings))
         case "replay":
             return replay_letters(settings, arguments, filter_of(arguments))
         case other:
@@ -47,10 +50,11 @@ def filter_of(arguments: argparse.Namespace) -> LetterFilter:
     )
 
 
-def _list(topic: DeadLetterTopic, arguments: argparse.Namespace) -> int:
+def _list(topic: DeadLetterTopic, arguments: argparse.Namespace, redactor: Redactor) -> int:
     lines: deque[str] = deque(maxlen=arguments.last)
     count = 0
     for letter in topic.letters(filter_of(arguments), arguments.since):
+        letter = Letter.of(shown_record(redactor, letter.record))
         line = json.dumps(facts_of(letter)) if arguments.as_json else line_of(letter)
         count += 1
         if arguments.last is None:
@@ -65,7 +69,7 @@ def _list(topic: DeadLetterTopic, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(topic: DeadLetterTopic, arguments: argparse.Namespace) -> int:
+def _show(topic: DeadLetterTopic, arguments: argparse.Namespace, redactor: Redactor) -> int:
     name = arguments.letter
     place = topic.find([name])[name]
     letter = None if place is None else topic.at(place)
@@ -73,6 +77,7 @@ def _show(topic: DeadLetterTopic, arguments: argparse.Namespace) -> int:
         raise WorkerError(
             f"{topic.name} has no dead letter {one_line(name)}, or not any more: its retention removes them"
         )
+    letter = Letter.of(shown_record(redactor, letter.record))
     for line in lines_of(letter, arguments.full):
         print(line)
     sys.stdout.flush()

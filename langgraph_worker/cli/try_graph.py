@@ -21,6 +21,7 @@ from langgraph_worker.runtime.local_worker import UnansweredError, local_worker
 from langgraph_worker.runtime.process import run_loop
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.telemetry.logs import redact_logs
 from workflow_events.plain_text import one_line
 from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 
@@ -42,6 +43,7 @@ def try_graph(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
         settings = load_settings(flags)
         settings = settings.model_copy(update={"store_url": _store_url(arguments, stack)})
         graphs = load_project(settings, print_note, keep_broken=True)
+        redact_logs(graphs.redactor)
         if arguments.graph not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"{settings.langgraph_json} has no graph {arguments.graph!r}. It has {known}")

@@ -173,6 +173,12 @@ TOO_LARGE = _unusable(
     "return less, or a reference to large data; else raise max.message.bytes of the results topic, and then "
     "LANGGRAPH_WORKER_MAX_MESSAGE_BYTES",
 )
+REDACTION_FAILED = _unusable(
+    "redaction_failed",
+    "the project's redaction hook raised, or returned what has no JSON form, so that the run's result may not leave",
+    "mend the function that langgraph.json names in 'redact', restart the workers, and go on with the run "
+    "(langgraph-worker runs resume, or clear the task with on_clear='resume'): its finished nodes do not run again",
+)
 CHECKPOINT_GONE = _unusable(
     "checkpoint_gone",
     "the checkpoint with which a fork is to begin is not there: its run was pruned, it was trimmed, or it is another "
@@ -254,6 +260,7 @@ FAULTS: tuple[Fault, ...] = (
     RESULT_NOT_SERIALIZABLE,
     NOT_JSON,
     TOO_LARGE,
+    REDACTION_FAILED,
     CHECKPOINT_GONE,
     GRAPH_CHANGED,
     WORKER_LOST,

@@ -110,13 +110,16 @@ def _type_name(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def capped(value: Any, max_bytes: int) -> JsonValue:
+def capped(value: Any, max_bytes: int, change: Callable[[JsonValue], JsonValue] = lambda whole: whole) -> JsonValue:
     """A value for the step records: JSON of at most ``max_bytes``, else a note of its size and its beginning.
 
     Never raises, whatever the value is: the record is only there to be looked at.
+
+    :param change: gets the whole value as JSON, before anything is cut from it.
     """
     try:
-        text = pydantic_core.to_json(value, serialize_unknown=True, **_FORM)
+        plain = pydantic_core.to_jsonable_python(value, serialize_unknown=True, **_FORM)
+        text = pydantic_core.to_json(change(plain), **_FORM)
         if len(text) <= max_bytes:
             return pydantic_core.from_json(text)  # type: ignore[no-any-return]
     except _REFUSALS:

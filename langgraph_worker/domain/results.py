@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from langgraph_worker.domain.exception_texts import described, traceback_of, type_name
-from langgraph_worker.domain.faults import DEADLINE, RESULT_NOT_SERIALIZABLE, Fault
+from langgraph_worker.domain.faults import DEADLINE, REDACTION_FAILED, RESULT_NOT_SERIALIZABLE, Fault
 from langgraph_worker.domain.graph_traceback import graph_traceback
 from langgraph_worker.domain.models import Claim, Failure
+from langgraph_worker.domain.redaction import RedactionError
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, NoRetry, RaisedError
 from langgraph_worker.domain.spending import Spending, sum_of
@@ -155,6 +156,20 @@ class Reporter:
             worker_id=self.worker_id,
             **rest,
         )
+
+
+def unredacted(outcome: Outcome, why: RedactionError) -> Outcome:
+    """The outcome of a run whose result or error the project's hook has not redacted: it says that alone."""
+    text = f"{why}, so that nothing of the run's {outcome.result.status.value} may leave the worker"
+    update = {"status": REDACTION_FAILED.status, "error": text, "error_type": REDACTION_FAILED.name}
+    bare: dict[str, Any] = {
+        "result": None,
+        "interrupts": [],
+        "traceback": None,
+        "retriable": REDACTION_FAILED.retriable,
+    }
+    result = outcome.result.model_copy(update=update | bare | {"retry_after_seconds": None})
+    return Outcome(result, Failure(REDACTION_FAILED.name, text, ""), outcome.back_off)
 
 
 def storable_usage(usage: Mapping[str, ModelUsage]) -> dict[str, ModelUsage]:

@@ -22,8 +22,9 @@ from langgraph_worker.domain.breakpoints import values_for_graph
 from langgraph_worker.domain.budgets import limits_of
 from langgraph_worker.domain.exception_texts import leaves
 from langgraph_worker.domain.models import Claim, Failure, StepStatus
+from langgraph_worker.domain.redaction import RedactionError
 from langgraph_worker.domain.reply_encoding import encode_reply
-from langgraph_worker.domain.results import Outcome, Reporter
+from langgraph_worker.domain.results import Outcome, Reporter, unredacted
 from langgraph_worker.domain.retry_policy import RetryRules
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.breakpoints import breakpoints
@@ -164,7 +165,9 @@ class Runner:
         deadline = claim.event.deadline
         left = None if deadline is None else (deadline - started_at).total_seconds()
         texts, most_bytes = self.limits.exception_texts, self.limits.max_step_bytes
-        async with StepRecorder(self.store, claim, most_bytes, exception_texts=texts, meter=meter) as steps:
+        async with StepRecorder(
+            self.store, claim, most_bytes, exception_texts=texts, redactor=self.graphs.redactor, meter=meter
+        ) as steps:
             limit = asyncio.timeout(sooner(left, meter.seconds_left()))
             try:
                 gate = CallGate(meter, turns) if meter.is_limited or turns is not None else None
@@ -194,10 +197,19 @@ class Runner:
                 outcome = outcome_of_error(reporter, error, steps, retries, timed_out=timed_out, excess=meter.excess)
             if outcome.result.status is not ResultStatus.SUCCESS or meter.shared is not None:
                 meter.touch()  # what the logical run has spent counts when it goes on, and for its accounts
+            outcome = self._redacted(outcome)
             return self._sendable(outcome) if outcome.failure is None else outcome
 
     def _reporter(self, claim: Claim, started_at: datetime, meter: RunMeter) -> Reporter:
         return Reporter(claim, self.worker_id, started_at, meter.total().usage, self.limits.exception_texts)
+
+    def _redacted(self, outcome: Outcome) -> Outcome:
+        redactor = self.graphs.redactor
+        try:
+            failure = None if outcome.failure is None else redactor.failure(outcome.failure)
+            return replace(outcome, result=redactor.result(outcome.result), failure=failure)
+        except RedactionError as error:
+            return unredacted(outcome, error)
 
     def _sendable(self, outcome: Outcome) -> Outcome:
         # The store would replace it as well; but then the log would report a success that is never sent.

@@ -10,9 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import JsonValue
+
 from langgraph_worker.domain.exception_texts import described
 from langgraph_worker.domain.json_values import capped
 from langgraph_worker.domain.models import Claim, Step, StepStatus
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.execution.run_meter import RunMeter
@@ -36,6 +39,7 @@ class StepRecorder:
 
     :param max_bytes: how much is kept of an input and of an output.
     :param exception_texts: whether the text of an exception is kept, or its type alone.
+    :param redactor: what changes what is kept.
     :param meter: what counts the run's spending; None: nothing does.
     """
 
@@ -46,12 +50,14 @@ class StepRecorder:
         max_bytes: int,
         *,
         exception_texts: bool = True,
+        redactor: Redactor | None = None,
         meter: RunMeter | None = None,
     ) -> None:
         self._store = store
         self._claim = claim
         self._max_bytes = max_bytes
         self._exception_texts = exception_texts
+        self._redactor = redactor or Redactor()
         self._meter = meter or RunMeter(None)
         self._open: dict[str, Step] = {}
         self._unwritten: dict[str, Step] = {}
@@ -113,7 +119,7 @@ class StepRecorder:
             agent=(data.get("metadata") or {}).get("lc_agent_name"),
             status=StepStatus.RUNNING,
             started_at=now,
-            input=capped(data.get("input"), self._max_bytes),
+            input=self._kept(data.get("input"), "input"),
         )
         self._open[step.step_id] = step
         return step
@@ -134,9 +140,16 @@ class StepRecorder:
             begun,
             status=status,
             finished_at=now,
-            output=capped(data.get("result"), self._max_bytes),
-            error=None if error is None else described(error, with_text=self._exception_texts)[:_LONGEST_ERROR],
+            output=self._kept(data.get("result"), "output"),
+            error=None if error is None else self._described(error),
         )
+
+    def _kept(self, value: Any, name: str) -> JsonValue:
+        return capped(value, self._max_bytes, lambda whole: self._redactor.shown("step", whole, name))
+
+    def _described(self, error: BaseException) -> str:
+        text = described(error, with_text=self._exception_texts)
+        return self._redactor.shown_text("step", text, "error")[:_LONGEST_ERROR]
 
     async def _write(self) -> None:
         while not (self._end.is_set() and not self._unwritten and not self._meter.has_changed):

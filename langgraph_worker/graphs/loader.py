@@ -20,6 +20,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_worker.domain.json_values import describe
+from langgraph_worker.domain.redaction import Hook, Redactor
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.factories import made_by, server_runtime
 from langgraph_worker.graphs.graph_module import append_import_paths, import_graph_module, name_clash
@@ -29,6 +30,7 @@ from langgraph_worker.graphs.memory_config import MemoryConfig, load_memory
 from langgraph_worker.graphs.model_limits import ModelLimits
 from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
+from langgraph_worker.graphs.redaction_hook import load_hook
 from langgraph_worker.settings.secret_values import secret_variables
 from workflow_events.log_words import with_article
 from workflow_events.nearest_name import did_you_mean
@@ -66,6 +68,8 @@ class Graphs:
     :param memory: how the long-term memory of graphs that bring none finds and forgets.
     :param folders: where the project's own modules lie.
     :param models: what the providers of its models allow.
+    :param hook: the function through which content leaves.
+    :ivar redactor: what redacts it; without the secrets of a worker it knows none.
     :ivar release: which version of the project this is; None: not known.
     """
 
@@ -75,10 +79,13 @@ class Graphs:
         memory: MemoryConfig | None = None,
         folders: Collection[Path] = (),
         models: ModelLimits | None = None,
+        hook: Hook | None = None,
     ) -> None:
         self.models = models or ModelLimits()
         self.memory = memory or MemoryConfig()
         self.folders = folders
+        self.hook = hook
+        self.redactor = Redactor(hook=hook)
         self.release: str | None = None
         self._graphs = dict(graphs)
         self._node_names: dict[str, frozenset[str]] = {}
@@ -174,8 +181,9 @@ def load_graphs(manifest: Manifest, *, keep_broken: bool = False) -> Graphs:
             os.environ.setdefault(name, value)
     load = _load_or_keep if keep_broken else _load
     graphs = {spec.name: load(spec, manifest) for spec in manifest.graphs}
-    memory = load_memory(manifest.path, manifest.store, lambda spec: _variable(spec, manifest))
-    return Graphs(graphs, memory, (manifest.root, *manifest.import_paths), manifest.models)
+    memory = load_memory(manifest.path, manifest.store, lambda spec: variable_of(spec, manifest))
+    hook = load_hook(manifest.path, manifest.redact, lambda spec: variable_of(spec, manifest))
+    return Graphs(graphs, memory, (manifest.root, *manifest.import_paths), manifest.models, hook)
 
 
 def _load_or_keep(spec: GraphSpec, manifest: Manifest) -> Graph:
@@ -188,7 +196,7 @@ def _load_or_keep(spec: GraphSpec, manifest: Manifest) -> Graph:
 def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
     where = f"graph {spec.name!r} ({spec.target}, in {manifest.path})"
     try:
-        value = _variable(spec, manifest)
+        value = variable_of(spec, manifest)
     except GraphLoadError as error:
         raise GraphLoadError(f"{where}: {error}") from None
     except (Exception, SystemExit) as error:
@@ -204,7 +212,11 @@ def _load(spec: GraphSpec, manifest: Manifest) -> Graph:
         raise GraphLoadError(f"{where}: it does not compile: {error}") from error
 
 
-def _variable(spec: GraphSpec, manifest: Manifest) -> Any:
+def variable_of(spec: GraphSpec, manifest: Manifest) -> Any:
+    """The variable that an entry of the manifest names, its module imported.
+
+    :raises GraphLoadError: there is no such file or variable. What the module raises passes through.
+    """
     module = import_graph_module(spec, manifest)
     if not hasattr(module, spec.variable):
         names = [name for name in vars(module) if not name.startswith("_")]

@@ -1,4 +1,4 @@
-"""``langgraph.json``, read as LangGraph documents it; ``models`` and keys of a graph's entry are this worker's own."""
+"""``langgraph.json``, read as LangGraph documents it. ``models``, ``redact`` and keys of graphs' entries are ours."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from langgraph_worker.graphs.installed_packages import copy_notes, package_notes
 from langgraph_worker.graphs.memory_config import StoreSpec, store_spec
 from langgraph_worker.graphs.model_limits import ModelLimits, model_limits
 from langgraph_worker.graphs.project_env import project_env
+from langgraph_worker.graphs.redaction_hook import KEY as REDACT
+from langgraph_worker.graphs.redaction_hook import hook_spec
 from langgraph_worker.graphs.unserved_keys import is_javascript, javascript_note, unserved_keys
 from workflow_events.nearest_name import nearest_name
 
@@ -28,6 +30,7 @@ class Manifest:
     :param env: the project's variables; variables that the process already has win.
     :param store: of the long-term memory.
     :param models: what the providers of its models allow.
+    :param redact: the function through which content leaves; None: it has none.
     :param notes: a sentence for each thing that is missing here, or that this worker does not serve.
     """
 
@@ -38,6 +41,7 @@ class Manifest:
     store: StoreSpec = field(default_factory=StoreSpec)
     notes: tuple[str, ...] = ()
     models: ModelLimits = field(default_factory=ModelLimits)
+    redact: GraphSpec | None = None
 
     @property
     def root(self) -> Path:
@@ -56,6 +60,7 @@ def read_manifest(path: Path) -> Manifest:
     notes += unserved_keys(body)
     env, env_notes = project_env(path, body.get("env"))
     store, models = store_spec(path, body.get("store")), model_limits(path, body.get("models"))
+    redact = hook_spec(path, body.get(REDACT))
     dependencies = read_dependencies(path, body.get("dependencies"), body.get("source"))
     folders = project_folders(path, dependencies)
     # The manifest's own folder is always imported from; what it needs counts if the manifest says that it is installed.
@@ -63,7 +68,7 @@ def read_manifest(path: Path) -> Manifest:
     wanted = [*dependencies.packages, *(text for folder in installed for text in folder.requirements())]
     notes += [*env_notes, *dependencies.notes, *(folder.problem for folder in folders if folder.problem)]
     notes += [*package_notes(wanted, folders), *copy_notes(folders)]
-    return Manifest(path, graphs, import_paths(folders), env, store, tuple(notes), models)
+    return Manifest(path, graphs, import_paths(folders), env, store, tuple(notes), models, redact)
 
 
 def _body(path: Path) -> dict[str, Any]:

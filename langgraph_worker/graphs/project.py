@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.graphs.release import release_of
+from langgraph_worker.settings.known_secrets import known_secrets
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.secret_values import take_secrets_out_of_environment
 
@@ -31,6 +34,7 @@ def load_project(
         for sentence in manifest.notes:
             note(sentence)
     graphs = load_graphs(manifest, keep_broken=keep_broken)
+    graphs.redactor = Redactor(known_secrets(settings, os.environ), graphs.hook)
     graphs.release = release_of(manifest, settings.release)
     default = settings.default_graph
     if default is not None and default not in graphs.names:

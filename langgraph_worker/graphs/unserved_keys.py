@@ -21,7 +21,7 @@ _MEANINGS = {
     "ui_config": "nothing is shown by the project's components",
     "webhooks": "nothing is called after a run: a task that follows in the DAG can do it",
 }
-_SERVED = frozenset({"$schema", "dependencies", "env", "graphs", "models", "source", "store"})
+_SERVED = frozenset({"$schema", "dependencies", "env", "graphs", "models", "redact", "source", "store"})
 # For building an image; python_version is compared below.
 _BUILD_ONLY = frozenset(
     {"api_version", "base_image", "dockerfile_lines", "image_distro", "keep_pkg_tools", "package", "pip_config_file"}

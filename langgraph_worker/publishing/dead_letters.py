@@ -8,7 +8,9 @@ import logging
 from langgraph_worker.broker.port import Producer, SendError
 from langgraph_worker.domain.faults import UNDECODABLE
 from langgraph_worker.domain.models import DeadLetter
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import DeadLetterError
+from langgraph_worker.publishing.redacted_records import redacted_body
 from langgraph_worker.telemetry.metrics import Metrics
 from workflow_events.backoff import Backoff
 from workflow_events.codec import Record, encode
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 PREFIX = "dead-letter-"
 """The record's own headers stay as they were; ours begin with this."""
 
+REDACTED = PREFIX + "redacted"
+"""The header of a letter whose body is not what came: it cannot be replayed."""
+
 _LONGEST_REASON = 2_000  # characters
 _ANY_SIZE_BYTES = 2**31  # only the broker knows what is too large for the topic
 _FIRST_PAUSE_SECONDS = 0.5
@@ -27,19 +32,30 @@ _LONGEST_PAUSE_SECONDS = 15.0
 
 
 class DeadLetters:
-    """Writes dead letters. A call returns when the broker has acknowledged its letter."""
+    """Writes dead letters. A call returns when the broker has acknowledged its letter.
 
-    def __init__(self, producer: Producer, topic: str, worker_id: str, metrics: Metrics | None = None) -> None:
+    :param redactor: what changes their content.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        worker_id: str,
+        metrics: Metrics | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._producer = producer
         self._topic = topic
         self._worker_id = worker_id
         self._metrics = metrics or Metrics()
+        self._redactor = redactor or Redactor()
 
     async def write(self, record: Record, error_type: str, reason: str, **further: int) -> None:
         """Write a record; retry for as long as Kafka is away, since the event's offset waits for it.
 
         A record that is too large for the topic is written without its body and, if that is not enough, without its key
-        and its own headers. A header names what was omitted, and the headers of the origin are always there.
+        and its own headers. Headers name what was omitted or redacted; those of the origin are always there.
 
         :param further: headers that only some letters have.
         :raises DeadLetterError: the broker refuses it for good.
@@ -48,7 +64,9 @@ class DeadLetters:
         ours = self._headers(record, error_type, reason)
         ours += [(PREFIX + name, str(value).encode()) for name, value in further.items()]
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        key, value = record.key, record.value
+        key, value = record.key, redacted_body(self._redactor, "dead_letter", record.value)
+        if value != record.value:
+            ours.append((REDACTED, b"true"))
         bare = False
         while True:
             try:
@@ -97,7 +115,7 @@ class DeadLetters:
 
     def _headers(self, record: Record, error_type: str, reason: str) -> list[tuple[str, bytes | str | None]]:
         facts = {
-            "reason": reason[:_LONGEST_REASON],
+            "reason": self._redactor.shown_text("dead_letter", reason, "reason")[:_LONGEST_REASON],
             "error-type": error_type,
             "topic": record.topic,
             "partition": str(record.partition),

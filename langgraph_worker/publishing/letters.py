@@ -11,7 +11,7 @@ from uuid import UUID
 import pydantic_core
 
 from langgraph_worker.domain.models import Origin
-from langgraph_worker.publishing.dead_letters import PREFIX
+from langgraph_worker.publishing.dead_letters import PREFIX, REDACTED
 from workflow_events.codec import Record
 from workflow_events.headers import Headers, correlation_id_of, value_of
 
@@ -97,6 +97,11 @@ class Letter:
     def omitted_bytes(self) -> int | None:
         """The size of a body that was too large for the topic; None if it was not."""
         return self.number("body-omitted-bytes")
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether its body is not what came."""
+        return value_of(self.record.headers, REDACTED) is not None
 
     @property
     def own_headers(self) -> Headers:

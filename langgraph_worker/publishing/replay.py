@@ -90,6 +90,12 @@ def _request_in(letter: Letter) -> WorkflowEvent:
             f"its body of {letter.omitted_bytes:,} bytes was too large for the dead-letter topic, and is not in it. It "
             f"came from {place}: let its sender send less, or a reference to it; a task of Airflow is cleared"
         )
+    if letter.is_redacted:
+        raise NotReplayableError(
+            "its content was redacted when it was written, so it is not the request that was sent. Clear the task in "
+            f"Airflow; if its run was accepted, `langgraph-worker runs resume {letter.correlation_id or 'ID'}` goes on "
+            "with what the run store has"
+        )
     if not letter.record.value:
         raise NotReplayableError(
             f"it has no body: what lies at {place} could not be decoded ({letter.error_type or 'no error type'}). Find "

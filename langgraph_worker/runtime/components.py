@@ -81,7 +81,7 @@ def assemble(settings: WorkerSettings, graphs: Graphs, nodes: NodeThreads, found
         foundation.runs.metrics,
         settings.kafka_workflow_dead_letters_topic,
     )
-    dead_letters = DeadLetters(producer, dead_topic, settings.worker_id, metrics)
+    dead_letters = DeadLetters(producer, dead_topic, settings.worker_id, metrics, graphs.redactor)
     pace = RepublishPace(settings.republish_bytes_per_second)
     outbox = Outbox(store, producer, dead_letters, pace, metrics=metrics)
     batches = BatchQueue()

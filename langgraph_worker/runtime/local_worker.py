@@ -180,9 +180,11 @@ async def local_worker(
     async with AsyncExitStack() as stack:
         parts = await open_run_parts(stack, settings, graphs, now)
         rate = _PROGRESS_PER_SECOND
-        progress = Progress(producer, _TOPIC, None, settings.worker_id, rate) if producer else Progress()
+        progress = Progress()
+        if producer is not None:
+            progress = Progress(producer, _TOPIC, None, settings.worker_id, rate, redactor=graphs.redactor)
         worker = LocalWorker(settings, graphs, parts, progress)
-        worker.start(settings, nodes, parts, open_tracing(stack, settings))
+        worker.start(settings, nodes, parts, open_tracing(stack, settings, graphs.redactor))
         stack.push_async_callback(worker.stop)
         yield worker
 

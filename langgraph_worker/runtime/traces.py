@@ -8,6 +8,7 @@ import logging
 import threading
 from contextlib import AsyncExitStack
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.telemetry.traces.make_tracing import make_tracing, trace_targets
 from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
@@ -21,13 +22,17 @@ THREAD = "trace-flush"
 _CLOSE_SECONDS = 3.0
 
 
-def open_tracing(stack: AsyncExitStack, settings: WorkerSettings) -> Tracing:
-    """What traces the runs. The stack closes it. Never raises: a worker without its traces does its work."""
+def open_tracing(stack: AsyncExitStack, settings: WorkerSettings, redactor: Redactor) -> Tracing:
+    """What traces the runs. The stack closes it. Never raises: a worker without its traces does its work.
+
+    :param redactor: what changes the texts in them.
+    """
     targets = trace_targets()
     for problem in targets.problems:
         logger.warning("%s", problem, extra={"action": "no_traces"})
     try:
-        tracing = make_tracing(targets, settings.worker_id, exception_texts=settings.exception_texts)
+        texts = settings.exception_texts
+        tracing = make_tracing(targets, settings.worker_id, exception_texts=texts, redactor=redactor)
     except Exception as error:  # noqa: BLE001 - an exporter may raise anything about its variables
         why = without_secrets(str(error))
         logger.warning("no traces: %s: %s", type(error).__name__, why, extra={"action": "no_traces"})

@@ -104,7 +104,7 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack, cluster: Cluster) -> Foundation:
         settings = self._settings
-        tracing = open_tracing(stack, settings)
+        tracing = open_tracing(stack, settings, self._graphs.redactor)
         runs = await open_run_parts(stack, settings, self._graphs, metrics=self._metrics)
         risk = runs.store.database.risk
         if risk:
@@ -137,7 +137,8 @@ class Worker:
             tokens = None
         producer = KafkaBestEffortProducer(best_effort_config(settings))
         stack.callback(producer.close, _LAST_FLUSH_SECONDS)
-        return Progress(producer, topic, tokens, settings.worker_id, settings.progress_per_second)
+        rate, redactor = settings.progress_per_second, self._graphs.redactor
+        return Progress(producer, topic, tokens, settings.worker_id, rate, redactor=redactor)
 
     async def _work(self, components: Components, foundation: Foundation) -> None:
         parts = self._start(components)

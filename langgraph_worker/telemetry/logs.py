@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from langgraph_worker.broker.kafka.client_configs import LIBRDKAFKA_LOGGER
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.telemetry.run_labels import present_labels
 from langgraph_worker.telemetry.steady_loggers import make_steady
 from workflow_events.kafka_errors import without_secrets
 from workflow_events.plain_text import indented
 
 LogFormat = Literal["text", "json"]
+
+_redactor = Redactor()  # of this process
 
 
 class LineFormatter(logging.Formatter):
@@ -36,16 +39,16 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Escape control characters: text of an event must not look like a line of ours, nor control a terminal."""
-        record.message = indented(record.message)
+        record.message = indented(_redacted(record.message, "message"))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
         """A traceback as indented lines: an exception's text may hold anything, too."""
-        return indented(f"    {super().formatException(ei)}")
+        return indented(f"    {_redacted(super().formatException(ei), 'exception')}")
 
     def formatStack(self, stack_info: str) -> str:
         """A stack as indented lines."""
-        return indented(f"    {stack_info}")
+        return indented(f"    {_redacted(stack_info, 'stack')}")
 
 
 class JsonFormatter(logging.Formatter):
@@ -64,18 +67,37 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "action": None,
-            "message": record.getMessage(),
+            "message": _redacted(record.getMessage(), "message"),
             **present_labels(),
-            **{name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD},
+            **{name: _extra(name, value) for name, value in vars(record).items() if name not in _OF_EVERY_RECORD},
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = _redacted(self.formatException(record.exc_info), "exception")
         if record.stack_info:
-            fields["stack"] = record.stack_info
-        return json.dumps(fields, default=str)  # plain ASCII: what steers a terminal is written out
+            fields["stack"] = _redacted(record.stack_info, "stack")
+        return json.dumps(fields)  # plain ASCII: what steers a terminal is written out
 
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact_logs(redactor: Redactor) -> None:
+    """Let what is logged from now on pass through this, the lines of graphs and libraries too."""
+    global _redactor
+    _redactor = redactor
+
+
+def _redacted(text: str, field: str) -> str:
+    return _redactor.shown_text("log", text, field)
+
+
+def _extra(name: str, value: Any) -> Any:
+    """What a line reports besides; of another type than JSON's, its text."""
+    if value is None or isinstance(value, bool | int | float) or name == "action":
+        return value
+    if not isinstance(value, dict | list | tuple):
+        return _redacted(str(value), name)
+    return _redactor.shown("log", json.loads(json.dumps(value, default=str)), name)
 
 
 def set_up_logging(level: str, log_format: LogFormat = "text") -> None:

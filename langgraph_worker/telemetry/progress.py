@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from langgraph_worker.broker.port import BestEffortProducer
 from langgraph_worker.domain.json_values import capped
 from langgraph_worker.domain.models import Accepted, Claim, Failure, Step, StepStatus
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.retry_policy import BackOff
 from workflow_events.codec import encode
 from workflow_events.control import ProgressKind, WorkflowProgressEvent
@@ -56,6 +57,7 @@ class Progress:
     :param tokens_topic: where models' tokens go; None: publish none.
     :param per_second: most messages of one run, without its tokens.
     :param now: seconds of a monotonic clock.
+    :param redactor: what changes the data of messages.
     """
 
     producer: BestEffortProducer | None = None
@@ -64,6 +66,7 @@ class Progress:
     worker_id: str = ""
     per_second: float = 0.0
     now: Callable[[], float] = time.monotonic
+    redactor: Redactor = field(default_factory=Redactor)
 
     def accepted(
         self, event: WorkflowEvent, accepted: Accepted, notes: Sequence[str] = (), traceparent: str | None = None
@@ -109,10 +112,13 @@ class Progress:
         kind: ProgressKind,
         node: str | None = None,
         agent: str | None = None,
-        data: JsonValue = None,
+        data: Any = None,
         traceparent: str | None = None,
     ) -> None:
-        """Hand a message over, or drop it."""
+        """Hand a message over, or drop it.
+
+        :param data: JSON; of a custom event, whatever its graph wrote.
+        """
         if self.producer is None:
             return
         try:
@@ -123,7 +129,7 @@ class Progress:
                 kind=kind,
                 node=node,
                 agent=agent,
-                data=data,
+                data=self._sendable(kind, data),
                 worker_id=self.worker_id,
             )
             sent = encode(message, traceparent=traceparent)
@@ -131,6 +137,12 @@ class Progress:
             logger.debug("progress of %s dropped: %s", event.event_id, error, extra={"action": "dropped"})
         else:
             self.producer.offer(topic, sent.key, sent.value, sent.headers)
+
+    def _sendable(self, kind: ProgressKind, data: Any) -> JsonValue:
+        def change(whole: JsonValue) -> JsonValue:
+            return self.redactor.shown("progress", whole)
+
+        return capped(data, _CUSTOM_DATA_BYTES, change) if kind is ProgressKind.CUSTOM else change(data)
 
 
 class RunProgress:
@@ -183,7 +195,7 @@ class RunProgress:
         """A part of LangGraph's stream in one of the :attr:`modes`."""
         if kind == "custom":
             node = namespace[-1].partition(":")[0] if namespace else None
-            self._publish(ProgressKind.CUSTOM, node, None, capped(data, _CUSTOM_DATA_BYTES))
+            self._publish(ProgressKind.CUSTOM, node, None, data)
         elif kind == "messages":
             self._gather(*data)
 
@@ -207,6 +219,6 @@ class RunProgress:
                 topic, self._event, ProgressKind.TOKEN, node or None, data=data, traceparent=self._traceparent
             )
 
-    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: JsonValue = None) -> None:
+    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: Any = None) -> None:
         if self._rate.take():
             self._progress.publish(self._progress.topic, self._event, kind, node, agent, data, self._traceparent)

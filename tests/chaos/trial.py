@@ -73,6 +73,7 @@ def _happen(plan: Plan, folder: Path, say: Callable[[str], None], stack: ExitSta
         faults.run()
     load.join()
     _wait_for_answers(sent_requests, listener)
+    _wait_for_repeats(url, lambda: kafka.lag(group, kafka.fleet.events))
     seconds, codes = time.monotonic() - load.started_at, workers.stop()
     evidence, executions = gather(url, kafka, group), read_ledgers(workers.ledgers)
     return Happened(plan, folder, sent_requests, listener, workers, faults, evidence, executions, seconds, codes)
@@ -103,5 +104,12 @@ def _wait_for_answers(sent_requests: SentRequests, listener: Listener) -> None:
         if time.monotonic() - since > LAST_ANSWERS_SECONDS:
             return
         time.sleep(0.2)
-    # What was asked last may have been a repeat.
-    time.sleep(2)
+
+
+def _wait_for_repeats(url: str, lag: Callable[[], int]) -> None:
+    """Until what was asked last is taken in, and published again: a result is repeated every 10 s at most."""
+    end = time.monotonic() + LAST_ANSWERS_SECONDS
+    query = "SELECT count(*) FROM workflow_runs WHERE finished_at IS NOT NULL AND published_at IS NULL"
+    with psycopg.connect(url, autocommit=True) as connection:
+        while time.monotonic() < end and (lag() or (connection.execute(query).fetchone() or [0])[0]):
+            time.sleep(0.2)

@@ -24,6 +24,7 @@ from newsroom import editor
 
 from airflow_provider_langgraph.exceptions import KafkaError, error_for
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.settings.explain import documentation
 from tests.docs.snippets import ROOT, Snippet, files_of, snippets
@@ -141,6 +142,14 @@ def run_sensor(snippet: Snippet) -> None:
     assert "handle" in sensor.template_fields
 
 
+def run_redaction(snippet: Snippet) -> None:
+    """It defines a project's function."""
+    redactor = Redactor((), execute(snippet)["redact"])
+    customer: dict[str, Any] = {"name": "Erika", "pays": "DE02120300000000202051", "sum": 7}
+    expected = {"customer": {"name": "[name]", "pays": "[iban]", "sum": 7}}
+    assert redactor.value("result", {"customer": customer}, "result") == expected
+
+
 def run_traced_node(snippet: Snippet) -> None:
     """It defines a node that makes a span of its own; nothing records it."""
     builder = StateGraph(dict).add_node("read", execute(snippet)["read_book"]).add_edge(START, "read")
@@ -170,6 +179,7 @@ RUN: dict[str, Callable[[Snippet], None]] = {
     "publish_workflow_event(": run_publisher,
     "runtime.store": run_remembering_node,
     "start_as_current_span(": run_traced_node,
+    "def redact(": run_redaction,
 }
 """How a Python block is run, by the first of these that it contains."""
 

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from devtools.broker import Broker
+from tests.support.planted_secrets import hunt_topics
 from workflow_events import Fleet
 from workflow_events.codec import Encoded
 from workflow_events.topics import COMPRESSION, UNCOMPRESSED
@@ -121,8 +122,22 @@ class KafkaTopics:
         with Consumer({**self.client, **QUIET, "group.id": group}) as consumer:
             return {part.partition: part.offset for part in consumer.committed(request, timeout=15)}
 
+    def lag(self, group: str, topic: str) -> int:
+        """How many records of a topic the group has not committed."""
+        with Consumer({**self.client, **QUIET, "group.id": group}) as consumer:
+            ends = {
+                number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=15)[1]
+                for number in self._partitions(topic)
+            }
+        committed = self.committed(group, topic)
+        return sum(max(0, end - max(0, committed[number])) for number, end in ends.items())
+
     def close(self) -> None:
-        """Remove the topics. A broker that keeps those of a whole run needs minutes to get on after it stood still."""
+        """Look for planted secrets in the topics, and remove them.
+
+        A broker that keeps those of a whole run needs minutes to get on after it stood still.
+        """
+        hunt_topics(self.broker, self.fleet)
         if self._created:
             for future in self.admin.delete_topics(list(self._created)).values():
                 error = future.exception(15)

@@ -22,6 +22,7 @@ from devtools.broker import Broker
 from devtools.processes import wait_until
 from devtools.worker import Worker
 from tests.support.kafka import QUIET, KafkaTopics
+from tests.support.planted_secrets import hunt
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import ControlMessage, encode
 from workflow_events.control import WorkflowCancelledEvent
@@ -211,6 +212,8 @@ def desk_of(
     replies.assign([TopicPartition(kafka.fleet.results, number, 0) for number in partitions])
     try:
         yield Desk(kafka, worker, folder, replies)
+        worker.stop()
+        hunt(folder, worker.environment)
     finally:
         worker.stop()
         replies.close()

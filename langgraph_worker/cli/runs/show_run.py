@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from langgraph_worker.cli.runs.as_json import detail_json, written
 from langgraph_worker.cli.runs.reading import find_one, opened_views
+from langgraph_worker.cli.runs.redacted_detail import redacted_detail
 from langgraph_worker.cli.runs.run_page import run_page
 from langgraph_worker.domain.run_views import RunDetail
+from langgraph_worker.graphs.command_redactor import command_redactor
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.fields import utcnow
@@ -20,7 +22,9 @@ def show_run(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
 
     :raises WorkerError: the settings are wrong, there is no such run, or the store cannot be used.
     """
-    detail = asyncio.run(_detail(load_settings(flags), arguments.id))
+    settings = load_settings(flags)
+    detail = asyncio.run(_detail(settings, arguments.id))
+    detail = redacted_detail(detail, command_redactor(settings))
     if arguments.as_json:
         print(written(detail_json(detail), indent=2))
     else:

@@ -7,7 +7,7 @@ and each of the worker's to Langfuse. Both have the same trace id.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,9 +19,11 @@ from langgraph.errors import GraphBubbleUp
 
 from langgraph_worker.domain.exception_texts import described
 from langgraph_worker.domain.models import Claim
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.telemetry.traces.graph_spans import SpanContent
 from langgraph_worker.telemetry.traces.open_telemetry import make_provider
 from langgraph_worker.telemetry.traces.port import StartEnd
+from langgraph_worker.telemetry.traces.redacted_spans import redacted_attributes
 from langgraph_worker.telemetry.traces.trace_ids import StartIds
 
 _CONTENT = (
@@ -41,35 +43,49 @@ class LangfuseTracing:
     :param public_key: of the client, by which handlers find it: a project may have others.
     """
 
-    def __init__(self, client: Langfuse, public_key: str, content: SpanContent) -> None:
+    def __init__(
+        self, client: Langfuse, public_key: str, content: SpanContent, redactor: Redactor | None = None
+    ) -> None:
         self._client = client
         self._public_key = public_key
         self._content = content
+        self._redactor = redactor or Redactor()
 
     @classmethod
-    def from_environment(cls, worker_id: str, content: SpanContent) -> Self:
+    def from_environment(cls, worker_id: str, content: SpanContent, redactor: Redactor | None = None) -> Self:
         """A client whose keys and server are in the environment variables that Langfuse reads."""
-        mask = None if content.messages else _without_content
+        redactor = redactor or Redactor()
+        mask = None if content.messages and redactor.changes_nothing else _mask(content, redactor)
         client = Langfuse(tracer_provider=make_provider(worker_id), mask_otel_spans=mask)
-        return cls(client, os.environ["LANGFUSE_PUBLIC_KEY"], content)
+        return cls(client, os.environ["LANGFUSE_PUBLIC_KEY"], content, redactor)
 
     def start(self, claim: Claim) -> LangfuseStart:
         """A start in the trace of its logical run."""
-        return LangfuseStart(claim, self._public_key, self._content)
+        return LangfuseStart(claim, self._public_key, self._content, self._redactor)
 
     def close(self) -> None:
         """Send what is left, and stop sending."""
         self._client.shutdown()
 
 
-def _without_content(*, params: MaskOtelSpansParams) -> MaskOtelSpansResult:
-    """Leave the prompts and answers out of what is sent."""
-    patch = OtelSpanPatch(delete_attributes=_CONTENT)
-    return MaskOtelSpansResult(span_patches=dict.fromkeys(params.spans, patch))
+def _mask(content: SpanContent, redactor: Redactor) -> Callable[..., MaskOtelSpansResult]:
+    """What leaves the prompts and answers out of what is sent, unless they are wanted, and redacts the rest."""
+    deleted = () if content.messages else _CONTENT
+
+    def mask(*, params: MaskOtelSpansParams) -> MaskOtelSpansResult:
+        patches: dict[Any, OtelSpanPatch] = {}
+        for span, data in params.spans.items():
+            kept = {name: value for name, value in data.attributes.items() if name not in deleted}
+            redacted = redacted_attributes(kept, redactor)
+            changed: Any = {name: value for name, value in redacted.items() if value != kept[name]}
+            patches[span] = OtelSpanPatch(set_attributes=changed, delete_attributes=deleted)
+        return MaskOtelSpansResult(span_patches=patches)
+
+    return mask
 
 
 class _Unsaid(Exception):
-    """Stands for an exception of which only the type is sent."""
+    """Stands for an exception of which only the type is sent, or a text that was redacted."""
 
 
 class _Stopped(GraphBubbleUp):
@@ -81,10 +97,10 @@ class LangfuseStart:
 
     traceparent: str | None = None
 
-    def __init__(self, claim: Claim, public_key: str, content: SpanContent) -> None:
+    def __init__(self, claim: Claim, public_key: str, content: SpanContent, redactor: Redactor) -> None:
         ids = StartIds.of_claim(claim)
         self.labels: Mapping[str, str] = {"trace_id": ids.trace_id}
-        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(public_key, ids, _about(claim), content),)
+        self.handlers: Sequence[BaseCallbackHandler] = (_RunHandler(public_key, ids, _about(claim), content, redactor),)
 
     def enter(self) -> None:
         """Nothing: its spans are found by LangChain's ids."""
@@ -96,10 +112,13 @@ class LangfuseStart:
 class _RunHandler(CallbackHandler):
     """Langfuse's handler, for a graph whose metadata does not hold Langfuse's names: they would be stored."""
 
-    def __init__(self, public_key: str, ids: StartIds, about: Mapping[str, Any], content: SpanContent) -> None:
+    def __init__(
+        self, public_key: str, ids: StartIds, about: Mapping[str, Any], content: SpanContent, redactor: Redactor
+    ) -> None:
         super().__init__(public_key=public_key, trace_context={"trace_id": ids.trace_id, "parent_span_id": ids.span_id})
         self._about = about
         self._content = content
+        self._redactor = redactor
 
     def on_chain_start(
         self,
@@ -144,8 +163,15 @@ class _RunHandler(CallbackHandler):
     def _sendable(self, error: BaseException) -> BaseException:
         """What may leave this worker of an exception. The client sends its text in a span's status, past any mask."""
         if isinstance(error, GraphBubbleUp):
-            return error if self._content.messages else _Stopped(type(error).__name__)
-        return error if self._content.exception_texts else _Unsaid(described(error, with_text=False))
+            text = str(error)
+            if self._content.messages and self._redactor.shown_text("trace", text, "status") == text:
+                return error
+            return _Stopped(type(error).__name__)
+        if not self._content.exception_texts:
+            return _Unsaid(described(error, with_text=False))
+        said = described(error, with_text=True)
+        text = self._redactor.shown_text("trace", said, "status")
+        return error if text == said else _Unsaid(text)
 
 
 def _session(claim: Claim) -> str:

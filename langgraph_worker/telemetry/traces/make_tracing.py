@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.telemetry.traces.port import Both, NoTracing, Tracing
 
 if TYPE_CHECKING:
@@ -114,9 +115,12 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def make_tracing(targets: TraceTargets, worker_id: str, *, exception_texts: bool) -> Tracing:
+def make_tracing(
+    targets: TraceTargets, worker_id: str, *, exception_texts: bool, redactor: Redactor | None = None
+) -> Tracing:
     """Tracing to these targets. Call it when the graphs are loaded: a project's own provider of traces stays its own.
 
+    :param redactor: what changes the texts in them.
     :raises Exception: an exporter refuses what is set for it.
     """
     if not targets.exporters and not targets.langfuse:
@@ -125,10 +129,11 @@ def make_tracing(targets: TraceTargets, worker_id: str, *, exception_texts: bool
 
     logging.getLogger(_READS_HEADERS).addFilter(_hide_header)
     content = SpanContent(targets.content, exception_texts)
-    langfuse = _langfuse(worker_id, content) if targets.langfuse else NoTracing()
+    redactor = redactor or Redactor()
+    langfuse = _langfuse(worker_id, content, redactor) if targets.langfuse else NoTracing()
     if not targets.exporters:
         return langfuse
-    spans = _open_telemetry(targets, worker_id, content)
+    spans = _open_telemetry(targets, worker_id, content, redactor)
     return Both(spans, langfuse) if targets.langfuse else spans
 
 
@@ -141,21 +146,23 @@ def _hide_header(record: logging.LogRecord) -> bool:
     return True
 
 
-def _open_telemetry(targets: TraceTargets, worker_id: str, content: SpanContent) -> Tracing:
+def _open_telemetry(targets: TraceTargets, worker_id: str, content: SpanContent, redactor: Redactor) -> Tracing:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from langgraph_worker.telemetry.traces.open_telemetry import OpenTelemetryTracing, make_provider, offer_as_global
+    from langgraph_worker.telemetry.traces.redacted_spans import RedactingExporter
 
     provider = make_provider(worker_id)
     for name in targets.exporters:
         (found, *_) = entry_points(group=_EXPORTERS, name=name)
         exporter: Any = found.load()
-        provider.add_span_processor(BatchSpanProcessor(exporter()))
+        sender = exporter() if redactor.changes_nothing else RedactingExporter(exporter(), redactor)
+        provider.add_span_processor(BatchSpanProcessor(sender))
     offer_as_global(provider)
     return OpenTelemetryTracing(provider, content)
 
 
-def _langfuse(worker_id: str, content: SpanContent) -> Tracing:
+def _langfuse(worker_id: str, content: SpanContent, redactor: Redactor) -> Tracing:
     from langgraph_worker.telemetry.traces.langfuse_runs import LangfuseTracing
 
-    return LangfuseTracing.from_environment(worker_id, content)
+    return LangfuseTracing.from_environment(worker_id, content, redactor)

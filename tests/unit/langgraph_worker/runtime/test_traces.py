@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from langgraph_worker.runtime import traces
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.runtime.traces import open_tracing
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.telemetry.traces.make_tracing import TraceTargets
@@ -47,7 +48,7 @@ async def test_a_receiver_that_takes_nothing_holds_up_no_stop(monkeypatch, caplo
     use(monkeypatch, stuck)
     monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.01)
     async with AsyncExitStack() as stack:
-        assert open_tracing(stack, load_settings({})) is stuck
+        assert open_tracing(stack, load_settings({}), Redactor()) is stuck
     assert "the last traces are lost" in caplog.text
     stuck.free.set()
     for thread in threading.enumerate():
@@ -58,14 +59,14 @@ async def test_a_receiver_that_takes_nothing_holds_up_no_stop(monkeypatch, caplo
 async def test_what_fails_while_it_closes_is_logged(monkeypatch, caplog):
     use(monkeypatch, Broken())
     async with AsyncExitStack() as stack:
-        open_tracing(stack, load_settings({}))
+        open_tracing(stack, load_settings({}), Redactor())
     assert "traces may be lost" in caplog.text
 
 
 async def test_variables_that_an_exporter_refuses_end_no_worker(monkeypatch, caplog):
     use(monkeypatch, ValueError("wrong timeout"))
     async with AsyncExitStack() as stack:
-        assert isinstance(open_tracing(stack, load_settings({})), NoTracing)
+        assert isinstance(open_tracing(stack, load_settings({}), Redactor()), NoTracing)
     assert "no traces: ValueError: wrong timeout" in caplog.text
 
 
@@ -73,5 +74,5 @@ async def test_what_has_no_effect_is_said_once_at_the_start(monkeypatch, caplog)
     use(monkeypatch, NoTracing(), TraceTargets(problems=("X is set, but Y is missing. Install Z",)))
     with caplog.at_level(logging.WARNING):
         async with AsyncExitStack() as stack:
-            open_tracing(stack, load_settings({}))
+            open_tracing(stack, load_settings({}), Redactor())
     assert [record.message for record in caplog.records] == ["X is set, but Y is missing. Install Z"]

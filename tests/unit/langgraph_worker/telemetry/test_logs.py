@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from opentelemetry import context, trace
 
+from langgraph_worker.domain.redaction import Redactor
+from langgraph_worker.telemetry import logs
 from langgraph_worker.telemetry.logs import JsonFormatter, LineFormatter
 from langgraph_worker.telemetry.run_labels import labels_of, run_labels
 from tests.support.trace_claims import claim_of
 
 
-def line(message: str, **extra: str) -> str:
+def line(message: str, **extra: Any) -> str:
     fields = {"name": "n", "levelname": "INFO", "msg": message, "created": 0.0, "msecs": 0.0}
     record = logging.makeLogRecord({**fields, **extra})
     return LineFormatter().format(record)
@@ -112,3 +114,34 @@ def test_a_json_line_holds_a_traceback_and_what_is_no_json():
         found = fields("oops", exc_info=(type(error), error, error.__traceback__), what=object)
     assert found["exception"].endswith("ValueError: it failed\n\x1b[31m")
     assert found["what"] == str(object)
+
+
+def test_every_text_of_a_line_is_redacted(monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[str, str]] = []
+
+    def hook(value: Any, place: str, path: str) -> Any:
+        seen.append((place, path))
+        return value.replace("Erika", "[name]") if isinstance(value, str) else value
+
+    monkeypatch.setattr(logs, "_redactor", Redactor(["sk-12345678"], hook))
+    try:
+        raise ValueError("Erika has sk-12345678")
+    except ValueError as error:
+        failed = (type(error), error, error.__traceback__)
+    about = {"customer": {"name": "Erika"}, "key": "sk-12345678", "exc_info": failed, "stack_info": "Stack: Erika"}
+    for text in (line("it failed for Erika", **about), json.dumps(fields("it failed for Erika", **about))):
+        assert "it failed for [name]" in text
+        assert "ValueError: [name] has ***" in text
+        assert "Stack: [name]" in text
+        assert "Erika" not in text
+        assert "sk-12345678" not in text
+    assert {("log", "message"), ("log", "exception"), ("log", "stack"), ("log", "customer.name")} <= set(seen)
+
+
+def test_a_line_whose_redaction_fails_is_written_without_its_content(monkeypatch: pytest.MonkeyPatch):
+    def hook(value: Any, place: str, path: str) -> Any:
+        raise ValueError(value)
+
+    monkeypatch.setattr(logs, "_redactor", Redactor((), hook))
+    note = "[not shown: the redaction hook of langgraph.json raised a ValueError]"
+    assert line("Erika came", action="accepted") == f"1970-01-01T00:00:00.000Z INFO    [accepted] {note}"

@@ -1,0 +1,77 @@
+"""The secrets that a worker's process knows: those of its settings, and what its environment names as one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote, urlsplit
+
+from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.settings.store_url import parse_url
+
+SHORTEST = 8
+"""Characters of a secret that is masked: a shorter one cannot be told from words."""
+
+_LONGEST_WORD = 15
+_NAME = re.compile(
+    r"(api_?|access_?|account_?|private_?|secret_?|auth_?|signing_?|encryption_?|license_?)keys?$"
+    r"|key_(pem|base64|b64)$|token$|secret$|passw(or)?d$|passphrase$|credentials?$|authorization$"
+    r"|_dsn$|connection_?string$|_headers$|jaas_config$|_pwd$|^pgpassword$",
+    re.IGNORECASE,
+)
+_WORD = re.compile(rf"[a-z]{{1,{_LONGEST_WORD}}}|[A-Z][a-z]{{1,{_LONGEST_WORD - 1}}}|[0-9]{{1,11}}")
+
+
+def known_secrets(settings: WorkerSettings, environ: Mapping[str, str]) -> frozenset[str]:
+    """Texts that nothing that the worker writes may hold.
+
+    A value of fewer than :data:`SHORTEST` characters, a single word and a short number are left out: to mask
+    ``postgres`` or ``production`` everywhere would spoil results.
+
+    :param environ: the process's environment, the project's own variables among them.
+    """
+    found = {*_of_kafka(settings.kafka_config), *_of_url(settings.store_url), *_of_store(settings.store_url)}
+    for name, value in environ.items():
+        if _NAME.search(name):
+            found.update(_parts(value))
+        found.update(_of_url(value))
+    return frozenset(text for text in found if len(text.strip()) >= SHORTEST and not _WORD.fullmatch(text.strip()))
+
+
+def _of_kafka(config: Mapping[str, object]) -> Iterator[str]:
+    for name, value in config.items():
+        if isinstance(value, str) and _NAME.search(name.replace(".", "_")):
+            yield value
+
+
+def _of_store(url: str) -> Iterator[str]:
+    """What libpq takes in a URL's query: ``?password=``."""
+    for name, values in parse_url(url).normalized_query.items():
+        if _NAME.search(name):
+            yield from values
+
+
+def _of_url(text: str) -> Iterator[str]:
+    """The password of an address."""
+    if "://" not in text or "@" not in text:
+        return
+    try:
+        password = urlsplit(text).password
+    except ValueError:
+        return
+    if password:
+        yield from (password, unquote(password))
+
+
+def _parts(value: str) -> Iterator[str]:
+    """A variable's value, and of a list of headers (``name=value,name=value``) each value."""
+    yield value
+    yield value.strip()
+    for part in value.split(","):
+        name, equals, inner = part.partition("=")
+        if equals and re.fullmatch(r"\s*[A-Za-z0-9-]+\s*", name):
+            inner = unquote(inner.strip())
+            yield inner
+            scheme, blank, credential = inner.partition(" ")
+            if blank and scheme.lower() in ("bearer", "basic"):
+                yield credential
