@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from langgraph_worker.runtime import traces
 from langgraph_worker.domain.redaction import Redactor
+from langgraph_worker.runtime import traces
 from langgraph_worker.runtime.traces import open_tracing
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.telemetry.traces.make_tracing import TraceTargets
