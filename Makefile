@@ -96,6 +96,9 @@ docs: env  ## build the pages: docs/_build/index.html
 bench-runs: env  ## runs per second beside the stock savers; needs an idle machine
 	$(BIN)/python -m benchmarks.runs
 
+bench-watched: env  ## what traces, metrics, progress and masks cost; needs an idle machine
+	$(BIN)/python -m benchmarks.watched
+
 bench-waiting: env  ## what 1 to 10,000 waiting tasks cost, beside the official trigger; needs an idle machine
 	$(BIN)/python -m benchmarks.waiting
 
@@ -108,4 +111,4 @@ fmt: env  ## format, and fix what can be fixed
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
   test-random-graphs test-storm test-triggerer-outages test-failover test-model-limits test-upgrade chaos fuzz mutants check docs \
-  bench-runs bench-waiting bench-short-agents fmt
+  bench-runs bench-watched bench-waiting bench-short-agents fmt

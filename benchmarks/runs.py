@@ -33,6 +33,7 @@ from devtools.postgres import PostgresServer, choose_postgres
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Origin, Request, RunStatus
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
@@ -46,6 +47,8 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import Outcome, Write
+from langgraph_worker.telemetry.metrics import Metrics
+from langgraph_worker.telemetry.progress import Progress
 from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
@@ -164,24 +167,34 @@ class Spent:
         yield
 
 
-async def worker(url: str, runs: int, spent: Spent, tracing: Tracing | None = None) -> float:
-    """The seconds from the first claim to the last stored result.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What hears of the runs."""
 
-    :param tracing: what traces the runs; None: nothing.
-    """
+    tracing: Tracing = field(default_factory=NoTracing)
+    metrics: Metrics = field(default_factory=Metrics)
+    progress: Progress = field(default_factory=Progress)
+    redactor: Redactor = field(default_factory=Redactor)
+
+
+async def worker(url: str, runs: int, spent: Spent, watched: Watched | None = None) -> float:
+    """The seconds from the first claim to the last stored result."""
+    watched = watched or Watched()
     store = SqlRunStore(url)
     await store.open()
     try:
-        checkpoints = Checkpoints(store)
+        checkpoints = Checkpoints(store, metrics=watched.metrics)
         await checkpoints.setup()
         memories = Memories(store)
         await memories.setup()
         await _accept(store, runs)
         compiled: Pregel[Any] = build().compile()
         graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)})
-        runner = Runner(graphs, checkpoints, memories, store, "bench", RunLimits(25, 65_536, 1_000_000))
+        graphs.redactor = watched.redactor
+        limits = RunLimits(25, 65_536, 1_000_000)
+        runner = Runner(graphs, checkpoints, memories, store, "bench", limits, watched.progress)
         with spent.watching(store):
-            return await _drive(store, runner, runs, tracing or NoTracing())
+            return await _drive(store, runner, runs, watched)
     finally:
         await store.close()
 
@@ -212,7 +225,7 @@ class _NoConsumer:
         pass
 
 
-async def _drive(store: SqlRunStore, runner: Runner, runs: int, tracing: Tracing) -> float:
+async def _drive(store: SqlRunStore, runner: Runner, runs: int, watched: Watched) -> float:
     done = asyncio.Event()
     ended = 0
 
@@ -225,7 +238,14 @@ async def _drive(store: SqlRunStore, runner: Runner, runs: int, tracing: Tracing
     settings = load_settings({"concurrency": str(CONCURRENCY), "worker_id": "bench"})
     nodes = NodeThreads(settings.node_threads)
     context = RunContext(
-        store, runner, nodes, settings.worker_id, settings.lease_seconds, on_result=one_more, tracing=tracing
+        store,
+        runner,
+        nodes,
+        settings.worker_id,
+        settings.lease_seconds,
+        on_result=one_more,
+        metrics=watched.metrics,
+        tracing=watched.tracing,
     )
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
     limits = BacklogLimits(store, settings)

@@ -12,8 +12,11 @@ from xdist.scheduler import LoadScopeScheduling
 LONGEST_FIRST = ("chaos", "system", "compat", "property", "packaging", "integration", "fuzz", "contract", "unit")
 """Folders of tests/, in the order in which their files are given out: what is short fills the gap at the end."""
 
+OWN_AIRFLOW = ("test_demo", "test_dags_test")
+"""How the files begin that start all that they need."""
+
 SHARES_AN_AIRFLOW = ("tests/system", "tests/compat")
-"""Folders whose files are run by one process, but for the demo's, which starts all it needs."""
+"""Folders whose files are run by one process, but for those."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -26,7 +29,7 @@ class ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder, _, name = file.rpartition("/")
-        return folder if folder in SHARES_AN_AIRFLOW and not name.startswith("test_demo") else file
+        return folder if folder in SHARES_AN_AIRFLOW and not name.startswith(OWN_AIRFLOW) else file
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
