@@ -248,6 +248,7 @@ def airflow(request: pytest.FixtureRequest, broker: Broker, system_fleet: str) -
         env={"AIRFLOW__CORE__PARALLELISM": "6"} if server else {},
     ) as stack:
         yield stack
+        hunt(stack.home, {})
     if server and database:
         server.drop_database(database)
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from langgraph_worker import __version__
 from langgraph_worker.cli.dlq_options import add_dlq_commands
@@ -136,7 +137,7 @@ def _simple_command(name: str) -> Callable[[Mapping[str, str]], int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="langgraph-worker", description="Run LangGraph graphs on events from Kafka.")
+    parser = _Parser(prog="langgraph-worker", description="Run LangGraph graphs on events from Kafka.")
     parser.add_argument("--version", action="version", version=f"langgraph-worker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in _COMMANDS.items():
@@ -169,6 +170,14 @@ def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:
         group.add_argument(setting.flag, action=yes_or_no, default=None, help=text, dest=setting.field)
     else:
         group.add_argument(setting.flag, metavar="VALUE", help=text, dest=setting.field)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: the usage of a command has sixty lines, for its settings are flags."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"{self.prog}: {indented(message)}. `{self.prog} --help` shows what it takes\n")
 
 
 class _NoFlag(argparse.Action):

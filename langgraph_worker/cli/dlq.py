@@ -12,12 +12,14 @@ from typing import Literal, assert_never
 from langgraph_worker.cli.dlq_lines import facts_of, line_of, lines_of
 from langgraph_worker.cli.dlq_replay import replay_letters
 from langgraph_worker.cli.dlq_topic import DeadLetterTopic
+from langgraph_worker.domain.faults import FAULTS
 from langgraph_worker.domain.redaction import Redactor
-from langgraph_worker.errors import WorkerError
+from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.graphs.command_redactor import command_redactor
 from langgraph_worker.publishing.letters import Letter, LetterFilter
 from langgraph_worker.publishing.redacted_records import shown_record
 from langgraph_worker.settings.load import load_settings
+from workflow_events.nearest_name import did_you_mean
 from workflow_events.plain_text import one_line
 
 
@@ -30,7 +32,8 @@ def dlq(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     command: Literal["list", "show", "replay"] = arguments.dlq_command
     match command:
         case "list":
-            return _list(DeadLetterTopic(settings), arguments, command_redactor(settings))
+            wanted = filter_of(arguments)
+            return _list(DeadLetterTopic(settings), wanted, arguments, command_redactor(settings))
         case "show":
             return _show(DeadLetterTopic(settings), arguments, command_redactor(settings))
         case "replay":
@@ -40,7 +43,17 @@ def dlq(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
 
 
 def filter_of(arguments: argparse.Namespace) -> LetterFilter:
-    """The letters that a command line chooses."""
+    """The letters that a command line chooses.
+
+    :raises SettingsError: no letter can have such a reason.
+    """
+    known = {fault.name for fault in FAULTS if fault.dead_letter}
+    for reason in arguments.reason:
+        if reason not in known:
+            raise SettingsError(
+                f"--reason {one_line(reason)}: no dead letter of this version has this reason.{did_you_mean(reason, known)} It may be "
+                f"{', '.join(sorted(known))}"
+            )
     return LetterFilter(
         reasons=frozenset(arguments.reason),
         graph=arguments.graph,
@@ -50,10 +63,10 @@ def filter_of(arguments: argparse.Namespace) -> LetterFilter:
     )
 
 
-def _list(topic: DeadLetterTopic, arguments: argparse.Namespace, redactor: Redactor) -> int:
+def _list(topic: DeadLetterTopic, wanted: LetterFilter, arguments: argparse.Namespace, redactor: Redactor) -> int:
     lines: deque[str] = deque(maxlen=arguments.last)
     count = 0
-    for letter in topic.letters(filter_of(arguments), arguments.since):
+    for letter in topic.letters(wanted, arguments.since):
         letter = Letter.of(shown_record(redactor, letter.record))
         line = json.dumps(facts_of(letter)) if arguments.as_json else line_of(letter)
         count += 1

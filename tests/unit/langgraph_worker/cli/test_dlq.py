@@ -164,3 +164,30 @@ def test_what_can_run_is_not_refused():
     lenient = ReplayRules(frozenset(), None, None)
     old = of_event(at=AT - timedelta(days=99), graph="whatever")
     lenient.check(old, prepare(old, AT, 1_000_000))
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_a_reason_that_no_letter_has_is_refused_before_anything_is_read(command, capsys):
+    assert main(["dlq", command, "--reason", "worker_lots"]) == 2
+    error = capsys.readouterr().err
+    assert "--reason worker_lots: no dead letter of this version has this reason. Did you mean 'worker_lost'?" in error
+    assert "event_too_large, invalid_event" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["runs", "fork", "1a2b"],
+            "langgraph-worker runs fork: one of the arguments --checkpoint --before is required.",
+        ),
+        (["dlq", "show"], "langgraph-worker dlq show: the following arguments are required: PLACE|ID."),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_one_line(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
+    assert line.endswith(f"`langgraph-worker {' '.join(arguments[:2])} --help` shows what it takes")
