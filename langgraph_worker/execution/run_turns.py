@@ -187,9 +187,9 @@ class RunTurns:
         if answered:
             raise BlockingCallError(
                 f"model {waiting.model} has to wait {in_seconds(left)} for its turn, and an asynchronous node called "
-                "it by a synchronous method, which would hold up all runs of the worker meanwhile. The node has called a "
-                "model before: to begin it again would pay for that again. Await ainvoke() or astream(), or write the "
-                "node as a plain function"
+                "it by a synchronous method, which would hold up all runs of the worker. The node has called a model "
+                "before: to begin it again would pay for that again. Await ainvoke() or astream(), or write the node "
+                "as a plain function"
             )
 
     def _leaves(self, *, at_once: bool) -> bool:
