@@ -12,6 +12,7 @@ One tree; a class that needs the types of its room stands there::
     ├── ForeignThreadError      a node names a thread that its run does not own; a ValueError too
     ├── ForeignNamespaceError   a graph in a node takes the checkpoints' place of a graph around it; a ValueError too
     ├── NoServerError           a graph calls get_client() without a URL, and there is no server in this process
+    ├── BlockingCallError       an asynchronous node's blocking calls would wait for their turns; a RuntimeError too
     ├── MemoryFullError         a graph puts more into the long-term memory than it may hold
     ├── MemoryValueError        a graph puts what JSON cannot hold into the long-term memory; a TypeError too
     ├── EmbeddingError          the project's embedding function gave no vectors (checkpoints/memory_vectors.py)
@@ -82,6 +83,12 @@ class ForeignNamespaceError(WorkerError, ValueError):
 
 class NoServerError(WorkerError):
     """A graph calls the LangGraph server of its own process, ``get_client()`` without a URL. A fault of the graph."""
+
+
+class BlockingCallError(WorkerError, RuntimeError):
+    """An asynchronous node calls a limited model by blocking methods, twice, and would have to wait. A fault of the
+    graph.
+    """
 
 
 class MemoryFullError(WorkerError):

@@ -79,16 +79,23 @@ class Checkpoints:
         """
         await asyncio.to_thread(self.dialect.setup)
 
-    def saver_for(self, claim: Claim, without_output: Collection[str] = ()) -> RunSaver:
+    def saver_for(
+        self, claim: Claim, without_output: Collection[str] = (), on_finished: Callable[[str], None] | None = None
+    ) -> RunSaver:
         """The checkpointer for a claimed run. It writes for as long as the claim's lease is good.
 
         :param without_output: tasks of LangGraph's whose output is not kept, as if they had failed; it may grow.
+        :param on_finished: called with the id of each of LangGraph's tasks once its output is durable.
         """
-        return RunSaver(self, claim, without_output)
+        return RunSaver(self, claim, without_output, on_finished or _ignore)
 
 
 async def _trust(lease: Lease) -> None:
     """Nobody watches over it."""
+
+
+def _ignore(task_id: str) -> None:
+    """Nobody wants to know."""
 
 
 def _count(answers: Any) -> int:
@@ -111,13 +118,20 @@ class RunSaver(BaseCheckpointSaver[str]):
     put raises it again: the run ends, whatever a node has made of it. So it is with :exc:`GraphChangedError`.
     """
 
-    def __init__(self, checkpoints: Checkpoints, claim: Claim, without_output: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        claim: Claim,
+        without_output: Collection[str] = (),
+        on_finished: Callable[[str], None] = _ignore,
+    ) -> None:
         super().__init__(serde=checkpoints.serde)
         self._checkpoints = checkpoints
         self._store = checkpoints.store
         self._dialect = checkpoints.dialect
         self._claim = claim
         self._without_output = without_output
+        self._on_finished = on_finished
         self._size = StateSize(claim, checkpoints.warn_state_bytes, checkpoints.metrics)
         self._loop = asyncio.get_running_loop()
         self._is_empty = claim.is_new  # until the first put
@@ -201,6 +215,8 @@ class RunSaver(BaseCheckpointSaver[str]):
         asked = self._asked.get(task_id, set()) if count > self._answer_counts.get(task_id, 0) else set()
         answers = (self._answers & asked) | stops_among(self._answers)
         await self._put(lambda saver: saver.put_writes(config, writes, task_id, task_path), answers=answers)
+        if _is_finished(writes):
+            self._on_finished(task_id)
         if not config["configurable"].get("checkpoint_ns"):
             self._has_finished_node |= _is_finished(writes)
             self.questions += [one for channel, value in writes if channel == INTERRUPT for one in value]

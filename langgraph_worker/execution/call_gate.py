@@ -23,7 +23,7 @@ from langchain_core.callbacks.manager import handle_event
 from langchain_core.outputs import LLMResult
 
 from langgraph_worker.execution.run_meter import BudgetExceededError, RunMeter
-from langgraph_worker.execution.run_turns import RunTurns
+from langgraph_worker.execution.run_turns import RunTurns, Tasks
 from langgraph_worker.execution.waiting_calls import CallStoppedError, Wait, wait_in_loop, wait_in_thread
 from langgraph_worker.telemetry.usage import CalledModel, ModelCallHandler
 
@@ -57,9 +57,9 @@ class CallGate:
         :raises CallStoppedError: the run goes on later, or elsewhere.
         """
         try:
-            wait_in_thread(self._wait(call, model, in_loop=_in_loop()), self._over)
+            wait_in_thread(self._wait(call, model, tasks_of(metadata), in_loop=_in_loop()), self._over)
         except (BudgetExceededError, CallStoppedError):
-            self._refuse(metadata)
+            self._meter.refused_tasks |= set(tasks_of(metadata))
             raise
 
     async def wait(self, call: UUID, model: CalledModel, metadata: Any) -> None:
@@ -68,9 +68,9 @@ class CallGate:
             self._blocking.discard(call)
             return
         try:
-            await wait_in_loop(self._wait(call, model, in_loop=False))
+            await wait_in_loop(self._wait(call, model, tasks_of(metadata), in_loop=False))
         except (BudgetExceededError, CallStoppedError):
-            self._refuse(metadata)
+            self._meter.refused_tasks |= set(tasks_of(metadata))
             raise
 
     def is_awaited(self, call: UUID) -> bool:
@@ -82,12 +82,12 @@ class CallGate:
         self._blocking.add(call)
         return False
 
-    def _wait(self, call: UUID, model: CalledModel, *, in_loop: bool) -> Wait[None]:
+    def _wait(self, call: UUID, model: CalledModel, tasks: Tasks, *, in_loop: bool) -> Wait[None]:
         yield from self._meter.require_call(model)
         if self.turns is None:
             return
         total = 0.0
-        while (waited := (yield from self.turns.take(call, model, in_loop=in_loop))) > 0:
+        while (waited := (yield from self.turns.take(call, model, tasks, in_loop=in_loop))) > 0:
             total += waited
             # Other runs may have spent what was left meanwhile.
             try:
@@ -98,12 +98,14 @@ class CallGate:
             if self.turns.is_in_time(call):
                 break
             self.turns.give_back(call)
-        self.turns.begin(call, model, total)
+        self.turns.begin(call, model, total, tasks)
 
-    def _refuse(self, metadata: Any) -> None:
-        # "node:task|node of a graph inside of it:its task"
-        namespace = str((metadata or {}).get("langgraph_checkpoint_ns") or "")
-        self._meter.refused_tasks |= {part.rpartition(":")[2] for part in namespace.split("|") if part}
+
+def tasks_of(metadata: Any) -> Tasks:
+    """The tasks in which a call is made, as LangGraph's metadata of the call say it."""
+    # "node:task|node of a graph inside of it:its task"
+    namespace = str((metadata or {}).get("langgraph_checkpoint_ns") or "")
+    return tuple(part.rpartition(":")[2] for part in namespace.split("|") if part)
 
 
 class _BlockingCalls(ModelCallHandler):

@@ -16,7 +16,7 @@ from langgraph_worker.checkpoints.serializer import NotLoadableError
 from langgraph_worker.domain.attributes import attribute
 from langgraph_worker.domain.exception_texts import leaves
 from langgraph_worker.domain.retry_policy import ErrorClass
-from langgraph_worker.errors import ForeignNamespaceError, ForeignThreadError, NoServerError
+from langgraph_worker.errors import BlockingCallError, ForeignNamespaceError, ForeignThreadError, NoServerError
 from langgraph_worker.execution.exception_facts import http_status, related
 from langgraph_worker.execution.provider_codes import class_by_code, class_by_stream_code
 
@@ -42,6 +42,7 @@ FINAL_EXCEPTIONS: tuple[type[BaseException], ...] = (
     ForeignNamespaceError,
     NoServerError,
     NotLoadableError,
+    BlockingCallError,
     langchain.ContextOverflowError,
 )
 """Faults of the program or its settings: another run would end in the same way.

@@ -22,7 +22,7 @@ from langgraph.runtime import RunControl
 from langgraph_worker.domain.model_turns import LONGEST_COOLING_SECONDS, ModelLimit, TurnWait
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.retry_policy import DEFAULT_RULES, ErrorClass, RetryRules
-from langgraph_worker.errors import StoreError
+from langgraph_worker.errors import BlockingCallError, StoreError
 from langgraph_worker.execution.error_classes import error_class
 from langgraph_worker.execution.retry_after import retry_after
 from langgraph_worker.execution.turn_queue import Turn, TurnQueue
@@ -41,19 +41,26 @@ LEAD_SECONDS = 3.0
 MOST_LEAD_SECONDS = 60.0
 _LOOK_SECONDS = 0.2  # whether the run is to stop
 _BLOCKING_SECONDS = 1.0  # for which a synchronous call may hold an event loop up
+_BLOCKING_LEAD_SECONDS = 0.5  # so long before its turn such a call is to come again
 _SPREAD_SECONDS = 2.0  # over which calls come back to a model that was cooling
+
+
+Tasks = tuple[str, ...]
+"""Ids of LangGraph's tasks, the outermost first: of a node, and of the nodes of graphs inside of it."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     """A call that waits.
 
+    :param tasks: of LangGraph's, in which it is made.
     :param turn: None: only until the model takes calls again.
     """
 
     model: str
     limit: ModelLimit | None
-    until: float
+    tasks: Tasks
+    until: float = 0.0
     turn: Turn | None = None
 
 
@@ -86,6 +93,7 @@ class RunTurns:
         self._asking = 0
         self._waiting: dict[UUID, _Waiting] = {}
         self._under_way: dict[UUID, tuple[str, CalledModel]] = {}
+        self._paid: dict[UUID, tuple[str, ...]] = {}  # calls whose answers are in no checkpoint yet: their tasks
         self._logged: set[str] = set()
         self._is_over = False
         self.wait: TurnWait | None = None
@@ -94,10 +102,12 @@ class RunTurns:
 
     # ---- before a call ----
 
-    def take(self, call: UUID, model: CalledModel, *, in_loop: bool) -> Wait[float]:
+    def take(self, call: UUID, model: CalledModel, tasks: Tasks = (), *, in_loop: bool) -> Wait[float]:
         """Wait for the turn of a call; how many seconds it has waited. 0: it need not look at anything again.
 
+        :param tasks: in which the call is made.
         :param in_loop: a synchronous call that holds an event loop up: it does not wait for long.
+        :raises BlockingCallError: it would have to.
         :raises CallStoppedError: the run stops.
         """
         name, limit = self._name(model), self._queue.limits.of(model.name or NO_NAME, model.provider)
@@ -105,7 +115,7 @@ class RunTurns:
         if limit is None and (read := self._queue.catch_up()) is not None:
             yield read
         while True:
-            waiting = _Waiting(name, limit, 0.0)
+            waiting = _Waiting(name, limit, tasks)
             if limit is not None:
                 waiting.turn = yield from self._ask(name, limit)
                 waiting.until = waiting.turn.begins_at
@@ -152,7 +162,10 @@ class RunTurns:
             while (left := waiting.until - self._queue.now()) > 0:
                 self._stop_if_asked()
                 self._log(waiting, left)
-                if self._leaves(at_once=in_loop and left > _BLOCKING_SECONDS):
+                at_once = in_loop and left > _BLOCKING_SECONDS
+                if at_once:
+                    self._require_first(waiting, left)
+                if self._leaves(at_once=at_once):
                     raise CallStoppedError("the run backs off")
                 yield min(left, _LOOK_SECONDS)
             if self.wait is not None:
@@ -168,20 +181,33 @@ class RunTurns:
         if self._is_over:
             raise CallStoppedError("the run is over")
 
+    def _require_first(self, waiting: _Waiting, left: float) -> None:
+        with self._lock:
+            answered = any(tasks[-1] in waiting.tasks for tasks in self._paid.values())
+        if answered:
+            raise BlockingCallError(
+                f"model {waiting.model} has to wait {in_seconds(left)} for its turn, and an asynchronous node called "
+                "it by a synchronous method, which would hold up all runs of the worker. The node has called a model "
+                "before: to begin it again would pay for that again. Await ainvoke() or astream(), or write the node "
+                "as a plain function"
+            )
+
     def _leaves(self, *, at_once: bool) -> bool:
-        """Whether the run gives its place back: nothing of it is under way, and all its calls wait for long.
+        """Whether the run gives its place back: nothing of it is under way, or would be paid again, and all its calls
+        wait for long.
 
         :param at_once: it may not wait in any case.
         """
         with self._lock:
             if self.wait is not None:
                 return True
-            if not at_once and (self._asking or self._under_way):
+            if not at_once and (self._asking or self._under_way or self._paid):
                 return False
             now = self._queue.now()
             first = min(self._waiting.values(), key=lambda waiting: waiting.until)
             left = first.until - now
-            lead = LEAD_SECONDS + min(now - self._started_at, MOST_LEAD_SECONDS)
+            lead = _BLOCKING_LEAD_SECONDS if at_once else LEAD_SECONDS
+            lead += min(now - self._started_at, MOST_LEAD_SECONDS)
             if not at_once and (left <= SHORT_SECONDS or left - lead < WORTH_SECONDS):
                 return False
             self.wait = TurnWait(first.model, max(0.0, left - lead), self._kept())
@@ -222,12 +248,17 @@ class RunTurns:
 
     # ---- a call, and after it ----
 
-    def begin(self, call: UUID, model: CalledModel, waited: float) -> None:
-        """A call is sent."""
+    def begin(self, call: UUID, model: CalledModel, waited: float, tasks: Tasks = ()) -> None:
+        """A call is sent.
+
+        :param tasks: in which it is made.
+        """
         name = self._name(model)
         with self._lock:
             self._waiting.pop(call, None)
             self._under_way[call] = (name, model)
+            if tasks:
+                self._paid[call] = tasks
         if waited:
             self._queue.metrics.waited_for_turn(name, waited)
 
@@ -246,12 +277,18 @@ class RunTurns:
             self.end(call, response if isinstance(response, LLMResult) else LLMResult(generations=[]))
             return
         name, _ = self._under_way.pop(call, (None, None))
+        self._paid.pop(call, None)
         if name is None:
             return
         with suppress(Exception):  # of the exception's own code
             if error_class(error) is ErrorClass.RATE_LIMIT:
                 self._queue.metrics.rate_limited(name)
                 self._queue.refused(name, self._seconds(error))
+
+    def finished(self, task: str) -> None:
+        """What this task of LangGraph's has put out is durable: the calls in it, at every depth, are not made again."""
+        with self._lock:
+            self._paid = {call: tasks for call, tasks in self._paid.items() if task not in tasks}
 
     def _seconds(self, error: BaseException) -> float:
         rule = self._rules.rules.get(ErrorClass.RATE_LIMIT) or DEFAULT_RULES[ErrorClass.RATE_LIMIT]

@@ -157,11 +157,11 @@ class Runner:
         """
         meter = meter or self.meter_for(claim)
         clock, started_at = SuperstepClock(asyncio.get_running_loop().time), datetime.now(UTC)
-        saver = self.checkpoints.saver_for(claim, meter.refused_tasks)
-        start = _Start(claim, meter, saver, UsageCounter(meter.count), clock)
         rules = self.limits.retries_of(self.graphs.spec(claim.graph))
-        retries = RunRetries(claim, rules, saver, start.usage, clock, meter)
         turns = None if self.turns is None else RunTurns(self.turns, claim, control, rules)
+        saver = self.checkpoints.saver_for(claim, meter.refused_tasks, None if turns is None else turns.finished)
+        start = _Start(claim, meter, saver, UsageCounter(meter.count), clock)
+        retries = RunRetries(claim, rules, saver, start.usage, clock, meter)
         deadline = claim.event.deadline
         left = None if deadline is None else (deadline - started_at).total_seconds()
         texts, most_bytes = self.limits.exception_texts, self.limits.max_step_bytes

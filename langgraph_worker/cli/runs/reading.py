@@ -60,8 +60,8 @@ async def find_one(views: RunViews, given: str, settings: WorkerSettings) -> Run
     detail = await views.detail(ids[0]) if ids else None
     if detail is None:
         raise NotFoundError(
-            f"{shown_url(settings.store_url)} has no run {given!r}: it was pruned, its event was not taken in yet, or "
-            "it is in another store (LANGGRAPH_WORKER_STORE_URL)"
+            f"{shown_url(settings.store_url)} has no run {given!r}: it was pruned or forgotten, its event was not "
+            "taken in yet, or it is in another store (LANGGRAPH_WORKER_STORE_URL)"
         )
     return detail
 

@@ -14,7 +14,7 @@ from langgraph_worker.errors import ConflictError
 from langgraph_worker.store.migrations.schema import interrupts, lineages, tasks, threads, tombstones, workflow_runs
 from langgraph_worker.store.sql import control_writes, leases, questions, thread_ids
 from langgraph_worker.store.sql.batch_decision import BatchChanges, BatchDecision, KnownRows, correlation_of
-from langgraph_worker.store.sql.endings import EndingContext, end_runs
+from langgraph_worker.store.sql.endings import EndingContext, end_from_outside
 from langgraph_worker.store.sql.questions import AskingRun
 from langgraph_worker.store.sql.rows import GraphQuestion, LineageRow, TaskRow, columns_of
 from langgraph_worker.store.sql.run_rows import RunRow
@@ -170,7 +170,7 @@ def _write(connection: Connection, changes: BatchChanges, context: EndingContext
         connection.execute(insert_missing(connection, threads), new_threads)
     if changes.new_runs:
         connection.execute(insert(workflow_runs), [row.parameters() for row in changes.new_runs.values()])
-    end_runs(connection, changes.ended)
+    end_from_outside(connection, changes.ended, context.now)
     leases.void(connection, changes.ended)
     # Behind the lineages' rows, which a run that ends with questions locks first: see _ask_nothing_if_left there.
     questions.retire_before(connection, changes.fresh, context.now)

@@ -14,7 +14,7 @@ from langgraph_worker.domain.retry_policy import Retried
 from langgraph_worker.domain.turns import STARTED
 from langgraph_worker.store.migrations.schema import lineages, run_spending, threads, workflow_runs
 from langgraph_worker.store.sql import graph_places, leases, next_runs, questions, spending
-from langgraph_worker.store.sql.endings import MAX_TAKEOVERS, EndingContext, end_runs, ending
+from langgraph_worker.store.sql.endings import MAX_TAKEOVERS, EndingContext, end_from_outside, ending
 from langgraph_worker.store.sql.remembered_nodes import names_in
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import Parameters, QuestionRow, columns_of
@@ -109,7 +109,7 @@ def claim(
     candidates = [_candidate(run, questions_by_thread.get(run.thread_id, ())) for run in runs]
     refusals = {one.run.correlation_id: _refusal(one, context.now) for one in candidates}
     over = {run: ending(result, context) for run, result in refusals.items() if result is not None}
-    end_runs(connection, over)
+    end_from_outside(connection, over, context.now)
     leases.free(connection, over)
     taken = [one for one in candidates if one.run.correlation_id not in over]
     claims = [_claim(one, claimant) for one in taken]
@@ -148,7 +148,7 @@ def end_unstartable(connection: Connection, claimant: Claimant, name: str, conte
     brief = _claimable.with_only_columns(*columns_of(RunBrief, workflow_runs))
     runs = RunBrief.read(connection.execute(brief, next_runs.look(claimant.graphs, context.now) | {"names": [name]}))
     endings = {run.correlation_id: ending(not_startable(run, context.now), context) for run in runs}
-    end_runs(connection, endings)
+    end_from_outside(connection, endings, context.now)
     leases.free(connection, endings)
 
 

@@ -18,7 +18,7 @@ from langgraph_worker.domain.models import Cancel, Cancelled, RunStatus
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.store.migrations.schema import cancellations, lineages, tasks, tombstones, workflow_runs
 from langgraph_worker.store.sql import leases, questions
-from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
+from langgraph_worker.store.sql.endings import EndingContext, end_from_outside, ending
 from langgraph_worker.store.sql.rows import CancelRow, TaskRow, columns_of
 from langgraph_worker.store.sql.run_rows import ControlledRun
 from langgraph_worker.store.sql.statements import MAX_VALUES, in_chunks, insert_missing, insert_or_replace
@@ -71,7 +71,7 @@ def cancel(
         for run, outcome in outcomes.items()
         if outcome is Cancelled.ENDED
     }
-    end_runs(connection, ended)
+    end_from_outside(connection, ended, context.now)
     leases.void(connection, ended)
     asking = {run for run, outcome in outcomes.items() if outcome is Cancelled.WITHDRAWN}
     outcomes |= dict.fromkeys(asking - _withdraw(connection, asking, context.now), Cancelled.TOO_LATE)
@@ -198,7 +198,7 @@ def _end_older(connection: Connection, newer: Mapping[str, Attempt], context: En
         assert run.task is not None  # it was found by its task
         result = superseded(run, newer[run.task].try_number, context.now)
         ended[correlation_id] = ending(result, context)
-    end_runs(connection, ended)
+    end_from_outside(connection, ended, context.now)
     leases.void(connection, ended)
     return len(ended)
 

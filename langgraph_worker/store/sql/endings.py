@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from langgraph_worker.domain.models import RunStatus, StepStatus
 from langgraph_worker.domain.reply_encoding import encode_reply
+from langgraph_worker.domain.retry_policy import Retried
 from langgraph_worker.store.migrations.schema import step_executions, workflow_runs
+from langgraph_worker.store.sql import model_turns
 from langgraph_worker.store.sql.rows import Parameters, column_names
 from langgraph_worker.store.sql.run_rows import RunEnding
 from workflow_events.results import ResultStatus, WorkflowResultEvent
@@ -110,6 +112,19 @@ _close_steps = (
     )
     .values(status=bindparam("closed_as"), finished_at=bindparam("closed_at"))
 )
+
+
+def end_from_outside(connection: Connection, endings: Mapping[UUID, RunEnding], now: datetime) -> None:
+    """As :func:`end_runs`, for runs that their owner does not end. One that has none frees the turns that it kept."""
+    if endings:
+        waits = and_(
+            workflow_runs.c.correlation_id.in_(endings),
+            workflow_runs.c.status == RunStatus.PENDING.value,
+            workflow_runs.c.retried.is_not(None),
+        )
+        kept = connection.execute(select(workflow_runs.c.retried).where(waits)).scalars()
+        model_turns.give_back(connection, [Retried.from_json(one).turns for one in kept], now)
+    end_runs(connection, endings)
 
 
 def end_runs(connection: Connection, endings: Mapping[UUID, RunEnding]) -> None:

@@ -12,7 +12,7 @@ from langgraph_worker.domain.known_graphs import KnownGraphs
 from langgraph_worker.domain.pauses import pause_before
 from langgraph_worker.store.migrations.schema import threads, workflow_runs
 from langgraph_worker.store.sql import leases, pauses
-from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
+from langgraph_worker.store.sql.endings import EndingContext, end_from_outside, ending
 from langgraph_worker.store.sql.last_tries import last_tries, usage_so_far
 from langgraph_worker.store.sql.row_by_row import EVERY, Among
 from langgraph_worker.store.sql.rows import columns_of
@@ -59,7 +59,7 @@ def expire(
         else:
             result = unknown_graph(run, graphs.names, grace_seconds, now)
         endings[key] = ending(result.model_copy(update={"usage": usage.get(key, {})}), context)
-    end_runs(connection, endings)
+    end_from_outside(connection, endings, now)
     leases.free(connection, endings)
     return len(endings)
 

@@ -69,6 +69,11 @@ class MemoryStore:
         removed: int = await self._write(lambda connection, _: memory_writes.forget(connection, name, limit, labels))
         return removed
 
+    async def memories_of(self, graph: str) -> dict[str, int]:
+        """How many items each deployment has in the memory of a graph; plain requests have the deployment ``""``."""
+        found: dict[str, int] = await self._read(lambda connection, _: memory_writes.memories_of(connection, graph))
+        return found
+
     async def count(self, name: MemoryName, labels: Sequence[str] = ()) -> int:
         """How many items :meth:`forget` would remove, without a limit."""
         found: int = await self._read(lambda connection, _: memory_writes.count(connection, name, labels))

@@ -172,6 +172,12 @@ def count(connection: Connection, name: MemoryName, labels: Sequence[str] = ()) 
     return connection.execute(select(func.count()).select_from(items).where(_is_inside(name, labels))).scalar_one()
 
 
+def memories_of(connection: Connection, graph: str) -> dict[str, int]:
+    """How many items each deployment has in the memory of a graph."""
+    mine = select(memories.c.deployment, memories.c["items"]).where(memories.c.graph == graph)
+    return {row[0]: row[1] for row in connection.execute(mine.order_by(memories.c.deployment))}
+
+
 def _is_inside(name: MemoryName, labels: Sequence[str]) -> ColumnElement[bool]:
     place = ".".join([name.label, *labels])
     return or_(items.c.prefix == place, items.c.prefix.startswith(f"{place}.", autoescape=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, case, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, select, update
 
 from langgraph_worker.domain.model_turns import (
     LONGEST_COOLING_SECONDS,
@@ -22,6 +24,15 @@ KEEP_IDLE = timedelta(days=1)
 """How long a model's rows stay after it was last asked for."""
 
 _MODEL_CHARACTERS = 512
+_give_back = (
+    update(model_turns)
+    .where(
+        model_turns.c.model == bindparam("name"),
+        model_turns.c.slot == bindparam("at"),
+        model_turns.c.requests >= bindparam("number"),
+    )
+    .values(requests=model_turns.c.requests - bindparam("number"))
+)
 
 
 def take(connection: Connection, asked: TurnRequest, now: datetime) -> list[GivenTurn]:
@@ -47,6 +58,27 @@ def take(connection: Connection, asked: TurnRequest, now: datetime) -> list[Give
     if any(slot <= over for slot in counts):
         connection.execute(delete(model_turns).where(of_model, row.slot <= over))
     return given
+
+
+def give_back(connection: Connection, kept: Iterable[Mapping[str, Sequence[int]]], now: datetime) -> None:
+    """Free the turns that runs kept and take no more, for other calls. One whose time has come may have been used.
+
+    It locks models after all else.
+
+    :param kept: by run, the slots of its turns by model.
+    """
+    first = slot_at(now.timestamp()) + 1
+    places = ((_name(model), slot) for turns in kept for model, slots in turns.items() for slot in slots)
+    numbers = Counter(place for place in places if place[1] >= first)
+    if not numbers:
+        return
+    names = {name for name, _ in numbers}
+    connection.execute(
+        select(models.c.model).where(models.c.model.in_(names)).order_by(models.c.model).with_for_update()
+    )
+    connection.execute(
+        _give_back, [{"name": name, "at": slot, "number": number} for (name, slot), number in sorted(numbers.items())]
+    )
 
 
 def cool(connection: Connection, model: str, seconds: float, now: datetime) -> None:

@@ -32,7 +32,7 @@ from langgraph_worker.store.migrations.schema import (
     workflow_errors,
     workflow_runs,
 )
-from langgraph_worker.store.sql import leases, memory_writes, questions, spending, start_over, trimming
+from langgraph_worker.store.sql import leases, memory_writes, model_turns, questions, spending, start_over, trimming
 from langgraph_worker.store.sql.endings import EndingContext, end_runs, ending
 from langgraph_worker.store.sql.memory_writes import PutMemory
 from langgraph_worker.store.sql.remembered_nodes import stored_names
@@ -316,6 +316,8 @@ def _release(connection: Connection, writes: Sequence[Release | BackOff], now: d
             waits["retried"] = write.retried.as_json()
         mine = workflow_runs.c.correlation_id == write.claim.correlation_id
         connection.execute(update(workflow_runs).where(mine).values(waits))
+    dropped = [write.claim.retried.turns for write in writes if isinstance(write, BackOff)]
+    model_turns.give_back(connection, dropped, now)
 
 
 def _let_go(connection: Connection, batch: Sequence[Write], good: Sequence[Write]) -> None:

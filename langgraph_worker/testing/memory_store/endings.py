@@ -21,6 +21,7 @@ from langgraph_worker.domain.models import Cancel, RunStatus, StepStatus
 from langgraph_worker.domain.pauses import pause_before
 from langgraph_worker.domain.reply_encoding import encode_reply
 from langgraph_worker.domain.results import cut_error
+from langgraph_worker.testing.memory_store import model_turns
 from langgraph_worker.testing.memory_store.state import STATUS, End, Publication, Run, Thread, Transaction
 from workflow_events.results import ModelUsage, WorkflowResultEvent
 
@@ -39,6 +40,8 @@ def end(tx: Transaction, run: Run, result: WorkflowResultEvent, traceparent: str
         else (attempt, step)
         for step_id, (attempt, step) in run.steps.items()
     }
+    if run.status is RunStatus.PENDING:
+        model_turns.give_back(tx, run.retried.turns)
     publication = Publication(1, tx.publisher, tx.now + ADOPT_AFTER)
     return tx.put(run, end=End(tx.now, sent, reply), steps=steps, publication=publication)
 

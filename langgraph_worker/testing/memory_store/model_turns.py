@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from langgraph_worker.domain.model_turns import (
     LONGEST_COOLING_SECONDS,
     GivenTurn,
+    SlotCount,
     TurnRequest,
     TurnWindow,
     slot_at,
@@ -29,6 +32,15 @@ def take(tx: Transaction, asked: TurnRequest) -> list[GivenTurn]:
     turns = {slot: count for slot, count in {**model.turns, **window.changed}.items() if slot > over}
     tx.state.models[name] = replace(model, turns=turns)
     return given
+
+
+def give_back(tx: Transaction, kept: Mapping[str, Sequence[int]]) -> None:
+    """Free turns that lie ahead."""
+    for model, slots in kept.items():
+        known = _model(tx, clean(model)[:512])
+        ahead = Counter(slot for slot in slots if slot > slot_at(tx.now.timestamp()))
+        fewer = {slot: known.turns[slot] + SlotCount(-number) for slot, number in ahead.items() if slot in known.turns}
+        tx.state.models[clean(model)[:512]] = replace(known, turns={**known.turns, **fewer})
 
 
 def cool(tx: Transaction, model: str, seconds: float) -> None:

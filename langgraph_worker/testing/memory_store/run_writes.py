@@ -15,7 +15,7 @@ from langgraph_worker.domain.results import storable, storable_usage
 from langgraph_worker.domain.retry_policy import BackOff, Retried
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.domain.turns import turn_of
-from langgraph_worker.testing.memory_store import questions, shared_spending
+from langgraph_worker.testing.memory_store import model_turns, questions, shared_spending
 from langgraph_worker.testing.memory_store.endings import end, raise_token
 from langgraph_worker.testing.memory_store.state import Given, Question, Run, Thread, Transaction
 from workflow_events.identity import lineage_of, logical_run_id, thread_id
@@ -191,6 +191,7 @@ def back_off(tx: Transaction, claim: Claim, wait: BackOff, failure: Failure, *, 
     """See the port."""
     run = owned(tx, claim)
     if run is not None:
+        model_turns.give_back(tx, claim.retried.turns)
         tx.put(run, retried=wait.retried, errors=(*run.errors, (failure, claim.attempts, tx.now)))
     release(tx, claim, timedelta(seconds=wait.wait_seconds), keep_thread=keep_thread)
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from langgraph_worker.domain.model_turns import LONGEST_COOLING_SECONDS, GivenTurn, ModelLimit, TurnRequest
-from langgraph_worker.domain.retry_policy import Retried
+from langgraph_worker.domain.models import Cancel, Failure
+from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
 from langgraph_worker.store.migrations.schema import model_turns, models
-from tests.support.run_store import WEEK, Backend, Clock, Store, attempt, claim_one, request
+from tests.support.run_store import WEEK, Backend, Clock, Store, attempt, claim_one, event, request
 
 TWO = ModelLimit(requests=2)
 
@@ -124,3 +125,38 @@ async def test_a_run_keeps_its_turns_while_it_waits_and_no_retry_is_counted(stor
     assert (claim.retried, claim.takeovers) == (kept, 0)
     await store.release(claim)
     assert (await claim_one(store)).retried == kept
+
+
+@pytest.mark.parametrize("how", ["cancelled", "superseded", "too late", "backs off"])
+async def test_what_goes_no_further_frees_the_turns_that_it_kept(store: Store, clock: Clock, how: str) -> None:
+    deadline = clock.now + timedelta(seconds=30) if how == "too late" else None
+    asked = request(event(attempt(1), deadline=deadline))
+    await store.accept([asked])
+    claim = await claim_one(store)
+    *_, ahead = take(store, 5)
+    await store.release(claim, 0.0 if how == "backs off" else 40.0, retried=Retried(turns={"big": (ahead.slot,)}))
+    assert waits(store, 1) == [124]
+    match how:
+        case "cancelled":
+            await store.cancel([Cancel(asked.event.event_id, "")], timedelta(days=1))
+        case "superseded":
+            await store.accept([request(attempt(2))])
+        case "too late":
+            clock.advance(31)
+            await store.expire(["graph"], 60)
+        case "backs off":
+            wait = BackOff(ErrorClass.RATE_LIMIT, 1.0, Retried(times={ErrorClass.RATE_LIMIT: 1}))
+            await store.back_off(await claim_one(store), wait, Failure("E", "busy", ""))
+    assert waits(store, 1) == [93 if how == "too late" else 124]
+
+
+async def test_a_run_that_runs_has_its_turns_until_its_owner_ends_it(store: Store) -> None:
+    """A call of it may be sent before its owner hears of the cancel."""
+    asked = request(attempt(1))
+    await store.accept([asked])
+    claim = await claim_one(store)
+    *_, ahead = take(store, 3)
+    await store.release(claim, retried=Retried(turns={"big": (ahead.slot,)}))
+    await claim_one(store)
+    await store.cancel([Cancel(asked.event.event_id, "")], timedelta(days=1))
+    assert waits(store, 2) == [62, 124]

@@ -78,7 +78,9 @@ def test_a_beginning_of_an_id_is_enough(runs):
     assert f"run        {TWO}" in runs.call("show", "ABCD2").out
     with pytest.raises(NotFoundError, match=f"'abcd': several runs begin so: {ONE}, {TWO}. Give more of the id"):
         runs.call("show", "abcd")
-    with pytest.raises(NotFoundError, match="has no run 'ffff': it was pruned, its event was not taken in yet, or"):
+    with pytest.raises(
+        NotFoundError, match="has no run 'ffff': it was pruned or forgotten, its event was not taken in yet, or"
+    ):
         runs.call("show", "ffff")
     with pytest.raises(SettingsError, match="'last' is no beginning of an id"):
         runs.call("show", "last")

@@ -49,13 +49,13 @@ class Turns:
         self.threads: list[int] = []
         self.ended: list[UUID] = []
 
-    def take(self, call: UUID, model: CalledModel, *, in_loop: bool) -> Wait[float]:
+    def take(self, call: UUID, model: CalledModel, tasks: Any, *, in_loop: bool) -> Wait[float]:
         self.threads.append(threading.get_ident())
         self.asked.set()
         yield self.may
         return 0.0
 
-    def begin(self, call: UUID, model: CalledModel, waited: float) -> None:
+    def begin(self, call: UUID, model: CalledModel, waited: float, tasks: Any) -> None:
         pass
 
     def end(self, call: UUID, response: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -244,15 +245,80 @@ async def test_a_run_with_a_call_under_way_waits_in_its_place(case: Case) -> Non
     assert turns.wait.seconds > 50
 
 
-async def test_a_blocking_call_on_the_loop_does_not_wait_for_long(case: Case) -> None:
+def twice(case: Case, blocking: bool) -> Any:
+    """A node that calls the model, and again."""
+
+    async def node(state: State) -> State:
+        return {"log": [str((await case.model.ainvoke("?")).content) for _ in range(2)]}
+
+    def blocking_node(state: State) -> State:
+        return {"log": [str(case.model.invoke("?").content) for _ in range(2)]}
+
+    return blocking_node if blocking else node
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["node", "node of a subgraph"])
+@pytest.mark.parametrize("blocking", [False, True], ids=["await", "thread"])
+async def test_a_node_that_was_answered_waits_in_its_place(
+    case: Case, blocking: bool, nested: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would begin again, pay for the first call again, and wait for the second one again: without an end."""
+    caplog.set_level("INFO")
+    graph = chain(a=twice(case, blocking))
+    run = asyncio.create_task(
+        case.desk.only_run(await case.desk.claim("g"), chain(inner=graph.compile()) if nested else graph)
+    )
+    await case.until(lambda: "for its turn" in caplog.text and case.turns_given() == 2)
+    case.time.leaps += 61.4
+    outcome = await run
+    assert (outcome.result.status, case.model.calls) == (ResultStatus.SUCCESS, 2)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["side by side", "in a subgraph"])
+async def test_calls_of_nodes_that_have_finished_keep_no_place(case: Case, nested: bool) -> None:
+    is_answered, call = threading.Event(), case.answer(blocking=True)
+
+    def first(state: State) -> State:
+        answer: State = call(state)
+        is_answered.set()
+        return answer
+
+    def second(state: State) -> State:
+        assert is_answered.wait(10)
+        answer: State = call(state)
+        return answer
+
+    nodes = {"first": first, "second": second}
+    await case.run(chain(inner=chain(**nodes).compile()) if nested else side_by_side(**nodes))
+    assert case.model.calls == 1
+
+
+def careless(case: Case, calls: int) -> Any:
+    """An asynchronous node that calls the model synchronously."""
+
+    async def node(state: State) -> State:
+        return {"log": [str(case.model.invoke("?").content) for _ in range(calls)]}
+
+    return node
+
+
+async def test_a_blocking_call_on_the_loop_does_not_wait_for_long_and_comes_again_once(case: Case) -> None:
     case.take(1)
     case.time.leaps += 40
-
-    async def careless(state: State) -> State:
-        return {"log": [str(case.model.invoke("?").content)]}
-
-    away = await case.run(chain(a=careless))
+    graph = chain(a=careless(case, 1))
+    away = await case.run(graph)
     assert (case.model.calls, away.wait.seconds < 30) == (0, True)
+    case.time.leaps += away.wait.seconds
+    outcome = await case.desk.only_run(await case.claim_again(), graph)
+    assert (outcome.result.status, case.model.calls) == (ResultStatus.SUCCESS, 1)
+
+
+async def test_a_second_blocking_call_on_the_loop_that_has_to_wait_is_an_error(case: Case) -> None:
+    """No wait could end it: the first call would take the turn that the second one has waited for."""
+    outcome = await case.desk.only_run(await case.desk.claim("g"), chain(a=careless(case, 2)))
+    assert (outcome.result.error_type, outcome.result.retriable) == ("BlockingCallError", False)
+    assert "Await ainvoke()" in (outcome.result.error or "")
+    assert case.model.calls == 1
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["await", "thread"])
