@@ -51,8 +51,8 @@ def filter_of(arguments: argparse.Namespace) -> LetterFilter:
     for reason in arguments.reason:
         if reason not in known:
             raise SettingsError(
-                f"--reason {one_line(reason)}: no dead letter of this version has this reason.{did_you_mean(reason, known)} It may be "
-                f"{', '.join(sorted(known))}"
+                f"--reason {one_line(reason)}: no dead letter of this version has this reason."
+                f"{did_you_mean(reason, known)} It may be {', '.join(sorted(known))}"
             )
     return LetterFilter(
         reasons=frozenset(arguments.reason),

@@ -33,9 +33,11 @@ from workflow_events.log_words import in_seconds, short_id
 logger = logging.getLogger(__name__)
 
 SHORT_SECONDS = 30.0
-"""A wait up to this one is waited for."""
+"""A call waits in its place for so long in all, however often its model takes no calls again."""
 WORTH_SECONDS = 15.0
-"""For less than this no run gives its place back: it starts its node again afterwards."""
+"""For less than this no run gives its place back: it starts its node again afterwards. But it does, once it has waited
+for longer than it took to come to the call.
+"""
 LEAD_SECONDS = 3.0
 """So long before its turn a run goes on, and in addition as long as it took to come to the call, at most:"""
 MOST_LEAD_SECONDS = 60.0
@@ -54,12 +56,14 @@ class _Waiting:
     """A call that waits.
 
     :param tasks: of LangGraph's, in which it is made.
+    :param since: when it began to wait, its earlier turns included.
     :param turn: None: only until the model takes calls again.
     """
 
     model: str
     limit: ModelLimit | None
     tasks: Tasks
+    since: float
     until: float = 0.0
     turn: Turn | None = None
 
@@ -115,7 +119,7 @@ class RunTurns:
         if limit is None and (read := self._queue.catch_up()) is not None:
             yield read
         while True:
-            waiting = _Waiting(name, limit, tasks)
+            waiting = _Waiting(name, limit, tasks, began)
             if limit is not None:
                 waiting.turn = yield from self._ask(name, limit)
                 waiting.until = waiting.turn.begins_at
@@ -127,14 +131,9 @@ class RunTurns:
             if self._queue.cooling(name) <= 0 and self.is_in_time(call):
                 waited = self._queue.now() - began
                 return waited if waiting.until > began else 0.0
+            if not self.is_in_time(call):
+                self._log_missed(name)
             self.give_back(call)
-            logger.info(
-                "a call of model %s comes too late for its turn, and takes another one (graph %s, request %s)",
-                name,
-                self._claim.graph,
-                short_id(self._claim.correlation_id),
-                extra=self._about("turn_missed", name),
-            )
 
     def _ask(self, name: str, limit: ModelLimit) -> Wait[Turn]:
         held = self._held.get(name)
@@ -205,12 +204,13 @@ class RunTurns:
                 return False
             now = self._queue.now()
             first = min(self._waiting.values(), key=lambda waiting: waiting.until)
-            left = first.until - now
-            lead = _BLOCKING_LEAD_SECONDS if at_once else LEAD_SECONDS
-            lead += min(now - self._started_at, MOST_LEAD_SECONDS)
-            if not at_once and (left <= SHORT_SECONDS or left - lead < WORTH_SECONDS):
+            left, waited = first.until - now, now - first.since
+            came = min(first.since - self._started_at, MOST_LEAD_SECONDS)
+            away = left - came - (_BLOCKING_LEAD_SECONDS if at_once else LEAD_SECONDS)  # so that it comes in time
+            is_worth = at_once or away >= WORTH_SECONDS
+            if not at_once and (waited + left <= SHORT_SECONDS or (not is_worth and waited <= came)):
                 return False
-            self.wait = TurnWait(first.model, max(0.0, left - lead), self._kept())
+            self.wait = TurnWait(first.model, max(0.0, away if is_worth else left), self._kept())
             self._waiting.clear()  # so that no turn is given back
             return True
 
@@ -232,6 +232,11 @@ class RunTurns:
             waiting = self._waiting.pop(call, None)
         if waiting is not None and waiting.limit is not None and waiting.turn is not None and not waiting.turn.is_held:
             self._queue.give_back(waiting.model, waiting.limit, waiting.turn.slot)
+
+    def _log_missed(self, name: str) -> None:
+        text = "a call of model %s comes too late for its turn, and takes another one (graph %s, request %s)"
+        request, about = short_id(self._claim.correlation_id), self._about("turn_missed", name)
+        logger.info(text, name, self._claim.graph, request, extra=about)
 
     def _log(self, waiting: _Waiting, left: float) -> None:
         if waiting.model in self._logged:

@@ -15,7 +15,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 from langgraph_worker.errors import StoreError
-from langgraph_worker.store.retrying import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, log_if_it_passes
+from langgraph_worker.store.retrying import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, StoreTrouble
 from workflow_events.backoff import Backoff
 
 _T = TypeVar("_T")
@@ -36,13 +36,14 @@ def retry_store_in_wait(call: Callable[[], Future[_T]], what: str) -> Wait[_T]:
 
     :raises StoreError: an error that does not pass by itself.
     """
-    backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    backoff, trouble = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), StoreTrouble(what)
     while True:
         try:
             found: _T = yield call()
         except StoreError as error:
-            log_if_it_passes(error, what)
+            trouble.note(error)
         else:
+            trouble.over()
             return found
         yield backoff.next_seconds()
 

@@ -37,6 +37,7 @@ class HealthProbe:
                 await ask()
             except Exception as error:  # noqa: BLE001 - whatever it is, the part did not answer
                 self._health.failed(part, one_line(str(error) or repr(error)))
+                self._metrics.forget(part)
             else:
                 self._health.answered(part)
             await asyncio.sleep(_ASK_EVERY_SECONDS)

@@ -34,6 +34,20 @@ class Verdict:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why a part cannot be asked.
+
+    :param text: the newest error.
+    :param first: the first one since it answered last.
+    :param since: when that came.
+    """
+
+    text: str
+    first: str
+    since: float
+
+
 class Health:
     """The state of one worker.
 
@@ -47,7 +61,7 @@ class Health:
         self._beat_at = now()
         self._phase: Phase = "starting"
         self._answered_at: dict[Part, float] = {}
-        self._troubles: dict[Part, str] = {}
+        self._troubles: dict[Part, _Trouble] = {}
 
     # ---- the worker reports ----
 
@@ -70,7 +84,10 @@ class Health:
 
         :param trouble: why, for a person.
         """
-        self._troubles[part] = trouble
+        before = self._troubles.get(part)
+        self._troubles[part] = (
+            _Trouble(trouble, before.first, before.since) if before else _Trouble(trouble, trouble, self._now())
+        )
 
     # ---- the port asks ----
 
@@ -110,5 +127,9 @@ class Health:
         at = self._answered_at.get(part)
         found["answered_seconds_ago"] = None if at is None else round(self._now() - at, 1)
         if part in self._troubles:
-            found["trouble"] = self._troubles[part]
+            trouble = self._troubles[part]
+            found["trouble"] = trouble.text
+            found["since_seconds"] = round(self._now() - trouble.since, 1)
+            if trouble.first != trouble.text:
+                found["first_trouble"] = trouble.first  # often the cause, and the later ones what follows from it
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -134,6 +135,17 @@ class Metrics:
                 self._of(figure, graph).set(count)
         self._of(figures.UNPUBLISHED).set(fleet.unpublished)
         self._of(figures.PAUSED).set(fleet.paused)
+
+    def forget(self, part: Literal["broker", "store"]) -> None:
+        """What a part that is away holds is not known: the figures are NaN until it answers."""
+        if part == "broker":
+            self._of(figures.LAG).set(math.nan)
+            return
+        for figure in (figures.WAITING, figures.RUNNING):
+            for graph in (*self._graphs, OTHER):
+                self._of(figure, graph).set(math.nan)
+        self._of(figures.UNPUBLISHED).set(math.nan)
+        self._of(figures.PAUSED).set(math.nan)
 
     def set_lag(self, records: int) -> None:
         """So many records wait in the events topic."""

@@ -426,6 +426,47 @@ async def test_a_worker_that_calls_models_hears_of_the_429s_of_others(tmp_path: 
         assert case.queue.cooling(BIG) == 0.0
 
 
+@pytest.mark.parametrize("blocking", [False, True], ids=["await", "thread"])
+async def test_a_model_that_takes_no_calls_again_and_again_is_not_waited_for_in_place(
+    tmp_path: Path, blocking: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each wait is a short one, but the run would hold its slot for as long as its provider has trouble."""
+    caplog.set_level("INFO")
+    async with case_of(tmp_path) as case:
+        case.desk.store.cool(BIG, 20.0).result(timeout=10)
+        claim = await case.desk.claim("g")
+        run = asyncio.create_task(case.goes_back(claim, chain(a=case.answer(blocking))))
+        await case.until(lambda: "for its turn" in caplog.text)
+        case.queue.refused(BIG, 45.0)  # by the call of another run
+        case.time.leaps += 24  # its own wait is over, and 21 s are left
+        away = await run
+        assert case.model.calls == 0
+        assert 15 < away.wait.seconds < 22
+        assert "comes too late" not in caplog.text
+
+
+@pytest.mark.parametrize("came", [0.0, 50.0], ids=["at once", "after 50 s"])
+async def test_a_run_that_needs_long_to_come_to_a_call_waits_as_long_for_it(case: Case, came: float) -> None:
+    """For it would need as long again. But it does not hold its slot for ever."""
+    turns, model = RunTurns(case.queue, await case.desk.claim("g"), RunControl()), CalledModel("other", "openai")
+    case.time.leaps += came
+    waits: list[float] = []
+
+    def wait() -> None:
+        for asked in turns.take(uuid4(), model, in_loop=False):
+            if isinstance(asked, Future):
+                asked.result(timeout=10)
+            case.queue.refused("openai:other", 20.0)
+            case.time.leaps += 10.0
+            waits.append(10.0)
+
+    with pytest.raises(CallStoppedError):
+        wait()
+    assert max(came, 10) <= sum(waits) <= came + 40
+    assert turns.wait is not None
+    assert 0 < turns.wait.seconds < 21
+
+
 async def test_what_others_spend_during_a_wait_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     async with case_of(tmp_path, big=ONE) as case:

@@ -69,12 +69,34 @@ def test_a_part_that_is_away_is_named_with_its_trouble_and_ends_no_process() -> 
     health.failed("store", "connection refused")
     verdict = health.healthy()
     assert not verdict.is_good
-    assert verdict.body["store"] == {"reachable": False, "answered_seconds_ago": 2, "trouble": "connection refused"}
+    away = {"reachable": False, "answered_seconds_ago": 2, "trouble": "connection refused", "since_seconds": 0}
+    assert verdict.body["store"] == away
     assert verdict.body["broker"] == {"reachable": True, "answered_seconds_ago": 2}
     assert health.alive().is_good
     assert health.ready().is_good  # it runs what it has, and takes work when the part is back
     health.answered("store")
     assert health.healthy().is_good
+
+
+def test_the_first_trouble_stays_beside_what_follows_from_it() -> None:
+    health, clock = well()
+    health.failed("store", "terminating connection due to administrator command")
+    clock.now += 5
+    health.failed("store", "connection refused")
+    clock.now += 5
+    health.failed("store", "connection refused")
+    health.beat()
+    assert health.healthy().body["store"] == {
+        "reachable": False,
+        "answered_seconds_ago": 10,
+        "trouble": "connection refused",
+        "since_seconds": 10,
+        "first_trouble": "terminating connection due to administrator command",
+    }
+    health.answered("store")
+    health.failed("store", "connection refused")
+    assert health.healthy().body["store"]["since_seconds"] == 0
+    assert "first_trouble" not in health.healthy().body["store"]
 
 
 def test_a_part_whose_answer_never_comes_is_not_reachable() -> None:
