@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from langgraph_worker.domain.models import Decision, Failure, Step
+from langgraph_worker.domain.pauses import PauseChange
 from workflow_events.results import ModelUsage, WorkflowResultEvent
 
 MOST_SHOWN = 500
@@ -171,6 +172,23 @@ class QuestionView:
     answer: JsonValue = None
 
 
+@dataclass(frozen=True, slots=True)
+class WaitsFor:
+    """What may keep a pending run from starting.
+
+    :param models: limited ones, of which its calls have turns.
+    :param pause: the widest that holds it back.
+    :param thread_holder: another request that runs on its thread.
+    :param running: how many runs of its graph run, on all workers: as many as ``max_running`` in their
+        ``langgraph.json``, and the graph is full.
+    """
+
+    models: tuple[str, ...] = ()
+    pause: PauseChange | None = None
+    thread_holder: UUID | None = None
+    running: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail:
     """All that is kept of one run. Of its lists the newest :data:`MOST_SHOWN`, oldest first.
@@ -178,6 +196,7 @@ class RunDetail:
     :param event: the request as it was accepted, as JSON; None for one that was refused.
     :param result: None while it is unfinished.
     :param not_before: it backs off until then.
+    :param waits_for: of a run that is pending, what the store knows to keep it from starting; None of any other.
     :param logical_run: what it shares with the requests that continue each other; None if it never runs.
     :param deployment: the Airflow installation that asked; None for a plain request.
     :param run_start: when its DAG run began, as the event says.
@@ -196,6 +215,7 @@ class RunDetail:
     release: str | None
     takeovers: int
     published_at: datetime | None
+    waits_for: WaitsFor | None = None
     deployment: str | None = None
     run_start: datetime | None = None
     steps: tuple[StepView, ...] = ()

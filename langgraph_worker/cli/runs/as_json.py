@@ -38,6 +38,7 @@ def detail_json(detail: RunDetail) -> dict[str, Any]:
             }
             for one in detail.errors
         ],
+        "waits_for": None if detail.waits_for is None else _plain(asdict(detail.waits_for)),
         "questions": [_plain(asdict(one)) for one in detail.questions],
         "requests": [summary_json(one) for one in detail.requests],
     }

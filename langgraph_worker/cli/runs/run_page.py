@@ -16,6 +16,7 @@ from langgraph_worker.domain.run_views import (
     QuestionView,
     RunDetail,
     StepView,
+    WaitsFor,
 )
 from workflow_events.log_words import counted, in_seconds, in_utc, short_id
 from workflow_events.plain_text import indented, one_line
@@ -112,9 +113,35 @@ def _facts(detail: RunDetail, now: datetime) -> Iterator[str]:
 
 def _prospects(detail: RunDetail, now: datetime) -> Iterator[str]:
     if detail.not_before is not None and detail.not_before > now:
-        yield _labelled("goes on", f"in {in_seconds((detail.not_before - now).total_seconds())}, after an error")
+        left = in_seconds((detail.not_before - now).total_seconds())
+        yield _labelled("goes on", f"in {left}{_why_it_backs_off(detail)}")
+    elif detail.waits_for is not None:
+        yield _labelled("waits", _what_it_waits_for(detail, detail.waits_for))
     if detail.deadline is not None:
         yield _labelled("deadline", in_utc(detail.deadline))
+
+
+def _why_it_backs_off(detail: RunDetail) -> str:
+    last = detail.errors[-1] if detail.errors else None
+    if last is not None and last.attempt == detail.run.attempts and last.failure.wait_seconds is not None:
+        return ", after an error"
+    if detail.waits_for is not None and detail.waits_for.models:
+        return f", shortly before its turn to call {' and '.join(detail.waits_for.models)}"
+    return ""
+
+
+def _what_it_waits_for(detail: RunDetail, waits: WaitsFor) -> str:
+    if waits.pause is not None:
+        return f"{waits.pause.in_words} (langgraph-worker pauses)"
+    if waits.thread_holder is not None:
+        return f"for request {waits.thread_holder}, which runs on its thread"
+    if not waits.running:
+        return "for a slot"
+    run = "run" if waits.running != 1 else "runs"
+    return (
+        f"for a slot; {counted(waits.running, 'run')} of graph {detail.run.graph} {run} now, on all workers. If its "
+        "max_running is no more, one of them has to end first"
+    )
 
 
 def _usage(usage: Mapping[str, ModelUsage]) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, and_, func, select
 
-from langgraph_worker.domain.models import Failure, Step, StepStatus
-from langgraph_worker.domain.retry_policy import ErrorClass
+from langgraph_worker.domain.models import Failure, RunStatus, Step, StepStatus
+from langgraph_worker.domain.pauses import holding
+from langgraph_worker.domain.retry_policy import ErrorClass, Retried
 from langgraph_worker.domain.run_views import (
     MOST_SHOWN,
     ErrorView,
@@ -20,14 +21,17 @@ from langgraph_worker.domain.run_views import (
     RunDetail,
     RunSummary,
     StepView,
+    WaitsFor,
 )
 from langgraph_worker.store.migrations.schema import (
     interrupts,
     run_spending,
     step_executions,
+    threads,
     workflow_errors,
     workflow_runs,
 )
+from langgraph_worker.store.sql import pauses
 from langgraph_worker.store.sql.rows import QuestionRow
 from langgraph_worker.store.sql.run_lists import NEWEST_FIRST, SUMMARY_COLUMNS, summary
 from langgraph_worker.store.sql.statements import in_chunks
@@ -39,6 +43,7 @@ _ALONE = (
     "reply_value",
     "deadline",
     "not_before",
+    "retried",
     "lineage",
     "generation",
     "logical_run",
@@ -63,6 +68,7 @@ def detail(connection: Connection, correlation_id: UUID) -> RunDetail | None:
         result=result,
         deadline=row.deadline,
         not_before=row.not_before,
+        waits_for=_waits_for(connection, row) if row.status == RunStatus.PENDING else None,
         lineage=row.lineage,
         generation=row.generation,
         logical_run=row.logical_run,
@@ -77,6 +83,16 @@ def detail(connection: Connection, correlation_id: UUID) -> RunDetail | None:
         usage=result.usage if result is not None else _spent(connection, row),
         requests=_requests(connection, row),
     )
+
+
+def _waits_for(connection: Connection, run: Row[Any]) -> WaitsFor:
+    holds = and_(threads.c.thread_id == run.thread_id, threads.c.correlation_id != run.correlation_id)
+    holder = connection.execute(select(threads.c.correlation_id).where(holds)).scalar()
+    # In the words of the index of unfinished runs.
+    runs = and_(_runs.graph == run.graph, _runs.finished_at.is_(None), _runs.status == RunStatus.RUNNING.value)
+    running = connection.execute(select(func.count()).select_from(workflow_runs).where(runs)).scalar_one()
+    paused = holding(pauses.pauses_on(connection), run.graph, run.workflow_id)
+    return WaitsFor(tuple(sorted(Retried.from_json(run.retried).turns)), next(iter(paused), None), holder, running)
 
 
 def _steps(connection: Connection, correlation_id: UUID) -> tuple[StepView, ...]:

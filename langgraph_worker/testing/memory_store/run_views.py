@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from langgraph_worker.domain.id_prefixes import ids_between
+from langgraph_worker.domain.models import RunStatus
+from langgraph_worker.domain.pauses import holding
 from langgraph_worker.domain.run_views import (
     MOST_SHOWN,
     ErrorView,
@@ -18,6 +20,7 @@ from langgraph_worker.domain.run_views import (
     RunSummary,
     StepView,
     ViewStatus,
+    WaitsFor,
 )
 from langgraph_worker.store.views import RunViews
 from langgraph_worker.testing.memory_store.state import Question, Run, State
@@ -56,6 +59,7 @@ class MemoryRunViews(RunViews):
             result=result,
             deadline=run.deadline,
             not_before=run.not_before,
+            waits_for=_waits_for(state, run) if run.status is RunStatus.PENDING else None,
             lineage=place.lineage if place is not None else None,
             generation=place.generation if place is not None else None,
             logical_run=place.logical_run if place is not None else None,
@@ -148,3 +152,11 @@ def _fits(run: RunSummary, wanted: RunFilter) -> bool:
             wanted.before is None or run.accepted_at < wanted.before,
         )
     )
+
+
+def _waits_for(state: State, run: Run) -> WaitsFor:
+    hold = state.threads[run.placed.thread_id].hold
+    running = [one for one in state.runs.values() if one.graph == run.graph and one.status is RunStatus.RUNNING]
+    paused = holding(state.pauses.values(), run.graph or "", run.workflow_id)
+    holder = None if hold is None else hold.run
+    return WaitsFor(tuple(sorted(run.retried.turns)), next(iter(paused), None), holder, len(running))

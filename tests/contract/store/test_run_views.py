@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from langgraph_worker.domain.models import Failure, Step, StepStatus
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
-from langgraph_worker.domain.run_views import PageKey, QuestionState, RunFilter, ViewStatus
+from langgraph_worker.domain.run_views import PageKey, QuestionState, RunFilter, ViewStatus, WaitsFor
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_views import SqlRunViews
@@ -33,6 +34,7 @@ from tests.support.run_store import (
     request,
     result,
 )
+from workflow_events.control import PauseScope
 from workflow_events.results import Interrupt, ModelUsage, ResultStatus
 
 pytestmark = pytest.mark.integration
@@ -190,6 +192,26 @@ async def test_a_run_shows_its_steps_errors_and_what_it_has_spent(store: Store, 
     assert (error.attempt, error.failure, error.occurred_at) == (1, failure, clock.now)
     assert detail.usage == spent.usage
     assert detail.result is None
+
+
+async def test_a_pending_run_shows_what_keeps_it_from_starting(store: Store, views: RunViews, clock: Clock) -> None:
+    asked = [request(event(attempt(1, at=at, task=str(at) * 64), thread_id="talk")) for at in (1, 2)]
+    await store.accept([asked[0]])
+    holder = await claim_one(store)
+    await store.accept([asked[1]])
+
+    async def waits_for(number: int) -> WaitsFor | None:
+        detail = await views.detail(asked[number].event.event_id)
+        assert detail is not None
+        return detail.waits_for
+
+    assert await waits_for(0) is None
+    assert await waits_for(1) == WaitsFor((), None, holder.correlation_id, 1)
+    await store.release(holder, 40.0, retried=Retried(turns={"openai:big": (7,)}))
+    assert await waits_for(0) == WaitsFor(("openai:big",))
+    change = PauseChange(PauseScope.GRAPH, "graph", is_on=True, changed_at=clock.now)
+    await store.pause([change])
+    assert await waits_for(1) == WaitsFor(pause=change)
 
 
 async def test_a_run_shows_the_attempts_of_its_task(store: Store, views: RunViews, clock: Clock) -> None:

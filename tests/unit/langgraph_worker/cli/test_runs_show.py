@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,14 +9,16 @@ import pytest
 
 from langgraph_worker.cli.runs.reading import NotFoundError
 from langgraph_worker.domain.models import Failure, Step, StepStatus
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
 from langgraph_worker.errors import SettingsError
 from tests.support.run_store import answer, ask, attempt, claim_one, event, refusal, request, result
+from workflow_events.control import PauseScope
 from workflow_events.models import WorkflowEventPayload
 from workflow_events.results import ModelUsage, ResultStatus
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ONE, TWO = UUID("abcd1111-0000-4000-8000-000000000001"), UUID("abcd2222-0000-4000-8000-000000000002")
+ONE, TWO, THREE = (UUID(f"abcd{name}-0000-4000-8000-000000000001") for name in ("1111", "2222", "3333"))
 
 
 def sections(printed) -> list[list[str]]:
@@ -120,6 +123,49 @@ def test_a_question_is_shown_with_its_answer(runs):
         'answer     sure by ann: "yes"',
         "result     none yet: it is pending",
     ]
+
+
+def waiting_line(runs, name: UUID) -> str:
+    lines = runs.call("show", str(name)).out.splitlines()
+    return next(line for line in lines if line.startswith(("waits", "goes on")))
+
+
+def test_a_run_that_waits_says_what_for(runs):
+    async def work(store):
+        await store.accept([request(event(event_id=ONE, thread_id="talk"))])
+        await claim_one(store)
+        await store.accept([request(event(event_id=TWO, thread_id="talk")), request(event(event_id=THREE))])
+
+    runs.worked(work)
+    assert waiting_line(runs, TWO) == f"waits      for request {ONE}, which runs on its thread"
+    assert waiting_line(runs, THREE) == (
+        "waits      for a slot; 1 run of graph graph runs now, on all workers. If its max_running is no more, one of "
+        "them has to end first"
+    )
+
+    async def pause(store):
+        await store.pause([PauseChange(PauseScope.FLEET, "", is_on=True, changed_at=AT, reason="closed")])
+
+    runs.worked(pause)
+    assert waiting_line(runs, THREE).startswith("waits      the fleet is paused since 2026-03-01 12:00:00 UTC: closed")
+    printed = json.loads(runs.call("show", str(THREE), "--json").out)["waits_for"]
+    assert (printed["pause"]["reason"], printed["running"], printed["thread_holder"]) == ("closed", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [({"openai:big": (7,)}, ", shortly before its turn to call openai:big"), ({}, "")],
+)
+def test_a_run_that_waits_for_a_model_does_not_name_an_error_of_an_earlier_start(runs, turns, why):
+    async def work(store):
+        await store.accept([request(event(event_id=ONE))])
+        claim = await claim_one(store)
+        failure = Failure("E", "slow down", "", None, ErrorClass.RATE_LIMIT, "gpt", 0.0)
+        await store.back_off(claim, BackOff(ErrorClass.RATE_LIMIT, 0.0, Retried()), failure)
+        await store.release(await claim_one(store), 4_000.0, retried=Retried(turns=turns))
+
+    runs.worked(work)
+    assert re.fullmatch(rf"goes on    in [0-9,]+ s{why}", waiting_line(runs, ONE))
 
 
 def test_a_refused_request_shows_why(runs):
