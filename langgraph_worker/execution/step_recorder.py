@@ -19,12 +19,14 @@ from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.errors import RowError
 from langgraph_worker.execution.run_meter import RunMeter
+from langgraph_worker.execution.waiting_calls import CallStoppedError
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.retrying import retry_store
 from workflow_events.log_words import short_id
 
 logger = logging.getLogger(__name__)
 
+_STOPPED = "stopped before it called its model: it begins again when the run goes on"
 _LONGEST_ERROR = 4_000  # characters
 _LAST_SECONDS = 1.0  # that a run that is stopped waits for its last write
 _GATHER_SECONDS = 0.2  # that steps wait for others: a short run is written at once
@@ -131,7 +133,9 @@ class StepRecorder:
             begun = Step(step_id, "|".join(namespace), node, None, StepStatus.RUNNING, started_at=now)
         error = data.get("error")
         status = StepStatus.COMPLETED
-        if error is not None:
+        if isinstance(error, CallStoppedError):
+            status = StepStatus.INTERRUPTED
+        elif error is not None:
             status, self.failed_node = StepStatus.FAILED, node
         elif data.get("interrupts"):
             status = StepStatus.INTERRUPTED
@@ -148,6 +152,8 @@ class StepRecorder:
         return capped(value, self._max_bytes, lambda whole: self._redactor.shown("step", whole, name))
 
     def _described(self, error: BaseException) -> str:
+        if isinstance(error, CallStoppedError):
+            return _STOPPED
         text = described(error, with_text=self._exception_texts)
         return self._redactor.shown_text("step", text, "error")[:_LONGEST_ERROR]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from langgraph_worker.broker.kafka.end_offsets import TopicEnd, end_of
 from langgraph_worker.cli.output import print_note
 from langgraph_worker.cli.publishing import NotSentError, send_all
 from langgraph_worker.cli.runs.as_json import written
-from langgraph_worker.errors import WorkerError
+from langgraph_worker.cli.runs.reading import opened_store
+from langgraph_worker.domain.pauses import PauseChange, holding
+from langgraph_worker.errors import StoreError, WorkerError
 from langgraph_worker.publishing.request_handle import handle_of
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.codec import encode
@@ -40,6 +43,14 @@ def publish(
     else:
         print(event.event_id)
         print_note(f"{'nothing is sent; the request would be one that' if arguments.dry_run else 'sent: it'} {words}")
+    with suppress(StoreError):  # the request is sent
+        for pause in asyncio.run(_held_by(settings, event))[:1]:
+            print_note(f"{pause.in_words}: it starts when that has ended (langgraph-worker unpause)")
+
+
+async def _held_by(settings: WorkerSettings, event: WorkflowEvent) -> list[PauseChange]:
+    async with opened_store(settings) as store:
+        return list(holding(await store.pauses(), event.graph or settings.default_graph or "", event.workflow_id))
 
 
 def _send(settings: WorkerSettings, event: WorkflowEvent) -> None:

@@ -14,9 +14,11 @@ from langgraph_worker.cli.publishing import NotSentError
 from langgraph_worker.cli.runs import new_request
 from langgraph_worker.cli.runs.resumption import NotResumableError
 from langgraph_worker.domain.models import Decision
+from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.errors import SettingsError
 from tests.support.run_store import answer, apply, ask, attempt, claim_one, event, ran, refusal, request, result
 from workflow_events.codec import Record, decode_event
+from workflow_events.control import PauseScope
 from workflow_events.models import EventType, Replay
 from workflow_events.results import ResultStatus
 
@@ -277,3 +279,18 @@ def test_a_broker_that_is_away_is_an_error(runs, broker):
     broker.is_away = True
     with pytest.raises(NotSentError, match="is not acknowledged: the broker is away"):
         runs.call("resume", "abcd1")
+
+
+@pytest.mark.parametrize(("name", "waits"), [("graph", True), ("other", False)])
+def test_a_request_that_a_pause_holds_back_says_so(runs, broker, name, waits):
+    failed(runs)
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    change = PauseChange(PauseScope.GRAPH, name, True, since, requested_by="ann", reason="markets are closed")
+    runs.worked(lambda store: store.pause([change]))
+    printed = runs.call("resume", "abcd1")
+    assert len(broker.sent) == 1
+    said = (
+        "langgraph-worker: graph 'graph' is paused since 2026-03-01 00:00:00 UTC by ann: markets are closed: it starts "
+        "when that has ended (langgraph-worker unpause)"
+    )
+    assert printed.err.splitlines()[1:] == ([said] if waits else [])

@@ -184,6 +184,9 @@ async def test_a_long_wait_gives_the_place_back_and_keeps_the_turn(case: Case, b
     graph = chain(a=case.answer(blocking))
     away = await case.run(graph)
     assert (away.wait.model, list(away.retried.turns), away.retried.times) == (BIG, [BIG], {})
+    (step,) = case.desk.steps()
+    assert step["status"] == "INTERRUPTED"  # nothing has failed
+    assert step["error"] == "stopped before it called its model: it begins again when the run goes on"
     assert 50 < away.wait.seconds < 60
     assert "its turn to call model openai:big comes later" in str(away)
     (other,) = case.take(1)
