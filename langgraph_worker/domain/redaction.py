@@ -32,6 +32,9 @@ Hook = Callable[[str | int | float, Place, str], JsonValue]
 MASK = "***"
 
 
+_TOO_DEEP = "a value is nested too deeply to be redacted"
+
+
 class RedactionError(WorkerError):
     """The project's hook failed, or a value cannot be looked through. The text holds nothing of either."""
 
@@ -57,11 +60,17 @@ class Redactor:
         """A text without the known secrets. The hook is not asked."""
         return self._secrets.replaced(text, MASK)
 
-    def without_hook(self) -> Redactor:
-        """What masks the same secrets, and asks nobody: for what is no content, such as schemas."""
-        found = Redactor()
-        found._secrets = self._secrets
-        return found
+    def masked_value(self, value: JsonValue) -> JsonValue:
+        """A value without the known secrets. The hook is not asked: for what is no content, such as schemas.
+
+        :raises RedactionError: the value is nested too deeply.
+        """
+        if not self._has_secret(value):
+            return value
+        try:
+            return _walked(lambda one, path: self.masked(one) if isinstance(one, str) else one, value, "")
+        except RecursionError:
+            raise RedactionError(_TOO_DEEP) from None
 
     # ---- where a value that cannot be redacted must not pass for one that was ----
 
@@ -70,12 +79,7 @@ class Redactor:
 
         :raises RedactionError: the hook failed, or the value is nested too deeply.
         """
-        try:
-            if self._hook is None:
-                return self._masked_within(value) if self._has_secret(value) else value
-            return self._by_hook(self._hook, place, value, path)
-        except RecursionError:
-            raise RedactionError("a value is nested too deeply to be redacted") from None
+        return self.masked_value(value) if self._hook is None else self._by_hook(self._hook, place, value, path)
 
     def text(self, place: Place, text: str, path: str = "") -> str:
         """A text as it may go there; what the hook makes of it is shown as text.
@@ -146,8 +150,10 @@ class Redactor:
         self._present.is_asked = True
         try:
             return _walked(leaf, value, path)
-        except (RecursionError, KeyboardInterrupt):  # Ctrl-C, in a command
+        except KeyboardInterrupt:  # Ctrl-C, in a command
             raise
+        except RecursionError:
+            raise RedactionError(_TOO_DEEP) from None
         except BaseException as error:  # noqa: BLE001 - of the project's own code, which may call sys.exit()
             kind = type(error).__name__
             raise RedactionError(f"the redaction hook of langgraph.json raised {with_article(kind)}") from None
@@ -163,9 +169,6 @@ class Redactor:
         except (ValueError, RecursionError):  # no JSON: half a character, or too deep
             return True
         return self._secrets.may_be_in(written)
-
-    def _masked_within(self, value: JsonValue) -> JsonValue:
-        return _walked(lambda one, path: self.masked(one) if isinstance(one, str) else one, value, "")
 
 
 def _walked(leaf: Callable[[JsonValue, str], JsonValue], value: JsonValue, path: str) -> JsonValue:
