@@ -20,6 +20,7 @@ from langgraph_worker.settings.explain import documentation
 from langgraph_worker.settings.load import load_settings, misspelt_warnings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import missing_file, shown_url
+from langgraph_worker.telemetry.logs import masked, redact_logs
 from workflow_events.log_words import counted
 from workflow_events.plain_text import one_line
 
@@ -47,7 +48,7 @@ def check(flags: Mapping[str, str]) -> int:
 
 
 def _print(name: str, ok: bool, text: str) -> bool:
-    first, *others = text.split("\n")
+    first, *others = masked(text).split("\n")
     print(f"{name:<7} {'ok  ' if ok else 'FAIL'} {one_line(first)}", flush=True)
     for line in others:
         _continue(line)
@@ -186,7 +187,7 @@ def check_graphs(settings: WorkerSettings) -> bool:
     notes: list[str] = []
 
     def examine() -> str:
-        graphs = load_project(settings, notes.append)
+        graphs = load_project(settings, notes.append, on_redactor=redact_logs)
         text = f"{', '.join(sorted(graphs.names))} (from {settings.langgraph_json})"
         memory = describe_memory(settings, graphs.memory)
         return f"{text}\n{memory}" if memory else text

@@ -22,7 +22,7 @@ from langgraph_worker.cli.runs.options import add_runs_commands
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.explain import Setting, documentation
 from langgraph_worker.settings.model import flag_name
-from langgraph_worker.telemetry.logs import set_up_logging
+from langgraph_worker.telemetry.logs import masked, set_up_logging
 from workflow_events.plain_text import indented
 
 Command = Callable[[Mapping[str, str], argparse.Namespace], int]
@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except SettingsError as error:
-        print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
+        print(f"langgraph-worker: {indented(masked(str(error)))}", file=sys.stderr)
         return 2
     except WorkerError as error:
-        print(f"langgraph-worker: {indented(str(error))}", file=sys.stderr)
+        print(f"langgraph-worker: {indented(masked(str(error)))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from langgraph_worker.cli.output import graphs_print_to_stderr, print_note
 from langgraph_worker.cli.schema_words import in_words
@@ -16,6 +17,7 @@ from langgraph_worker.graphs.picture import mermaid
 from langgraph_worker.graphs.project import load_project
 from langgraph_worker.graphs.schemas import schemas_of
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.logs import redact_logs
 from workflow_events.plain_text import one_line
 
 _SCHEMAS = ("input", "output", "context")
@@ -31,7 +33,7 @@ def show_graphs(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
     """
     settings = load_settings(flags)
     with graphs_print_to_stderr():
-        graphs = load_project(settings, print_note, keep_broken=True)
+        graphs = load_project(settings, print_note, keep_broken=True, on_redactor=redact_logs)
     wanted: str | None = arguments.mermaid
     if wanted == "":
         return _print_pictures(graphs)
@@ -84,15 +86,15 @@ async def _describe_all(graphs: Graphs) -> dict[str, dict[str, object]]:
     return {graph.spec.name: await _describe(graphs, graph) for graph in graphs}
 
 
-async def _describe(graphs: Graphs, graph: Graph) -> dict[str, object]:
+async def _describe(graphs: Graphs, graph: Graph) -> Any:
     spec = graph.spec
-    found: dict[str, object] = {"kind": graph.kind, "target": spec.target, "description": spec.description}
+    found: dict[str, Any] = {"kind": graph.kind, "target": spec.target, "description": spec.description}
     try:
         async with graphs.open(spec.name, {"configurable": {}}) as opened:
             found |= schemas_of(opened)
     except Exception as error:  # noqa: BLE001 - a factory of the project's may raise anything
         found["error"] = _failure(error)
-    return found
+    return graphs.redactor.masked_value(found)
 
 
 def _failure(error: Exception) -> str:

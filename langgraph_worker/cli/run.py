@@ -11,7 +11,7 @@ from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.settings.known_secrets import known_secrets
 from langgraph_worker.settings.load import load_settings, misspelt_warnings
 from langgraph_worker.settings.store_url import shown_url
-from langgraph_worker.telemetry.logs import redact_logs, set_up_logging
+from langgraph_worker.telemetry.logs import log_uncaught, redact_logs, set_up_logging
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ def run(flags: Mapping[str, str]) -> int:
     """
     settings = load_settings(flags)
     set_up_logging(settings.log_level, settings.log_format)
+    log_uncaught()
     redact_logs(Redactor(known_secrets(settings, os.environ)))  # until the project and its hook are there
     for warning in misspelt_warnings():
         logger.warning("%s", warning, extra={"action": "config"})
@@ -32,8 +33,7 @@ def run(flags: Mapping[str, str]) -> int:
     from langgraph_worker.graphs.project import load_project
     from langgraph_worker.runtime.process import serve
 
-    graphs = load_project(settings, _warn)
-    redact_logs(graphs.redactor)
+    graphs = load_project(settings, _warn, on_redactor=redact_logs)
     logger.info(
         "imported in %.1f s: graphs %s; connecting to Kafka at %s as %s, run store %s",
         time.monotonic() - began,

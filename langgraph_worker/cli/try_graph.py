@@ -13,6 +13,7 @@ from langgraph_worker.cli.options import DEFAULT_STORE
 from langgraph_worker.cli.output import graphs_print_to_stderr, print_note
 from langgraph_worker.cli.progress_lines import ProgressLines
 from langgraph_worker.cli.try_request import WORKFLOW, TryRequest
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import WorkerError
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
@@ -42,8 +43,7 @@ def try_graph(flags: Mapping[str, str], arguments: argparse.Namespace) -> int:
         stack.enter_context(graphs_print_to_stderr())
         settings = load_settings(flags)
         settings = settings.model_copy(update={"store_url": _store_url(arguments, stack)})
-        graphs = load_project(settings, print_note, keep_broken=True)
-        redact_logs(graphs.redactor)
+        graphs = load_project(settings, print_note, keep_broken=True, on_redactor=redact_logs)
         if arguments.graph not in graphs.names:
             known = ", ".join(sorted(graphs.names))
             raise WorkerError(f"{settings.langgraph_json} has no graph {arguments.graph!r}. It has {known}")
@@ -77,7 +77,7 @@ async def _run(
         except UnansweredError as error:
             raise WorkerError(
                 f"conversation {request.thread!r} waits for an answer: give it with --answer, or begin another one "
-                f"with --thread. It asks\n{_in_words(error.questions)}"
+                f"with --thread. It asks\n{_in_words(error.questions, graphs.redactor)}"
             ) from None
     results.append(result)
     return _EXIT_CODES.get(result.status, 1)
@@ -89,7 +89,6 @@ def _shown(result: WorkflowResultEvent) -> dict[str, object]:
     return {name: values[name] for name in _SHOWN if values[name] not in (None, [], {}) or name == "result"}
 
 
-def _in_words(questions: list[Interrupt]) -> str:
-    return "\n".join(
-        one_line(f"{question.id}: {json.dumps(question.value, ensure_ascii=False)}") for question in questions
-    )
+def _in_words(questions: list[Interrupt], redactor: Redactor) -> str:
+    shown = [(question.id, redactor.shown("show", question.value, "question")) for question in questions]
+    return "\n".join(one_line(f"{name}: {json.dumps(value, ensure_ascii=False)}") for name, value in shown)

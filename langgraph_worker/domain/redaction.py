@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
-from urllib.parse import quote
 
 import pydantic_core
 from pydantic import JsonValue
 
 from langgraph_worker.domain.json_values import to_json
 from langgraph_worker.domain.models import Failure
+from langgraph_worker.domain.secret_forms import Secrets
 from langgraph_worker.errors import WorkerError
 from workflow_events.log_words import with_article
 from workflow_events.results import Interrupt, WorkflowResultEvent
@@ -32,8 +32,11 @@ Hook = Callable[[str | int | float, Place, str], JsonValue]
 MASK = "***"
 
 
+_TOO_DEEP = "a value is nested too deeply to be redacted"
+
+
 class RedactionError(WorkerError):
-    """The project's hook failed. The text holds nothing of what it was given, nor of what it raised."""
+    """The project's hook failed, or a value cannot be looked through. The text holds nothing of either."""
 
 
 class Redactor:
@@ -44,8 +47,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = (), hook: Hook | None = None) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
-        self._secrets = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+        self._secrets = Secrets(secrets)
         self._hook = hook
         self._present = threading.local()
 
@@ -56,28 +58,35 @@ class Redactor:
 
     def masked(self, text: str) -> str:
         """A text without the known secrets. The hook is not asked."""
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
+        return self._secrets.replaced(text, MASK)
+
+    def masked_value(self, value: JsonValue) -> JsonValue:
+        """A value without the known secrets. The hook is not asked: for what is no content, such as schemas.
+
+        :raises RedactionError: the value is nested too deeply.
+        """
+        if not self._has_secret(value):
+            return value
+        try:
+            return _walked(lambda one, path: self.masked(one) if isinstance(one, str) else one, value, "")
+        except RecursionError:
+            raise RedactionError(_TOO_DEEP) from None
 
     # ---- where a value that cannot be redacted must not pass for one that was ----
 
     def value(self, place: Place, value: JsonValue, path: str = "") -> JsonValue:
         """A value of JSON as it may go there.
 
-        :raises RedactionError: the hook failed.
+        :raises RedactionError: the hook failed, or the value is nested too deeply.
         """
-        if self._hook is None and not self._has_secret(value):
-            return value
-        return self._walked(place, value, path)
+        return self.masked_value(value) if self._hook is None else self._by_hook(self._hook, place, value, path)
 
     def text(self, place: Place, text: str, path: str = "") -> str:
         """A text as it may go there; what the hook makes of it is shown as text.
 
         :raises RedactionError: the hook failed.
         """
-        return _as_text(self._leaf(place, text, path))
+        return _as_text(self.value(place, text, path))
 
     def result(self, result: WorkflowResultEvent, place: Place = "result") -> WorkflowResultEvent:
         """A run's result as it may go there.
@@ -126,53 +135,52 @@ class Redactor:
 
     # ---- inside ----
 
-    def _has_secret(self, value: JsonValue) -> bool:
-        if not self._secrets or value is None or isinstance(value, bool | int | float):
-            return False
-        if isinstance(value, str):
-            return any(secret in value for secret in self._secrets)
-        written = pydantic_core.to_json(value)  # of a large value much faster than a walk
-        return any(secret.encode("utf-8", "replace") in written for secret in self._secrets)
-
-    def _walked(self, place: Place, value: JsonValue, path: str) -> JsonValue:
-        if isinstance(value, Mapping):
-            found: dict[str, JsonValue] = {}
-            for key, one in value.items():
-                name = _unused(_as_text(self._leaf(place, key, path)), found)
-                found[name] = self._walked(place, one, f"{path}.{key}" if path else key)
-            return found
-        if isinstance(value, list | tuple):
-            return [self._walked(place, one, f"{path}[{index}]") for index, one in enumerate(value)]
-        return self._leaf(place, value, path)
-
-    def _leaf(self, place: Place, value: JsonValue, path: str) -> JsonValue:
-        if isinstance(value, str):
-            value = self.masked(value)
-        if self._hook is None or value is None or isinstance(value, bool):
-            return value
+    def _by_hook(self, hook: Hook, place: Place, value: JsonValue, path: str) -> JsonValue:
         if getattr(self._present, "is_asked", False):  # the hook itself logs, or a library that it calls
             return "[not shown: it is of the redaction hook itself]"
+
+        def leaf(one: JsonValue, path: str) -> JsonValue:
+            if isinstance(one, str):
+                one = self.masked(one)
+            elif one is None or isinstance(one, bool):
+                return one
+            given = hook(one, place, path)  # type: ignore[arg-type]
+            return given if given is None or isinstance(given, str | bool | int | float) else to_json(given)
+
         self._present.is_asked = True
         try:
-            given = self._hook(value, place, path)  # type: ignore[arg-type]
-            return given if given is None or isinstance(given, str | bool | int | float) else to_json(given)
-        except Exception as error:  # noqa: BLE001 - of the project's own code
+            return _walked(leaf, value, path)
+        except KeyboardInterrupt:  # Ctrl-C, in a command
+            raise
+        except RecursionError:
+            raise RedactionError(_TOO_DEEP) from None
+        except BaseException as error:  # noqa: BLE001 - of the project's own code, which may call sys.exit()
             kind = type(error).__name__
             raise RedactionError(f"the redaction hook of langgraph.json raised {with_article(kind)}") from None
         finally:
             self._present.is_asked = False
 
+    def _has_secret(self, value: JsonValue) -> bool:
+        """Whether one may be there."""
+        if not self._secrets or value is None or isinstance(value, bool | int | float):
+            return False
+        try:
+            written = pydantic_core.to_json(value)  # of a large value much faster than a walk
+        except (ValueError, RecursionError):  # no JSON: half a character, or too deep
+            return True
+        return self._secrets.may_be_in(written)
 
-def _forms(secret: str) -> set[str]:
-    """A secret as texts quote it: in JSON, in Python, in a URL."""
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-        quote(secret, safe=""),
-        quote(secret),
-    }
+
+def _walked(leaf: Callable[[JsonValue, str], JsonValue], value: JsonValue, path: str) -> JsonValue:
+    if isinstance(value, dict):
+        found: dict[str, JsonValue] = {}
+        for key, one in value.items():
+            name = _unused(_as_text(leaf(key, path)), found)
+            found[name] = _walked(leaf, one, f"{path}.{key}" if path else key)
+        return found
+    if isinstance(value, list | tuple):
+        return [_walked(leaf, one, f"{path}[{index}]") for index, one in enumerate(value)]
+    return leaf(value, path)
 
 
 def _unused(key: str, taken: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from langgraph_worker.domain.exception_texts import described, traceback_of, typ
 from langgraph_worker.domain.faults import DEADLINE, REDACTION_FAILED, RESULT_NOT_SERIALIZABLE, Fault
 from langgraph_worker.domain.graph_traceback import graph_traceback
 from langgraph_worker.domain.models import Claim, Failure
-from langgraph_worker.domain.redaction import RedactionError
+from langgraph_worker.domain.redaction import RedactionError, Redactor
 from langgraph_worker.domain.reply_encoding import clean
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, NoRetry, RaisedError
 from langgraph_worker.domain.spending import Spending, sum_of
@@ -156,6 +156,23 @@ class Reporter:
             worker_id=self.worker_id,
             **rest,
         )
+
+
+def redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """The outcome as it may leave the store.
+
+    :raises RedactionError: the hook failed.
+    """
+    if outcome.failure is None or redactor.changes_nothing:
+        return replace(outcome, result=redactor.result(outcome.result))
+    failure, said = redactor.failure(outcome.failure), outcome.result.error or ""
+    cut = cut_error(outcome.failure.message)
+    if not said.startswith(cut):
+        return replace(outcome, result=redactor.result(outcome.result), failure=failure)
+    # The whole text, cut again: of a secret that the cut has halved, the redactor would not know the half.
+    result = redactor.result(outcome.result.model_copy(update={"error": None}))
+    error = cut_error(failure.message) + said.removeprefix(cut)
+    return replace(outcome, result=result.model_copy(update={"error": error}), failure=failure)
 
 
 def unredacted(outcome: Outcome, why: RedactionError) -> Outcome:

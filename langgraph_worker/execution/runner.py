@@ -24,7 +24,7 @@ from langgraph_worker.domain.exception_texts import leaves
 from langgraph_worker.domain.models import Claim, Failure, StepStatus
 from langgraph_worker.domain.redaction import RedactionError
 from langgraph_worker.domain.reply_encoding import encode_reply
-from langgraph_worker.domain.results import Outcome, Reporter, unredacted
+from langgraph_worker.domain.results import Outcome, Reporter, redacted, unredacted
 from langgraph_worker.domain.retry_policy import RetryRules
 from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.breakpoints import breakpoints
@@ -204,10 +204,8 @@ class Runner:
         return Reporter(claim, self.worker_id, started_at, meter.total().usage, self.limits.exception_texts)
 
     def _redacted(self, outcome: Outcome) -> Outcome:
-        redactor = self.graphs.redactor
         try:
-            failure = None if outcome.failure is None else redactor.failure(outcome.failure)
-            return replace(outcome, result=redactor.result(outcome.result), failure=failure)
+            return redacted(outcome, self.graphs.redactor)
         except RedactionError as error:
             return unredacted(outcome, error)
 

@@ -18,6 +18,7 @@ from langgraph.graph import START
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.graphs.accepted import Accepted
 from langgraph_worker.graphs.loader import Graph
 from langgraph_worker.graphs.schemas import schemas_of
@@ -32,20 +33,25 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 _WORDS = ("title", "description")
 
 
-def announcement_of(graph: Graph) -> GraphAnnouncement:
+def announcement_of(graph: Graph, redactor: Redactor | None = None) -> GraphAnnouncement:
     """What a worker announces of a graph. Takes up to a second, and calls no factory: that is code of the project's,
     which may do anything. Of its graph no schema is announced.
+
+    :param redactor: masks secrets: a description, or a field's default, may be a value of the environment.
     """
+    redactor = redactor or Redactor()
     spec = graph.spec
     texts = {name: assistant.description for name, assistant in spec.assistants.items()}
-    plain = GraphAnnouncement(graph=spec.name, description=spec.description, assistants=texts)
+    words: Any = redactor.masked_value({"description": spec.description, "assistants": dict(texts)})
+    plain = GraphAnnouncement(graph=spec.name, **words)
     if not isinstance(graph.value, Pregel):
         return plain
     try:
         schemas = schemas_of(graph.value)
         schemas["input"] = what_it_takes(graph.value, schemas["input"])
         schemas["context"] = what_context_it_takes(graph.value, schemas["context"])
-        return GraphAnnouncement.model_validate(plain.model_dump(exclude={"digest"}) | schemas)
+        redacted: Any = redactor.masked_value(schemas)
+        return GraphAnnouncement.model_validate(plain.model_dump(exclude={"digest"}) | redacted)
     except Exception as error:  # noqa: BLE001 - a type of the project's may raise anything
         logger.debug("graph %s is announced without schemas: %s", spec.name, error, extra={"action": "no_schemas"})
         return plain

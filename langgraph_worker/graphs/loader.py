@@ -6,8 +6,7 @@ The variable of an entry is a compiled graph, a builder (``StateGraph``), or a f
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,8 @@ from langgraph_worker.graphs.memory_config import MemoryConfig, load_memory
 from langgraph_worker.graphs.model_limits import ModelLimits
 from langgraph_worker.graphs.no_server import refuse_server_clients
 from langgraph_worker.graphs.node_names import node_names
+from langgraph_worker.graphs.project_env import set_variables
 from langgraph_worker.graphs.redaction_hook import load_hook
-from langgraph_worker.settings.secret_values import secret_variables
 from workflow_events.log_words import with_article
 from workflow_events.nearest_name import did_you_mean
 
@@ -164,25 +163,28 @@ class Graphs:
         return self._node_names[name]
 
 
-def load_graphs(manifest: Manifest, *, keep_broken: bool = False) -> Graphs:
-    """Import every graph of a project, and its embedding function; factories are not called yet.
+def load_graphs(
+    manifest: Manifest, *, keep_broken: bool = False, on_hook: Callable[[Hook | None], object] | None = None
+) -> Graphs:
+    """Import a project's redaction hook, then every graph, and its embedding function; factories are not called yet.
 
-    Appends the project's folders to ``sys.path``, and puts its variables into the environment: those that hold the
-    worker's secrets stay out, also where one ``.env`` file is the worker's and the project's.
+    Appends the project's folders to ``sys.path``, and puts its variables into the environment.
 
     :param keep_broken: whether one that cannot be loaded stands beside the others, as ``broken``.
+    :param on_hook: called twice, before any module of the project is imported, and with its hook before its graphs'
+        are: what they log is redacted.
     :raises GraphLoadError: names the graph, its file and what is wrong.
     """
     refuse_server_clients()
     append_import_paths(manifest)
-    secrets = secret_variables()
-    for name, value in manifest.env.items():
-        if name.upper() not in secrets:
-            os.environ.setdefault(name, value)
+    set_variables(manifest.env)
+    on_hook = on_hook or (lambda hook: None)
+    on_hook(None)
+    hook = load_hook(manifest.path, manifest.redact, lambda spec: variable_of(spec, manifest))
+    on_hook(hook)
     load = _load_or_keep if keep_broken else _load
     graphs = {spec.name: load(spec, manifest) for spec in manifest.graphs}
     memory = load_memory(manifest.path, manifest.store, lambda spec: variable_of(spec, manifest))
-    hook = load_hook(manifest.path, manifest.redact, lambda spec: variable_of(spec, manifest))
     return Graphs(graphs, memory, (manifest.root, *manifest.import_paths), manifest.models, hook)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from langgraph_worker.domain.redaction import Redactor
+from langgraph_worker.domain.redaction import Hook, Redactor
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.loader import Graphs, load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
@@ -16,7 +16,11 @@ from langgraph_worker.settings.secret_values import take_secrets_out_of_environm
 
 
 def load_project(
-    settings: WorkerSettings, note: Callable[[str], object] | None = None, *, keep_broken: bool = False
+    settings: WorkerSettings,
+    note: Callable[[str], object] | None = None,
+    *,
+    keep_broken: bool = False,
+    on_redactor: Callable[[Redactor], object] | None = None,
 ) -> Graphs:
     """The graphs of the settings' ``langgraph.json``.
 
@@ -25,6 +29,8 @@ def load_project(
     :param note: called, before anything is imported, with a sentence for each thing of the project that is missing here
         or not served.
     :param keep_broken: whether a graph that cannot be loaded stands beside the others, as ``broken``.
+    :param on_redactor: called with what redacts from then on, before anything is imported that it is there for, and at
+        last with :attr:`Graphs.redactor`.
     :raises GraphLoadError: names the file, the graph and what is wrong.
     :raises SettingsError: the default graph is none of them.
     """
@@ -33,8 +39,15 @@ def load_project(
     if note is not None:
         for sentence in manifest.notes:
             note(sentence)
-    graphs = load_graphs(manifest, keep_broken=keep_broken)
-    graphs.redactor = Redactor(known_secrets(settings, os.environ), graphs.hook)
+
+    def redact(hook: Hook | None) -> Redactor:
+        redactor = Redactor(known_secrets(settings, os.environ), hook)
+        if on_redactor is not None:
+            on_redactor(redactor)
+        return redactor
+
+    graphs = load_graphs(manifest, keep_broken=keep_broken, on_hook=redact)
+    graphs.redactor = redact(graphs.hook)  # modules may have read further variables from files
     graphs.release = release_of(manifest, settings.release)
     default = settings.default_graph
     if default is not None and default not in graphs.names:

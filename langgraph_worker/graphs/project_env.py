@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 
 from langgraph_worker.errors import GraphLoadError
+from langgraph_worker.settings.secret_values import secret_variables
 
 _EXAMPLES = (".env.example", ".env.sample", ".env.template", "env.example", "example.env")
 
@@ -27,6 +29,16 @@ def project_env(path: Path, value: Any) -> tuple[dict[str, str], list[str]]:
     if isinstance(value, dict):
         return {str(name): str(text) for name, text in value.items() if text is not None}, []
     raise GraphLoadError(f"{path}: key 'env' must be a file's name or an object of variables")
+
+
+def set_variables(env: Mapping[str, str]) -> None:
+    """Put a project's variables into the environment, whose own win. Those that hold the worker's secrets stay out,
+    also where one ``.env`` file is the worker's and the project's.
+    """
+    secrets = secret_variables()
+    for name, value in env.items():
+        if name.upper() not in secrets:
+            os.environ.setdefault(name, value)
 
 
 def _from_file(path: Path, file: Path) -> tuple[dict[str, str], list[str]]:

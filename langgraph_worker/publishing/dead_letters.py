@@ -10,7 +10,7 @@ from langgraph_worker.domain.faults import UNDECODABLE
 from langgraph_worker.domain.models import DeadLetter
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import DeadLetterError
-from langgraph_worker.publishing.redacted_records import redacted_body
+from langgraph_worker.publishing.redacted_records import redacted_body, redacted_headers
 from langgraph_worker.telemetry.metrics import Metrics
 from workflow_events.backoff import Backoff
 from workflow_events.codec import Record, encode
@@ -60,7 +60,7 @@ class DeadLetters:
         :param further: headers that only some letters have.
         :raises DeadLetterError: the broker refuses it for good.
         """
-        theirs = list(record.headers or ())
+        theirs = redacted_headers(self._redactor, record.headers or ())
         ours = self._headers(record, error_type, reason)
         ours += [(PREFIX + name, str(value).encode()) for name, value in further.items()]
         backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)

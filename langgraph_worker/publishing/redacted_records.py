@@ -8,6 +8,7 @@ import pydantic_core
 
 from langgraph_worker.domain.redaction import Place, RedactionError, Redactor
 from workflow_events.codec import Record
+from workflow_events.headers import PROTOCOL, Headers
 
 
 def redacted_body(redactor: Redactor, place: Place, value: bytes | None) -> bytes | None:
@@ -23,19 +24,29 @@ def redacted_body(redactor: Redactor, place: Place, value: bytes | None) -> byte
             return value if found == text else found.encode("utf-8", "surrogateescape")
         changed = redactor.value(place, body)
         return value if changed == body else pydantic_core.to_json(changed)
-    except (RedactionError, RecursionError):
+    except (RedactionError, RecursionError, ValueError):  # the hook gave what JSON or UTF-8 cannot hold, too
         return None
+
+
+def redacted_headers(redactor: Redactor, headers: Headers) -> list[tuple[str, bytes | str | None]]:
+    """A sender's own headers; those of the protocol stay as they are."""
+    return [
+        (name, value if name in PROTOCOL else _redacted(redactor, "dead_letter", name, value))
+        for name, value in headers
+    ]
 
 
 def shown_record(redactor: Redactor, record: Record) -> Record:
     """A record as a command shows it."""
     if redactor.changes_nothing:
         return record
-    headers = [(name, _shown_header(redactor, name, value)) for name, value in record.headers or ()]
+    headers = [(name, _redacted(redactor, "show", name, value)) for name, value in record.headers or ()]
     return replace(record, value=redacted_body(redactor, "show", record.value), headers=headers)
 
 
-def _shown_header(redactor: Redactor, name: str, value: bytes | str | None) -> bytes | str | None:
-    if not isinstance(value, bytes):
-        return value
-    return redactor.shown_text("show", value.decode("utf-8", "replace"), f"headers.{name}").encode("utf-8", "replace")
+def _redacted(redactor: Redactor, place: Place, name: str, value: bytes | str | None) -> bytes | str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+    found = redactor.shown_text(place, text, f"headers.{name}")
+    return value if found == text else found.encode("utf-8", "replace")

@@ -166,7 +166,7 @@ def _announcer(
     )
 
     def describe() -> list[GraphAnnouncement]:
-        return [announcement_of(graph) for graph in graphs]
+        return [announcement_of(graph, graphs.redactor) for graph in graphs]
 
     return Announcer(foundation.producer, foundation.runs.store, worker, describe)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from urllib.parse import unquote
 
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import parse_url
@@ -14,11 +16,14 @@ SHORTEST = 8
 
 _LONGEST_WORD = 15
 _NAME = re.compile(
-    r"(api_?|access_?|account_?|private_?|secret_?|auth_?|signing_?|encryption_?|license_?)keys?$"
-    r"|key_(pem|base64|b64)$|token$|secret$|passw(or)?d$|passphrase$|credentials?$|authorization$"
-    r"|_dsn$|connection_?string$|_headers$|jaas_config$|_pwd$|^pgpassword$",
+    r"((api_?|access_?|account_?|storage_?|private_?|secret_?|auth_?|signing_?|encryption_?|license_?|fernet_?"
+    r"|openai_?|subscription_?)keys?"
+    r"|key_(pem|base64|b64)|token|secret|passw(or)?ds?|passphrase|credentials?|authorization|_pat|_jwt"
+    r"|_dsn|connection_?string|(?<!allow)(?<!allowed)_headers|jaas_config|_pwd|_pass|sshpass|webhook(_url)?)"
+    r"(_json|_?\d{1,2})?$",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"://[^\s/?#@:]*:([^\s/?#@]+)@")
 _WORD = re.compile(rf"[a-z]{{1,{_LONGEST_WORD}}}|[A-Z][a-z]{{1,{_LONGEST_WORD - 1}}}|[0-9]{{1,11}}")
 
 
@@ -30,15 +35,16 @@ def known_secrets(settings: WorkerSettings, environ: Mapping[str, str]) -> froze
 
     :param environ: the process's environment, the project's own variables among them.
     """
-    found = {*_of_kafka(settings.kafka_config), *_of_url(settings.store_url), *_of_store(settings.store_url)}
+    found = {*_by_name(settings.kafka_config), *_of_url(settings.store_url), *_of_store(settings.store_url)}
     for name, value in environ.items():
-        if _NAME.search(name):
+        if _NAME.search(name) and not _is_file(value):
             found.update(_parts(value))
         found.update(_of_url(value))
+        found.update(_of_json(value))
     return frozenset(text for text in found if len(text.strip()) >= SHORTEST and not _WORD.fullmatch(text.strip()))
 
 
-def _of_kafka(config: Mapping[str, object]) -> Iterator[str]:
+def _by_name(config: Mapping[str, object]) -> Iterator[str]:
     for name, value in config.items():
         if isinstance(value, str) and _NAME.search(name.replace(".", "_")):
             yield value
@@ -52,15 +58,25 @@ def _of_store(url: str) -> Iterator[str]:
 
 
 def _of_url(text: str) -> Iterator[str]:
-    """The password of an address."""
-    if "://" not in text or "@" not in text:
+    """The passwords of the addresses in a text."""
+    for password in _ADDRESS.findall(text):
+        yield from (password, unquote(password))
+
+
+def _of_json(text: str) -> Iterator[str]:
+    """Of an object, such as a connection or the key of an account, what its names say."""
+    if not text.lstrip().startswith("{"):
         return
     try:
-        password = urlsplit(text).password
-    except ValueError:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
         return
-    if password:
-        yield from (password, unquote(password))
+    yield from _by_name(values)
+
+
+def _is_file(value: str) -> bool:
+    """Whether it names a file, as ``GOOGLE_APPLICATION_CREDENTIALS`` does: errors quote it."""
+    return value.startswith("/") and Path(value).exists()
 
 
 def _parts(value: str) -> Iterator[str]:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
+from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from pydantic import JsonValue
+
+import langgraph_worker
 from langgraph_worker.broker.kafka.client_configs import LIBRDKAFKA_LOGGER
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.telemetry.run_labels import present_labels
 from langgraph_worker.telemetry.steady_loggers import make_steady
 from workflow_events.kafka_errors import without_secrets
+from workflow_events.log_words import with_article
 from workflow_events.plain_text import indented
+
+logger = logging.getLogger(__name__)
 
 LogFormat = Literal["text", "json"]
 
@@ -33,8 +42,10 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
-        if not hasattr(record, "action"):
-            record.action = record.name
+        # A copy: an earlier handler, a project's own, has left the traceback there as it was.
+        record = copy(record)
+        record.exc_text = None
+        record.action = _action(record) or record.name
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -66,10 +77,10 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "action": None,
+            "action": _action(record),
             "message": _redacted(record.getMessage(), "message"),
             **present_labels(),
-            **{name: _extra(name, value) for name, value in vars(record).items() if name not in _OF_EVERY_RECORD},
+            **_extras(record),
         }
         if record.exc_info:
             fields["exception"] = _redacted(self.formatException(record.exc_info), "exception")
@@ -78,7 +89,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)  # plain ASCII: what steers a terminal is written out
 
 
-_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "action"}
 
 
 def redact_logs(redactor: Redactor) -> None:
@@ -87,17 +98,39 @@ def redact_logs(redactor: Redactor) -> None:
     _redactor = redactor
 
 
+def masked(text: str) -> str:
+    """A text that a command prints itself, such as an error, without the secrets that are known by now."""
+    return _redactor.masked(text)
+
+
 def _redacted(text: str, field: str) -> str:
     return _redactor.shown_text("log", text, field)
 
 
-def _extra(name: str, value: Any) -> Any:
-    """What a line reports besides; of another type than JSON's, its text."""
-    if value is None or isinstance(value, bool | int | float) or name == "action":
+def _action(record: logging.LogRecord) -> str | None:
+    """What a line reports; a graph's own may say anything there."""
+    action = getattr(record, "action", None)
+    if action is None or record.name.partition(".")[0] == langgraph_worker.__name__:
+        return action
+    return _redacted(str(action), "action")
+
+
+def _extras(record: logging.LogRecord) -> dict[str, JsonValue]:
+    """What a line reports besides."""
+    extras = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+    return {_redactor.masked(name): _redactor.shown("log", _plain(value), name) for name, value in extras.items()}
+
+
+def _plain(value: Any) -> JsonValue:
+    """Of another type than JSON's, its text."""
+    if value is None or isinstance(value, str | bool | int | float):
         return value
-    if not isinstance(value, dict | list | tuple):
-        return _redacted(str(value), name)
-    return _redactor.shown("log", json.loads(json.dumps(value, default=str)), name)
+    try:
+        if isinstance(value, dict | list | tuple):
+            return json.loads(json.dumps(value, default=str))  # type: ignore[no-any-return]
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - it holds itself, is too deep, or of a class that may raise anything
+        return f"[not shown: it raised {with_article(type(error).__name__)}]"
 
 
 def set_up_logging(level: str, log_format: LogFormat = "text") -> None:
@@ -115,8 +148,33 @@ def set_up_logging(level: str, log_format: LogFormat = "text") -> None:
     logging.captureWarnings(True)
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Writes lines. Of one that cannot be written it writes where it comes from: Python would show what is in it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called while the exception is handled, such as that of ``logger.info("%d", "text")``."""
+        text, kind = "a line of this logger cannot be written: it raised %s (%s, line %d)", sys.exception()
+        place = (with_article(type(kind).__name__), record.pathname, record.lineno)
+        about = logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, text, place, None)
+        with suppress(Exception):  # the stream itself fails
+            self.stream.write(self.format(about) + self.terminator)
+            self.flush()
+
+
+def log_uncaught() -> None:
+    """Let exceptions that nothing catches, in threads of graphs too, be lines of the log: Python would print them."""
+
+    def log(error: BaseException | None, where: str) -> None:
+        failed = error and (type(error), error, error.__traceback__)
+        logger.error("an exception was not caught %s", where, exc_info=failed, extra={"action": "uncaught"})
+
+    sys.excepthook = lambda kind, error, trace: log(error, "by the program")
+    sys.unraisablehook = lambda found: log(found.exc_value, "when an object ended")
+    threading.excepthook = lambda found: log(found.exc_value, f"in thread {found.thread and found.thread.name}")
+
+
 def _to_stderr(log_format: LogFormat) -> logging.StreamHandler[TextIO]:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Console(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else LineFormatter())
     return handler
 

@@ -24,6 +24,7 @@ from workflow_events.models import WorkflowEvent
 logger = logging.getLogger(__name__)
 
 _CUSTOM_DATA_BYTES = 8_192  # as JSON
+_TEXTS = ("error", "words", "text")  # content of the messages that are not custom
 _BURST_SECONDS = 5
 _GATHER_SECONDS = 0.25  # in which tokens are gathered to one message
 
@@ -139,10 +140,12 @@ class Progress:
             self.producer.offer(topic, sent.key, sent.value, sent.headers)
 
     def _sendable(self, kind: ProgressKind, data: Any) -> JsonValue:
-        def change(whole: JsonValue) -> JsonValue:
-            return self.redactor.shown("progress", whole)
-
-        return capped(data, _CUSTOM_DATA_BYTES, change) if kind is ProgressKind.CUSTOM else change(data)
+        if kind is ProgressKind.CUSTOM:
+            return capped(data, _CUSTOM_DATA_BYTES, lambda whole: self.redactor.shown("progress", whole))
+        # The worker's own: its readers rely on the figures and names beside.
+        own = data or {}
+        texts = {name: self.redactor.shown_text("progress", own[name], name) for name in _TEXTS if name in own}
+        return {**own, **texts}
 
 
 class RunProgress:
@@ -219,6 +222,6 @@ class RunProgress:
                 topic, self._event, ProgressKind.TOKEN, node or None, data=data, traceparent=self._traceparent
             )
 
-    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: Any = None) -> None:
+    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: Any) -> None:
         if self._rate.take():
             self._progress.publish(self._progress.topic, self._event, kind, node, agent, data, self._traceparent)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Status
+from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import AttributeValue
+from pydantic import JsonValue
 
 from langgraph_worker.domain.redaction import Redactor
 
@@ -34,16 +36,22 @@ class RedactingExporter(SpanExporter):
 
 
 def redacted_attributes(attributes: Mapping[str, AttributeValue], redactor: Redactor) -> dict[str, AttributeValue]:
-    """Attributes with their texts redacted. What is no text stays: counts, times and the like."""
-    return {name: _attribute(name, value, redactor) for name, value in attributes.items()}
+    """Attributes with their texts and numbers redacted. One that the hook leaves out is not there."""
+    found = {name: _attribute(name, value, redactor) for name, value in attributes.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _attribute(name: str, value: AttributeValue, redactor: Redactor) -> AttributeValue:
+def _attribute(name: str, value: Any, redactor: Redactor) -> AttributeValue | None:
     if isinstance(value, str):
         return _text(name, value, redactor)
-    if isinstance(value, Sequence) and any(isinstance(one, str) for one in value):
-        return tuple(redactor.shown_text("trace", str(one), name) for one in value)
-    return value
+    if isinstance(value, Sequence):
+        changed = [_plain(redactor.shown("trace", one, name)) for one in value]
+        return value if changed == list(value) else tuple(map(str, changed))
+    return _plain(redactor.shown("trace", value, name))
+
+
+def _plain(value: JsonValue) -> str | bool | int | float | None:
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _text(name: str, text: str, redactor: Redactor) -> str:
@@ -60,8 +68,10 @@ def _text(name: str, text: str, redactor: Redactor) -> str:
 
 def _redacted(span: ReadableSpan, redactor: Redactor) -> ReadableSpan:
     events = [
-        Event(one.name, redacted_attributes(one.attributes or {}, redactor), one.timestamp) for one in span.events
+        Event(redactor.masked(one.name), redacted_attributes(one.attributes or {}, redactor), one.timestamp)
+        for one in span.events
     ]
+    links = [Link(one.context, redacted_attributes(one.attributes or {}, redactor)) for one in span.links]
     described = span.status.description
     text = None if described is None else redactor.shown_text("trace", described, "status")
     return ReadableSpan(
@@ -71,7 +81,7 @@ def _redacted(span: ReadableSpan, redactor: Redactor) -> ReadableSpan:
         resource=span.resource,
         attributes=redacted_attributes(span.attributes or {}, redactor),
         events=events,
-        links=span.links,
+        links=links,
         kind=span.kind,
         status=Status(span.status.status_code, text),
         start_time=span.start_time,

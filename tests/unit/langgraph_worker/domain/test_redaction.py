@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
+from asyncio import CancelledError
+from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
 import pytest
@@ -13,7 +17,7 @@ from langgraph_worker.domain.models import Failure
 from langgraph_worker.domain.redaction import RedactionError, Redactor
 from workflow_events.results import Interrupt, ResultStatus, WorkflowResultEvent
 
-SECRET = 'sk-"4/ß\\zz'
+SECRET = 'sk-"4/&ß \\zz'
 KNOWN = Redactor([SECRET, "sk-"])
 
 
@@ -26,12 +30,61 @@ KNOWN = Redactor([SECRET, "sk-"])
         repr(SECRET),
         quote(SECRET),
         quote(SECRET, ""),
+        quote(SECRET, "").replace("%2F", "%2f").replace("%5C", "%5c").replace("%C3%9F", "%c3%9f"),
+        quote_plus(SECRET),
+        escape(SECRET),
+        escape(SECRET, quote=False),
+        json.dumps(json.dumps(SECRET)),
+        json.dumps(repr(SECRET)),
+        repr({"a": json.dumps(SECRET), "b": "it's"}),
+        json.dumps(SECRET).replace("/", "\\/"),
+        json.dumps(SECRET).replace("&", "\\u0026"),
+        repr(SECRET.encode()),
     ],
 )
 def test_a_known_secret_is_masked_in_each_form_in_which_it_is_quoted(form: str) -> None:
     text = KNOWN.text("log", f"the key {form}, twice {form}")
     assert "zz" not in text
     assert text.count("***") == 2
+
+
+@pytest.mark.parametrize("quoted", [str, json.dumps, repr, quote])
+def test_a_secret_in_a_text_of_json_in_a_value_is_found(quoted: Any) -> None:
+    value = {"answer": [json.dumps({"key": quoted(SECRET)})]}
+    assert "zz" not in json.dumps(Redactor([SECRET]).value("result", value))
+
+
+KEY = """-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj
+abcdefghijklmnopqrstuvwxyz01234567890123
+-----END PRIVATE KEY-----
+"""
+
+
+def test_a_secret_of_several_lines_is_found_where_it_is_indented_or_stripped() -> None:
+    known = Redactor([KEY])
+    assert known.text("log", f"key {KEY.strip()}!") == "key ***!"
+    assert known.value("step", {"a": json.dumps({"key": KEY})}) == {"a": '{"key": "***"}'}
+    shown = textwrap.indent("-----BEGIN PRIVATE KEY-----\n***\n***\n-----END PRIVATE KEY-----\n", "  | ")
+    assert known.text("log", textwrap.indent(KEY, "  | ")) == shown
+
+
+@pytest.mark.parametrize("value", [{"half": "\ud800"}, {"much": 10**100}, {"none": float("nan")}])
+def test_a_value_that_json_cannot_hold_is_looked_through_all_the_same(value: dict[str, Any]) -> None:
+    assert repr(KNOWN.value("result", value)) == repr(value)
+    found = KNOWN.value("result", value | {"key": SECRET})
+    assert repr(found) == repr(value | {"key": "***"})
+
+
+@pytest.mark.parametrize("hook", [None, lambda value, place, path: value])
+def test_a_value_that_is_too_deep_to_be_looked_through_does_not_leave(hook: Any) -> None:
+    deep: Any = SECRET
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    redactor = Redactor([SECRET], hook)
+    with pytest.raises(RedactionError, match="nested too deeply"):
+        redactor.value("result", deep)
+    assert redactor.shown("log", deep) == "[not shown: a value is nested too deeply to be redacted]"
 
 
 def test_the_longest_secret_goes_first() -> None:
@@ -84,6 +137,15 @@ def test_the_hook_sees_no_known_secret() -> None:
     redactor = Redactor([SECRET], lambda value, place, path: seen.append(value))
     assert redactor.value("trace", {"a": f"key {SECRET}"}) == {"null": None}
     assert seen == ["a", "key ***"]
+
+
+@pytest.mark.parametrize("error", [SystemExit("private"), GeneratorExit("private"), CancelledError("private")])
+def test_a_hook_that_would_end_the_process_fails_like_any_other(error: BaseException) -> None:
+    def hook(value: Any, place: str, path: str) -> Any:
+        raise error
+
+    note = Redactor((), hook).shown_text("log", "private")
+    assert note == f"[not shown: the redaction hook of langgraph.json raised a {type(error).__name__}]"
 
 
 @pytest.mark.parametrize("given", [object(), {1: object()}, "raises"])

@@ -30,6 +30,10 @@ def fails_for_results(value: Any, place: str, path: str) -> Any:
     return value
 
 
+def fails_always(value: Any, place: str, path: str) -> Any:
+    raise KeyError(value)
+
+
 @pytest.fixture
 async def plain(tmp_path: Path) -> AsyncIterator[Desk]:
     async with opened(tmp_path / "store.db") as desk:
@@ -132,3 +136,41 @@ async def test_progress_is_redacted_once_and_whole(plain: Desk) -> None:
     assert custom["cut"] is True
     assert custom["begins"].startswith('{"for":"[name]","key":"***","more":"zzz')
     assert calls.count(("Erika", "progress")) == 1
+
+
+async def test_what_is_cut_from_an_error_is_cut_after_it_is_redacted(plain: Desk) -> None:
+    desk = redacting(plain)
+
+    def fail(state: State) -> State:
+        raise ValueError("x" * (4_000 - len("node 'a': ValueError: ") - 4) + SECRET + "y" * 200)
+
+    outcome = await desk.run(await desk.claim("g"), chain(a=fail))
+    assert outcome.result.error is not None
+    assert outcome.result.error.endswith("xx***y ... (199 more characters in the run store)")
+
+
+async def test_a_result_with_half_a_character_ends_the_run(plain: Desk) -> None:
+    desk = redacting(plain, None)
+    outcome = await desk.run(await desk.claim("g"), chain(a=lambda state: {"log": ["a \ud800"]}))
+    assert outcome.result.error_type == "result_not_json"
+
+
+@pytest.mark.parametrize("hook", [lambda value, place, path: None, fails_always])
+async def test_progress_keeps_its_figures_whatever_the_hook_does(plain: Desk, hook: Any) -> None:
+    """Airflow's side, and ``try``, read them."""
+    notices = Notices()
+    await redacting(plain, hook, notices).run(await plain.claim("g", {"value": "Erika"}), chain(a=says([])))
+    data = [body["data"] for _, body in notices.sent if body["kind"] == "node_finished"]
+    assert [(one["status"], one["finished"], type(one["seconds"])) for one in data] == [("COMPLETED", 1, float)]
+
+
+async def test_errors_in_progress_are_redacted(plain: Desk) -> None:
+    notices = Notices()
+
+    def fail(state: State) -> State:
+        raise ValueError(f"Erika has {SECRET}")
+
+    await redacting(plain, notices=notices).run(await plain.claim("g"), chain(a=fail))
+    assert [body["data"]["error"] for _, body in notices.sent if body["kind"] == "node_finished"] == [
+        "ValueError: [name] has ***"
+    ]

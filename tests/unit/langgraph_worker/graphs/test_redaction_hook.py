@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import GraphLoadError
 from langgraph_worker.graphs.command_redactor import command_redactor
 from langgraph_worker.graphs.loader import load_graphs
 from langgraph_worker.graphs.manifest import read_manifest
+from langgraph_worker.graphs.project import load_project
 from langgraph_worker.settings.load import load_settings
 
 GRAPH = "from langgraph.graph import START, StateGraph\ngraph = StateGraph(dict).add_node('a', lambda s: s)\n" + (
@@ -83,3 +86,34 @@ def test_commands_redact_where_the_project_is(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "langgraph.json").write_text("no JSON")
     with pytest.raises(GraphLoadError, match="cannot be read, and may name a redaction hook"):
         command_redactor(load_settings({"langgraph_json": str(with_hook)}))
+
+
+@pytest.fixture
+def with_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose modules say what they find when they are imported."""
+    monkeypatch.setattr("os.environ", {**os.environ})
+    path = project(tmp_path, "./privacy.py:redact", f"import os\nos.environ['ACME_TOKEN']\n{HOOK}")
+    (tmp_path / ".env").write_text("ACME_TOKEN=tok-4321-abcd\n")
+    graphs = {"g": f"./{tmp_path.name}_g.py:graph"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"env": ".env", "graphs": graphs}))
+    (tmp_path / f"{tmp_path.name}_g.py").write_text(f"import os\nos.environ['LATER_TOKEN'] = 'tok-later-99'\n{GRAPH}")
+    return path
+
+
+def test_what_a_project_logs_while_it_is_imported_is_redacted(with_variables: Path) -> None:
+    redactors: list[Redactor] = []
+    settings = load_settings({"langgraph_json": str(with_variables)})
+    graphs = load_project(settings, on_redactor=redactors.append)
+    said = "tok-4321-abcd tok-later-99"
+    found = [one.text("log", said, "m") for one in redactors]
+    # Before its hook, before its graphs, and with what these have put into the environment.
+    assert found == ["*** tok-later-99", "log m *** tok-later-99", "log m *** ***"]
+    assert redactors[-1] is graphs.redactor
+
+
+def test_commands_know_the_variables_of_the_project(with_variables: Path) -> None:
+    settings = load_settings({"langgraph_json": str(with_variables)})
+    assert command_redactor(settings).text("show", "tok-4321-abcd") == "show  ***"
+    body = json.loads(with_variables.read_text())
+    with_variables.write_text(json.dumps({name: value for name, value in body.items() if name != "redact"}))
+    assert command_redactor(settings).text("show", "tok-4321-abcd") == "***"

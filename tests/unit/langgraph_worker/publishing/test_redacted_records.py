@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from langgraph_worker.domain.redaction import Redactor
-from langgraph_worker.publishing.redacted_records import redacted_body, shown_record
+from langgraph_worker.publishing.redacted_records import redacted_body, redacted_headers, shown_record
 from workflow_events.codec import Record
 
 SECRET = "sk-12345678"
@@ -40,3 +40,19 @@ def test_a_shown_record_has_its_headers_redacted_too() -> None:
     shown = shown_record(KNOWN, record)
     assert (shown.value, shown.headers) == (b'{"a":"***"}', [("dead-letter-reason", b"***"), ("x", None)])
     assert shown_record(Redactor(), record) is record
+
+
+def test_a_hook_that_gives_what_no_record_can_hold_leaves_the_body_out() -> None:
+    half = Redactor((), lambda value, place, path: "\ud800")
+    assert redacted_body(half, "dead_letter", b'{"a": "private"}') is None
+    assert redacted_body(half, "dead_letter", b"private") is None
+
+
+def test_a_senders_headers_are_redacted_and_the_protocols_are_not() -> None:
+    headers = [
+        ("correlation-id", SECRET.encode()),
+        ("authorization", SECRET.encode()),
+        ("bytes", b"\xff"),
+        ("no", None),
+    ]
+    assert redacted_headers(KNOWN, headers) == [headers[0], ("authorization", b"***"), *headers[2:]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from contextvars import copy_context
 from typing import Any
 
@@ -144,4 +146,94 @@ def test_a_line_whose_redaction_fails_is_written_without_its_content(monkeypatch
 
     monkeypatch.setattr(logs, "_redactor", Redactor((), hook))
     note = "[not shown: the redaction hook of langgraph.json raised a ValueError]"
-    assert line("Erika came", action="accepted") == f"1970-01-01T00:00:00.000Z INFO    [accepted] {note}"
+    about = {"name": "langgraph_worker.intake", "action": "accepted"}
+    assert line("Erika came", **about) == f"1970-01-01T00:00:00.000Z INFO    [accepted] {note}"
+
+
+def redacting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hook(value: Any, place: str, path: str) -> Any:
+        return None if path == "pin" else value
+
+    monkeypatch.setattr(logs, "_redactor", Redactor(["sk-12345678"], hook))
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise ValueError("sk-12345678")
+
+    __repr__ = __str__
+
+
+def around_itself() -> dict[str, Any]:
+    value: dict[str, Any] = {"key": "sk-12345678"}
+    return value | {"self": [value, value.setdefault("self", value)]}
+
+
+def test_numbers_and_names_that_a_graph_gives_a_line_are_redacted(monkeypatch: pytest.MonkeyPatch):
+    redacting(monkeypatch)
+    found = fields("came", pin=7731, action="sk-12345678", **{"sk-12345678": 1.5})
+    assert (found["pin"], found["action"], found["***"]) == (None, "***", 1.5)
+    assert "[***]" in line("came", action="sk-12345678")
+
+
+@pytest.mark.parametrize("value", [around_itself(), {("a", "sk-12345678"): 1}, Odd(), {"odd": Odd()}])
+def test_a_value_without_a_form_costs_no_line_and_shows_nothing(monkeypatch: pytest.MonkeyPatch, value: Any):
+    redacting(monkeypatch)
+    assert str(fields("came", what=value)["what"]).startswith("[not shown: it raised a")
+
+
+def test_a_traceback_that_an_earlier_handler_has_formatted_is_redacted(monkeypatch: pytest.MonkeyPatch):
+    redacting(monkeypatch)
+    text = line("failed", exc_info=raised(), exc_text="ValueError: sk-12345678")
+    assert "sk-12345678" not in text
+    assert "ValueError: ***" in text
+    assert "sk-12345678" not in line("failed", exc_text="ValueError: sk-12345678")
+
+
+def raised() -> Any:
+    try:
+        raise ValueError("sk-12345678")
+    except ValueError as error:
+        return type(error), error, error.__traceback__
+
+
+OUTPUT = """
+import logging, sys, threading
+from langgraph_worker.domain.redaction import Redactor
+from langgraph_worker.telemetry.logs import log_uncaught, redact_logs, set_up_logging
+
+def fail():
+    raise ValueError("sk-" + "12345678")
+
+class Ends:
+    def __del__(self):
+        fail()
+
+set_up_logging("INFO", sys.argv[1])
+redact_logs(Redactor(["sk-12345678"]))
+log_uncaught()
+logging.getLogger("author").error("%d of them", "sk-12345678")
+thread = threading.Thread(target=fail, name="its-own")
+thread.start()
+thread.join()
+ends = Ends()
+del ends
+fail()
+"""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_python_itself_would_print_is_a_line_without_secrets(log_format: str):
+    done = run_python(OUTPUT, log_format)
+    assert done.returncode == 1
+    assert "12345678" not in done.stderr.replace('"sk-" + "12345678"', "").replace('\\"sk-\\" + \\"12345678\\"', "")
+    assert "a line of this logger cannot be written: it raised a TypeError (<string>, line" in done.stderr
+    for where in ("in thread its-own", "when an object ended", "by the program"):
+        assert f"an exception was not caught {where}" in done.stderr
+    assert done.stderr.count("ValueError: ***") == 3
+    if log_format == "json":
+        assert all(json.loads(one) for one in done.stderr.splitlines())
+
+
+def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
