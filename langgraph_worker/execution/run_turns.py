@@ -273,8 +273,23 @@ class RunTurns:
         if name is None or model is None:
             return
         limit = self._queue.limits.of(model.name or NO_NAME, model.provider)
+        if limit is None and self._queue.is_new_without_limit(name):
+            self._warn_if_meant(name, model, call_in(response, model).model)
         if limit is not None and limit.tokens is not None:
             self._queue.answered(name, limit, call_in(response, model).used.total_tokens)
+
+    def _warn_if_meant(self, name: str, model: CalledModel, answered: str) -> None:
+        meant = self._queue.limits.meant(model.name or NO_NAME, model.provider, answered)
+        if meant is not None:
+            logger.warning(
+                "model %s has no limit: langgraph.json has one for %r, which is not the name that graph %s asks for. "
+                "Name it %r there",
+                name,
+                meant,
+                self._claim.graph,
+                name,
+                extra=self._about("limit_of_another_name", name),
+            )
 
     def fail(self, call: UUID, error: BaseException, response: Any = None) -> None:
         """A call has failed, or its node has left it: then it has answered. A 429 holds back the calls of all runs."""

@@ -26,6 +26,7 @@ THREAD = "model-turns"
 
 _WATCH_SECONDS = 60.0  # after the last call of a model, for 429s of other workers
 _FRESH_SECONDS = 5.0  # for which a call believes what was read last
+_MOST_UNLIMITED = 100  # models that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class TurnQueue:
         self._lock = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._cool_until: dict[str, float] = {}
+        self._unlimited: set[str] = set()
         self._called_at = self._looked_at = float("-inf")
         self._over = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=THREAD)
@@ -85,6 +87,14 @@ class TurnQueue:
             pending, self._pending = self._pending, {}
         for one in pending.values():
             self._refuse(one, StoreError("the worker stops", retriable=False))
+
+    def is_new_without_limit(self, model: str) -> bool:
+        """Whether a model without a limit has answered for the first time, where others have limits."""
+        with self._lock:
+            if not self.limits.by_name or model in self._unlimited or len(self._unlimited) >= _MOST_UNLIMITED:
+                return False
+            self._unlimited.add(model)
+            return True
 
     # ---- turns ----
 

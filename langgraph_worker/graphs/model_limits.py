@@ -44,6 +44,15 @@ class ModelLimits:
             return named
         return self.by_name.get(name)
 
+    def meant(self, name: str, provider: str | None, answered: str) -> str | None:
+        """The limit that was probably meant for a model that has none: it has the name that the model answers with, or
+        another provider's; None: there is no such limit.
+
+        :param answered: the name in the model's answer: a version, where an alias was asked for.
+        """
+        names = (f"{provider}:{answered}", answered, *(key for key in self.by_name if key.partition(":")[2] == name))
+        return next((one for one in names if one in self.by_name), None)
+
 
 def model_limits(path: Path, value: Any) -> ModelLimits:
     """The limits that a manifest has.

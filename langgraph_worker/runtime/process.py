@@ -19,10 +19,10 @@ from langgraph_worker.broker.kafka.events import EventConsumer
 from langgraph_worker.execution import lease_keeper, node_threads
 from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.graphs.loader import Graphs
-from langgraph_worker.runtime import traces
 from langgraph_worker.runtime.worker import Worker
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.engines import database
+from langgraph_worker.telemetry.traces.port import FLUSH_THREAD
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _still_busy(others: Collection[threading.Thread], seconds: float) -> bool:
         lease_keeper.THREAD,
         topic_ids.THREAD,
         events_lag.THREAD,
-        traces.THREAD,
+        FLUSH_THREAD,
     )
     found = [thread for thread in threading.enumerate() if thread not in others]
     ours = [thread for thread in found if thread.name.startswith(names)]

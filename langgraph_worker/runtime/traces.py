@@ -11,13 +11,10 @@ from contextlib import AsyncExitStack
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.telemetry.traces.make_tracing import make_tracing, trace_targets
-from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
+from langgraph_worker.telemetry.traces.port import FLUSH_THREAD, NoTracing, Tracing
 from workflow_events.kafka_errors import without_secrets
 
 logger = logging.getLogger(__name__)
-
-THREAD = "trace-flush"
-"""The name of the thread that sends what is left. While it lives, an orderly exit would wait for the receiver."""
 
 _CLOSE_SECONDS = 3.0
 
@@ -55,7 +52,7 @@ async def _close(tracing: Tracing) -> None:
         with contextlib.suppress(RuntimeError):  # the loop did not wait for it
             loop.call_soon_threadsafe(done.set)
 
-    threading.Thread(target=close, name=THREAD, daemon=True).start()
+    threading.Thread(target=close, name=FLUSH_THREAD, daemon=True).start()
     try:
         await asyncio.wait_for(done.wait(), _CLOSE_SECONDS)
     except TimeoutError:

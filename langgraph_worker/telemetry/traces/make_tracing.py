@@ -60,7 +60,9 @@ def trace_targets(environ: Mapping[str, str] | None = None) -> TraceTargets:
     """
     values = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
     exporters, problems = _exporters(values)
-    langfuse = all(values.get(key) for key in _KEYS) and not _says_no(values.get("LANGFUSE_TRACING_ENABLED"))
+    # Langfuse's client sends by OpenTelemetry's SDK.
+    is_off = _is_disabled(values) or _says_no(values.get("LANGFUSE_TRACING_ENABLED"))
+    langfuse = all(values.get(key) for key in _KEYS) and not is_off
     if langfuse and not _is_installed("langfuse"):
         problems.append(f"{_KEYS[0]} is set, but the package langfuse is missing. {_remedy('langfuse')}")
         langfuse = False
@@ -74,7 +76,7 @@ def trace_targets(environ: Mapping[str, str] | None = None) -> TraceTargets:
 def _exporters(values: Mapping[str, str]) -> tuple[list[str], list[str]]:
     named = values.get("OTEL_TRACES_EXPORTER", "")
     endpoint = next((name for name in _ENDPOINTS if values.get(name)), None)
-    if values.get("OTEL_SDK_DISABLED", "").lower() == "true" or not (named or endpoint):
+    if _is_disabled(values) or not (named or endpoint):
         return [], []
     names = [name.strip() for name in (named or "otlp").split(",")]
     wanted = [_exporter_name(name, values) for name in names if name not in ("", "none")]
@@ -91,6 +93,10 @@ def _exporters(values: Mapping[str, str]) -> tuple[list[str], list[str]]:
         if name not in usable
     ]
     return usable, problems
+
+
+def _is_disabled(values: Mapping[str, str]) -> bool:
+    return values.get("OTEL_SDK_DISABLED", "").lower() == "true"
 
 
 def _exporter_name(name: str, values: Mapping[str, str]) -> str:

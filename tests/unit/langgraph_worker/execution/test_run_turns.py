@@ -191,7 +191,7 @@ async def test_a_long_wait_gives_the_place_back_and_keeps_the_turn(case: Case, b
     assert "its turn to call model openai:big comes later" in str(away)
     (other,) = case.take(1)
     assert other > 120  # the place in the queue is kept
-    case.time.leaps += away.wait.seconds + 2.7
+    case.time.leaps += away.wait.seconds + 1.0
     claim = await case.claim_again()
     assert (claim.takeovers, claim.retried.turns) == (0, away.retried.turns)
     run = asyncio.create_task(case.desk.only_run(claim, graph))
@@ -215,7 +215,7 @@ async def test_all_calls_of_a_run_keep_their_turns(case: Case) -> None:
     away = await case.run(builder)
     assert len(away.retried.turns[BIG]) == 3
     assert case.take(1)[0] > 62 * 3.9
-    case.time.leaps += away.wait.seconds + 2.7
+    case.time.leaps += away.wait.seconds + 1.0
     claim = await case.claim_again()
     run = asyncio.create_task(case.desk.only_run(claim, builder))
     await case.until(lambda: case.model.calls == 1)
@@ -342,7 +342,7 @@ async def test_a_node_that_catches_everything_does_not_go_on_without_an_answer(c
 
     graph = chain(a=stubborn if blocking else stubborn_too)
     away = await case.run(graph)
-    case.time.leaps += away.wait.seconds + 2.7
+    case.time.leaps += away.wait.seconds + 1.0
     outcome = await case.desk.only_run(await case.claim_again(), graph)
     assert outcome.result.result["log"] == ["answer 1"]
 
@@ -492,6 +492,19 @@ async def test_tokens_of_answers_count(tmp_path: Path) -> None:
         away = await case.run(chain(a=case.answer(), b=case.answer(), c=case.answer()))
         assert case.model.calls == 1  # the second would take as many as the first: 200
         assert away.wait.seconds > 50
+
+
+async def test_a_limit_of_a_name_that_nobody_asks_for_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with case_of(tmp_path, azure__big=ONE) as case:
+        graph = chain(a=case.answer(), b=case.answer())
+        assert (await case.desk.only_run(await case.desk.claim("g"), graph)).result.status is ResultStatus.SUCCESS
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert line == (
+        "model openai:big has no limit: langgraph.json has one for 'azure:big', which is not the name that graph g "
+        "asks for. Name it 'openai:big' there"
+    )
 
 
 async def test_a_late_call_takes_another_turn(case: Case) -> None:

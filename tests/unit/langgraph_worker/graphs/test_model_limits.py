@@ -32,6 +32,21 @@ def test_a_manifest_has_limits_or_none(tmp_path: Path) -> None:
     assert manifest.models.by_name == {"openai:big": ModelLimit(60, 2_000), "small": ModelLimit(5)}
 
 
+@pytest.mark.parametrize(
+    ("name", "provider", "answered", "meant"),
+    [
+        ("big", "openai", "big-2026", "openai:big-2026"),
+        ("small", "openai", "small-2026", "small-2026"),
+        ("far", "openai", "far", "azure:far"),
+        ("other", "openai", "other-2026", None),
+    ],
+)
+def test_a_limit_of_another_name_is_noticed(name: str, provider: str, answered: str, meant: str | None) -> None:
+    limits = ModelLimits(dict.fromkeys(("openai:big-2026", "small-2026", "azure:far"), ModelLimit(1)))
+    assert limits.of(name, provider) is None
+    assert limits.meant(name, provider, answered) == meant
+
+
 def test_a_model_s_own_provider_comes_first() -> None:
     limits = ModelLimits({"openai:big": ModelLimit(1), "big": ModelLimit(2)})
     assert limits.of("big", "openai") == ModelLimit(1)

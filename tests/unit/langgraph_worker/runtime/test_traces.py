@@ -13,7 +13,7 @@ from langgraph_worker.runtime import traces
 from langgraph_worker.runtime.traces import open_tracing
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.telemetry.traces.make_tracing import TraceTargets
-from langgraph_worker.telemetry.traces.port import NoTracing
+from langgraph_worker.telemetry.traces.port import FLUSH_THREAD, Both, NoTracing
 
 TARGETS = TraceTargets(exporters=("otlp_proto_http",))
 
@@ -26,6 +26,23 @@ class Stuck(NoTracing):
 
     def close(self) -> None:
         self.free.wait()
+
+
+def join(stuck: Stuck) -> None:
+    stuck.free.set()
+    for thread in threading.enumerate():
+        if thread.name == FLUSH_THREAD:
+            thread.join()
+
+
+class Closed(NoTracing):
+    """Its receiver takes all."""
+
+    def __init__(self) -> None:
+        self.is_closed = threading.Event()
+
+    def close(self) -> None:
+        self.is_closed.set()
 
 
 class Broken(NoTracing):
@@ -50,10 +67,28 @@ async def test_a_receiver_that_takes_nothing_holds_up_no_stop(monkeypatch, caplo
     async with AsyncExitStack() as stack:
         assert open_tracing(stack, load_settings({}), Redactor()) is stuck
     assert "the last traces are lost" in caplog.text
-    stuck.free.set()
-    for thread in threading.enumerate():
-        if thread.name == traces.THREAD:
-            thread.join()
+    join(stuck)
+
+
+@pytest.mark.parametrize("stuck_first", [True, False])
+async def test_a_receiver_that_takes_nothing_keeps_the_other_from_nothing(monkeypatch, stuck_first):
+    stuck, other = Stuck(), Closed()
+    use(monkeypatch, Both(stuck, other) if stuck_first else Both(other, stuck))
+    async with AsyncExitStack() as stack:
+        open_tracing(stack, load_settings({}))
+        monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.01)
+    assert other.is_closed.wait(10)
+    join(stuck)
+
+
+@pytest.mark.parametrize("broken_first", [True, False])
+async def test_what_fails_while_one_of_two_closes_is_logged(monkeypatch, caplog, broken_first):
+    other = Closed()
+    use(monkeypatch, Both(Broken(), other) if broken_first else Both(other, Broken()))
+    async with AsyncExitStack() as stack:
+        open_tracing(stack, load_settings({}))
+    assert other.is_closed.is_set()
+    assert "traces may be lost" in caplog.text
 
 
 async def test_what_fails_while_it_closes_is_logged(monkeypatch, caplog):

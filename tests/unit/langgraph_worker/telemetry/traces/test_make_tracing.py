@@ -38,7 +38,12 @@ def test_opentelemetrys_own_variables_decide(environ, exporters):
 
 @pytest.mark.parametrize(
     ("environ", "is_on"),
-    [({}, False), (KEYS, True), ({**KEYS, "LANGFUSE_TRACING_ENABLED": "False"}, False)],
+    [
+        ({}, False),
+        (KEYS, True),
+        ({**KEYS, "LANGFUSE_TRACING_ENABLED": "False"}, False),
+        ({**KEYS, "OTEL_SDK_DISABLED": "true"}, False),
+    ],
 )
 def test_langfuse_is_on_when_its_keys_are_set(environ, is_on):
     found = trace_targets(environ)
