@@ -149,6 +149,7 @@ class ActiveRun:
             await self._context.back_off(self.claim, end.back_off, end.failure, keep_thread=is_at_work)
         else:
             await self._store_end(end, keep_thread=is_at_work)
+        self._context.metrics.spent(self._meter.used_here())
         self._end_trace(end)
         if is_at_work:
             await self._let_thread_go()
@@ -234,7 +235,7 @@ class ActiveRun:
             kept = await self._keep(outcome, keep_thread)
         seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         if kept:
-            self._context.metrics.ended(self.claim, outcome.result, seconds, self._meter.used_here())
+            self._context.metrics.ended(self.claim, outcome.result, seconds)
             self._context.on_result()
         self._log_end(outcome, kept, seconds)
 

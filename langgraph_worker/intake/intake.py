@@ -192,6 +192,7 @@ class Intake:
         logger.error("refused, and written to the dead-letter topic: %s", rejected.reason, extra=about)
 
     async def _bury_undecodable(self, place: UndecodablePlace) -> None:
+        self._metrics.refused(faults.UNDECODABLE.name)
         await self._dead_letters.write_undecodable(place)
         logger.error(
             "written to the dead-letter topic, without an answer: %s",

@@ -80,7 +80,12 @@ _STATE_BYTES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 REQUESTS = Figure(
     "requests_total", "counter", "requests that this worker has accepted into the store", (_GRAPH, _DECISION)
 )
-REFUSED = Figure("refused_total", "counter", "records that the intake has refused", (_ERROR_TYPE,))
+REFUSED = Figure(
+    "refused_total",
+    "counter",
+    "records that the intake has refused; undecodable: rows of records that lie side by side",
+    (_ERROR_TYPE,),
+)
 STARTS = Figure(
     "run_starts_total",
     "counter",
@@ -117,7 +122,8 @@ PUBLISHED = Figure(
 TOKENS = Figure(
     "tokens_total",
     "counter",
-    "tokens of the runs that this worker has ended, as the models' clients report them",
+    "tokens that runs have spent on this worker, as the models' clients report them; counted when a start of a run "
+    "ends, also if the run goes on later",
     (_MODEL, Label("kind", "input, output")),
 )
 COST = Figure(

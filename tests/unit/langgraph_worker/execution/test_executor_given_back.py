@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,12 @@ from langgraph_worker.errors import StoreError
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.telemetry.figures import PREFIX
+from langgraph_worker.telemetry.metrics import Metrics
+from langgraph_worker.telemetry.usage import ModelCall
 from tests.support.executors import FakeRunner, executor_of
 from tests.support.run_store import attempt, request, result
+from workflow_events.results import ModelUsage
 
 
 class Store(SqlRunStore):
@@ -35,14 +39,17 @@ class Store(SqlRunStore):
 class Graphs(FakeRunner):
     """Runs that go on until the test ends them."""
 
-    def __init__(self, trouble: Exception | None = None) -> None:
+    def __init__(self, trouble: Exception | None = None, calls: Sequence[ModelCall] = ()) -> None:
         self.trouble = trouble
+        self.calls = calls
         self.started: asyncio.Queue[Claim] = asyncio.Queue()
         self.stopped: asyncio.Queue[Claim] = asyncio.Queue()
         self.end = asyncio.Event()
 
     async def run(self, claim: Claim, control: RunControl, meter: RunMeter) -> Outcome:
         self.started.put_nowait(claim)
+        for call in self.calls:
+            meter.count(call)
         if self.trouble is not None:
             raise self.trouble
         try:
@@ -54,11 +61,14 @@ class Graphs(FakeRunner):
 
 
 @asynccontextmanager
-async def executor(path: Path, graphs: Graphs) -> AsyncIterator[tuple[Store, Executor]]:
+async def executor(
+    path: Path, graphs: Graphs, metrics: Metrics | None = None
+) -> AsyncIterator[tuple[Store, Executor]]:
     store = Store(f"sqlite:///{path}/store.db")
     await store.open()
     # The clock of its leases stands still: none ends by itself, however long a test takes.
-    executor = executor_of(store, graphs, lease_seconds="60", renew_seconds="0.2", now=lambda: 1_000.0)
+    timing = {"lease_seconds": "60", "renew_seconds": "0.2"}
+    executor = executor_of(store, graphs, now=lambda: 1_000.0, metrics=metrics, **timing)
     parts = [asyncio.create_task(executor.run()), asyncio.create_task(executor.keep_leases())]
     try:
         yield store, executor
@@ -93,3 +103,18 @@ async def test_a_run_whose_store_is_away_is_given_back_for_later(tmp_path):
         assert (await store.counts())[RunStatus.PENDING] == 1
         assert await store.unpublished(10) == []
         assert await store.claim("w2", 1, ["graph"]) == []
+
+
+async def test_what_a_run_has_spent_before_it_is_given_back_is_in_the_figures(tmp_path):
+    """It is spent, also if the run goes on elsewhere: there, only what is new counts."""
+    call = ModelCall("m", ModelUsage(input_tokens=90, output_tokens=10, cost_usd=0.5))
+    metrics, graphs = Metrics(["graph"]), Graphs(StoreError("the disk is full"), [call])
+    async with executor(tmp_path, graphs, metrics) as (store, one):
+        await store.accept([request()])
+        one.wake()
+        await store.released.wait()
+    figures = metrics.registry.get_sample_value
+    assert figures(f"{PREFIX}tokens_total", {"model": "m", "kind": "input"}) == 90
+    assert figures(f"{PREFIX}tokens_total", {"model": "m", "kind": "output"}) == 10
+    assert figures(f"{PREFIX}cost_usd_total", {"model": "m"}) == 0.5
+    assert figures(f"{PREFIX}runs_given_back_total", {"graph": "graph", "reason": "store_trouble"}) == 1

@@ -21,6 +21,8 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.intake import Intake, IntakeOutputs
 from langgraph_worker.intake.screening import ScreeningRules
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.figures import PREFIX
+from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.progress import Progress
 from tests.support.run_store import attempt
 from tests.unit.langgraph_worker.intake.test_screening import PLAIN
@@ -43,6 +45,7 @@ class Log:
         self.store_trouble = store or []
         self.dead_letter_trouble = dead_letter
         self.done: list[str] = []
+        self.metrics = Metrics()
         self.entries: list[Any] = []
 
     async def accept(self, entries: Any) -> list[Any]:
@@ -89,7 +92,8 @@ async def take(
 ) -> None:
     batches = BatchQueue()
     free_room = FreeRoom(log, log, 1, 1, limits or BacklogLimits(log, load_settings({})))
-    intake = Intake(batches, RULES, IntakeOutputs(log, log, log.commit, free_room, lambda: None), Progress(), topic)
+    outputs = IntakeOutputs(log, log, log.commit, free_room, lambda: None, log.metrics)
+    intake = Intake(batches, RULES, outputs, Progress(), topic)
     places = () if undecodable is None else (undecodable,)
     batches.offer(Batch(records, {} if is_ahead else {0: 1}, is_ahead, places))
     intake.stop()
@@ -129,6 +133,8 @@ async def test_a_place_that_cannot_be_decoded_is_dead_lettered_before_it_is_comm
     await take(log, *map(record, bodies), undecodable=PLACE)
     assert log.done == ["dead letter of 5 to 7", *["accepted" for _ in bodies], "committed"]
     assert str(PLACE) in caplog.text
+    refused = {"error_type": "undecodable"}
+    assert log.metrics.registry.get_sample_value(f"{PREFIX}refused_total", refused) == 1
 
 
 async def test_without_its_dead_letter_a_place_is_not_committed():
