@@ -17,7 +17,7 @@ from langgraph_worker.domain.faults import BUDGET_EXCEEDED
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.results import Judged, Outcome, Reporter
-from langgraph_worker.errors import RowError, StoreError
+from langgraph_worker.errors import LeaseLostError, RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
 from langgraph_worker.execution.model_calls import traced_by
 from langgraph_worker.execution.node_threads import running
@@ -213,6 +213,8 @@ class ActiveRun:
         match self._graph.exception():
             case RowError() as refusal:
                 return reporter.not_storable(refusal, datetime.now(UTC))
+            case LeaseLostError():  # before its keeper has seen it
+                return self._given_back(Stop.LEASE_LOST)
             case StoreError() as trouble:
                 # Not at once: if waiting does not help, it would fail again and again.
                 return GivenBack(str(trouble), "store_trouble", _STORE_TROUBLE_DELAY_SECONDS)

@@ -12,7 +12,7 @@ from langgraph.runtime import RunControl
 
 from langgraph_worker.domain.models import Claim, RunStatus
 from langgraph_worker.domain.results import Outcome
-from langgraph_worker.errors import StoreError
+from langgraph_worker.errors import LeaseLostError, StoreError
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.store.sql.run_store import SqlRunStore
@@ -61,9 +61,7 @@ class Graphs(FakeRunner):
 
 
 @asynccontextmanager
-async def executor(
-    path: Path, graphs: Graphs, metrics: Metrics | None = None
-) -> AsyncIterator[tuple[Store, Executor]]:
+async def executor(path: Path, graphs: Graphs, metrics: Metrics | None = None) -> AsyncIterator[tuple[Store, Executor]]:
     store = Store(f"sqlite:///{path}/store.db")
     await store.open()
     # The clock of its leases stands still: none ends by itself, however long a test takes.
@@ -118,3 +116,15 @@ async def test_what_a_run_has_spent_before_it_is_given_back_is_in_the_figures(tm
     assert figures(f"{PREFIX}tokens_total", {"model": "m", "kind": "output"}) == 10
     assert figures(f"{PREFIX}cost_usd_total", {"model": "m"}) == 0.5
     assert figures(f"{PREFIX}runs_given_back_total", {"graph": "graph", "reason": "store_trouble"}) == 1
+
+
+async def test_a_checkpoint_that_finds_the_lease_lost_is_no_trouble_of_the_store(tmp_path):
+    """A cancel ends a run in the store while it writes: it hears of that before its keeper tells it."""
+    metrics, graphs = Metrics(["graph"]), Graphs(LeaseLostError("its lease is lost"))
+    async with executor(tmp_path, graphs, metrics) as (store, one):
+        await store.accept([request()])
+        one.wake()
+        await store.released.wait()
+    figures, of_graph = metrics.registry.get_sample_value, {"graph": "graph"}
+    assert figures(f"{PREFIX}runs_given_back_total", of_graph | {"reason": "store_trouble"}) is None
+    assert figures(f"{PREFIX}runs_given_back_total", of_graph | {"reason": "lease_lost"})
