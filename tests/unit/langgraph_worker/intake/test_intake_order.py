@@ -301,3 +301,22 @@ async def test_a_refusal_that_cannot_be_kept_is_set_aside(caplog):
     await take(log, record(b"garbage", ("correlation-id", str(uuid4()).encode())), plain("a"))
     assert log.done == ["dead letter", "accepted", "committed"]
     assert "events[0]@1: set aside without an answer: a row" in caplog.messages
+
+
+class Knows(Log):
+    """A store that knows which graph an answer goes on with."""
+
+    async def accept(self, entries: Any) -> list[Any]:
+        return [Accepted(_id(entry), Decision.ANSWER, graph="analyst") for entry in entries]
+
+
+async def test_an_answer_counts_for_the_graph_that_asked(caplog):
+    caplog.set_level("INFO")
+    log = Knows()
+    log.metrics = Metrics(["analyst"])
+    answers = [{"interrupt_id": "i1", "value": "yes"}]
+    changes = {"event_type": "workflow.resumed", "round": 1, "answers": answers, "payload": {"data": {}}}
+    await take(log, record(json.dumps(PLAIN | changes | {"event_id": str(uuid4())}).encode()))
+    counted = {"graph": "analyst", "decision": "answer"}
+    assert log.metrics.registry.get_sample_value(f"{PREFIX}requests_total", counted) == 1
+    assert "graph analyst goes on with an answer" in caplog.text
