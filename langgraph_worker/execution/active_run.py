@@ -197,15 +197,7 @@ class ActiveRun:
         if why is not None and (not self._graph.done() or self._graph.cancelled()):
             return self._given_back(why)
         if not self._graph.done():
-            logger.error(
-                "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
-                self.claim.graph,
-                short_id(self.claim.correlation_id),
-                extra=self._about("stubborn"),
-            )
-            if self._meter.time_is_up() and self._meter.excess is not None:
-                return reporter.fault(BUDGET_EXCEEDED, self._meter.excess, datetime.now(UTC))
-            return reporter.past_deadline(datetime.now(UTC))
+            return self._past_its_time(reporter)
         if self._graph.cancelled():
             # The graph raised it, or cancelled its own task; the worker did not ask for it.
             error = asyncio.CancelledError("the graph cancelled itself")
@@ -225,6 +217,17 @@ class ActiveRun:
             case GraphDrained():
                 return self._given_back(self._drained)
         return self._graph.result()
+
+    def _past_its_time(self, reporter: Reporter) -> Outcome:
+        logger.error(
+            "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
+            self.claim.graph,
+            short_id(self.claim.correlation_id),
+            extra=self._about("stubborn"),
+        )
+        if self._meter.time_is_up() and self._meter.excess is not None:
+            return reporter.fault(BUDGET_EXCEEDED, self._meter.excess, datetime.now(UTC))
+        return reporter.past_deadline(datetime.now(UTC))
 
     def _given_back(self, why: Stop) -> GivenBack:
         return GivenBack.paused(self._pauses) if why is Stop.PAUSED else GivenBack.stopped(why)
