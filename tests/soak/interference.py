@@ -1,0 +1,146 @@
+"""What is done to a fleet during its soak: restarts, kills, pauses, replays of dead letters, and the daily prune."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from unittest.mock import patch
+from uuid import UUID
+
+from devtools.processes import wait_until
+from langgraph_worker.store.sql import retention
+from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
+from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.store.sql.trimming import Trimmed
+from tests.chaos.fleet import Workers
+from tests.soak.load import Load, Sent
+from tests.soak.plan import Plan
+from tests.support.kafka import KafkaTopics
+from tests.support.undecodable import write_undecodable
+
+_AT_ONCE = 500
+_LETTER_SECONDS = 60.0
+_PAUSED_SECONDS = 3.0
+PAUSED_GRAPH = "quick"
+
+
+class Interference:
+    """:param before_prune: called while what is about to leave the store is still there.
+    :param say: takes a line for people.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        workers: Workers,
+        kafka: KafkaTopics,
+        load: Load,
+        url: str,
+        before_prune: Callable[[], object],
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan, self._workers, self._kafka, self._load = plan, workers, kafka, load
+        self._url, self._before_prune, self._say = url, before_prune, say
+        self._rng = random.Random(f"interference-{plan.seed}")
+        self.counts: Counter[str] = Counter()
+        self.cuts: list[float] = []
+        """When a pause with --now cut nodes off."""
+        self.pruned = 0
+        self.troubles: list[str] = []
+
+    def go_on_for(self, seconds: float, *, kills: bool) -> None:
+        """Interfere for so long, in an order that is drawn: each kind once before any comes again."""
+        end = time.monotonic() + seconds
+        kinds = [self._restart, self._pause_fleet, self._pause_now, self._pause_graph, self._replay, self._prune]
+        kinds += [self._undecodable, self._kill, self._kill] if kills else [self._undecodable, self._restart]
+        waiting: list[Callable[[], None]] = []
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, self._plan.strike_seconds * self._rng.uniform(0.5, 1.0)))
+            if not waiting:
+                waiting = self._rng.sample(kinds, len(kinds))
+            strike = waiting.pop()
+            name = strike.__name__.strip("_").replace("_", " ")
+            self.counts[name] += 1
+            self._say(f"  {name}, with {len(self._load.unanswered())} requests open")
+            strike()
+            self._workers.revive()
+            if strike != self._prune:  # so often that the store's size has no steps
+                self._prune()
+
+    def _restart(self) -> None:
+        self._workers.restart(self._rng.choice(self._plan.mortal))
+
+    def _kill(self) -> None:
+        number = self._rng.choice(self._plan.mortal)
+        self._workers.kill([self._workers.process(number)])
+        self._workers.start(number)
+        self._workers.wait_ready()
+
+    def _pause_fleet(self) -> None:
+        self._pause()
+
+    def _pause_now(self) -> None:
+        self.cuts.append(time.time())
+        self._pause("--now")
+
+    def _pause_graph(self) -> None:
+        self._pause("--graph", PAUSED_GRAPH)
+
+    def _pause(self, *words: str) -> None:
+        self.command("pause", *words, "--reason", "soak")
+        time.sleep(_PAUSED_SECONDS)
+        self.command("unpause", *(word for word in words if word != "--now"))
+
+    def _undecodable(self) -> None:
+        """It grows to more than the workers unpack; in a partition of its own, between requests."""
+        write_undecodable(self._kafka, self._kafka.fleet.events, self._rng.randrange(3))
+        self._load.counts["undecodable"] += 1
+
+    def _replay(self) -> None:
+        """A dead letter is sent again; nothing was mended, so that it is refused again."""
+        refused = self._load.refusable()
+        wait_until("a refusal", lambda: refused not in self._load.unanswered(), timeout=_LETTER_SECONDS)
+        hours = f"{self._plan.keep_seconds / 3600:.3f}"
+        answer = self.command("dlq", "replay", str(refused), "--deadline-hours", hours, "--json")
+        for line in answer.splitlines():
+            replayed = UUID(json.loads(line)["correlation_id"])
+            self._load.expect(replayed, Sent("replay", "quick", {"error": "model_not_allowed"}))
+
+    def command(self, *words: str) -> str:
+        """Run a command of ``langgraph-worker``; its output."""
+        done = self._workers.call(*words)
+        if done.returncode:
+            self.troubles.append(f"{' '.join(words)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _prune(self) -> None:
+        self._before_prune()
+        self.pruned += asyncio.run(_prune(self._url, self._plan.keep_seconds))
+
+
+async def _prune(url: str, keep_seconds: float) -> int:
+    """``langgraph-worker prune``, whose settings are in days, with a grace after deadlines of seconds, not of an hour.
+
+    :returns: how many runs left.
+    """
+    keep = timedelta(seconds=keep_seconds)
+    store = SqlRunStore(url, keep_checkpoints=20, lease_seconds=10.0)
+    await store.open(alone=False)
+    runs = 0
+    try:
+        with patch.object(retention, "_GRACE", timedelta(0)):
+            while pruned := (await store.prune(keep, keep, _AT_ONCE)).runs:
+                runs += pruned
+        found = Trimmed(0, "")
+        while found.done is not None:
+            found = await partial(store.trim_checkpoints, found.done, _AT_ONCE)()
+        await store.memory.sweep(SWEPT_AT_ONCE)
+    finally:
+        await store.close()
+    return runs
