@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 SAMPLE_SECONDS = 5.0
-WARM_UP_SECONDS = 360.0
+WARM_UP_SECONDS = 500.0
 """What is left out at the beginning of a series, or a quarter of it if that is longer: caches fill, and so do the pools
-of the allocator; and the store grows until the first runs leave it.
+of the allocator; and the store grows until the first runs have left it, and then the tombstones of the first of them.
 """
 FEWEST = 30
 """Samples after that; fewer say nothing."""

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 from devtools.processes import wait_until
-from langgraph_worker.store.sql import retention
+from langgraph_worker.store.sql import retention, shared_spending
 from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.trimming import Trimmed
@@ -55,11 +55,15 @@ class Interference:
         self.troubles: list[str] = []
 
     def go_on_for(self, seconds: float, *, kills: bool) -> None:
-        """Interfere for so long, in an order that is drawn: each kind once before any comes again."""
+        """Interfere for so long, in an order that is drawn: each kind once before any comes again.
+
+        :param kills: a kill comes first, and often; else a restart.
+        """
         end = time.monotonic() + seconds
-        kinds = [self._restart, self._pause_fleet, self._pause_now, self._pause_graph, self._replay, self._prune]
-        kinds += [self._undecodable, self._kill, self._kill] if kills else [self._undecodable, self._restart]
-        waiting: list[Callable[[], None]] = []
+        death = self._kill if kills else self._restart
+        kinds = [death, self._restart, self._pause_fleet, self._pause_now, self._pause_graph]
+        kinds += [self._replay, self._undecodable]
+        waiting: list[Callable[[], None]] = [death]
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, self._plan.strike_seconds * self._rng.uniform(0.5, 1.0)))
             if not waiting:
@@ -70,8 +74,7 @@ class Interference:
             self._say(f"  {name}, with {len(self._load.unanswered())} requests open")
             strike()
             self._workers.revive()
-            if strike != self._prune:  # so often that the store's size has no steps
-                self._prune()
+            self._prune()  # so often that the store's size has no steps
 
     def _restart(self) -> None:
         self._workers.restart(self._rng.choice(self._plan.mortal))
@@ -120,12 +123,14 @@ class Interference:
         return done.stdout
 
     def _prune(self) -> None:
+        self.counts["prune"] += 1
         self._before_prune()
         self.pruned += asyncio.run(_prune(self._url, self._plan.keep_seconds))
 
 
 async def _prune(url: str, keep_seconds: float) -> int:
-    """``langgraph-worker prune``, whose settings are in days, with a grace after deadlines of seconds, not of an hour.
+    """What ``langgraph-worker prune`` does, without what would keep rows for longer than a soak: an hour after a run's
+    deadline, and a week of what a DAG run has spent.
 
     :returns: how many runs left.
     """
@@ -134,7 +139,7 @@ async def _prune(url: str, keep_seconds: float) -> int:
     await store.open(alone=False)
     runs = 0
     try:
-        with patch.object(retention, "_GRACE", timedelta(0)):
+        with patch.object(retention, "_GRACE", timedelta(0)), patch.object(shared_spending, "KEEP", timedelta(0)):
             while pruned := (await store.prune(keep, keep, _AT_ONCE)).runs:
                 runs += pruned
         found = Trimmed(0, "")

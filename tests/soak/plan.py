@@ -58,5 +58,5 @@ def long_form(seed: int, minutes: float, store: Store, per_second: float, leak_b
 
 
 def short_form(seed: int) -> Plan:
-    """What CI runs: everything once, too short for a slope. Its requests have time also where the machine is slow."""
+    """What CI runs: a kill, a restart and a few more, and no slopes. Its requests have time on slow machines."""
     return Plan(seed, 45.0, strike_seconds=4.0, keep_seconds=120.0)

@@ -187,16 +187,13 @@ class _Fleet:
 
         def is_there() -> bool:
             found = self._reader.under_way()
-            return found["PENDING"] == Counter(waiting) and found["RUNNING"] == Counter(running)
+            rests = self._reader.paused() == paused and not self._reader.unpublished() and not self._lag()
+            return rests and found["PENDING"] == Counter(waiting) and found["RUNNING"] == Counter(running)
 
         wait_until("the store to hold just that", is_there, timeout=REST_SECONDS)
-        found = self._reader.under_way()
-        if (pauses := self._reader.paused()) != paused:
-            raise AssertionError(f"{pauses} pauses hold, not {paused}")
-        expected = (found["PENDING"], found["RUNNING"], self._reader.unpublished(), pauses, self._lag())
         end = time.monotonic() + _LOOK_SECONDS
         while True:
-            still = Still(*expected, [scrape(port) for port in self._ports])
+            still = Still(waiting, running, 0, paused, 0, [scrape(port) for port in self._ports])
             if time.monotonic() > end or self._agrees(still):
                 return still
             time.sleep(0.5)
