@@ -141,18 +141,22 @@ class ActiveRun:
         await self._limit.wait(self._come_to_rest())
         is_at_work = not self._is_at_rest()
         end = self._end()
-        if isinstance(end, GivenBack) and end.kind == "starts_over":
-            await self._context.start_over(self.claim, end.reason)
-        elif isinstance(end, GivenBack):
-            await self._context.give_back(self.claim, end, keep_thread=is_at_work)
-        elif end.back_off is not None and end.failure is not None:
-            await self._context.back_off(self.claim, end.back_off, end.failure, keep_thread=is_at_work)
-        else:
-            await self._store_end(end, keep_thread=is_at_work)
+        found = await self._hand_in(end, keep_thread=is_at_work) or end
         self._context.metrics.spent(self._meter.used_here())
-        self._end_trace(end)
+        self._end_trace(found)
         if is_at_work:
             await self._let_thread_go()
+
+    async def _hand_in(self, end: Outcome | GivenBack, *, keep_thread: bool) -> GivenBack | None:
+        """Store how it ended, or give it back; why the store did not take that, if it did not."""
+        context, claim = self._context, self.claim
+        if isinstance(end, GivenBack):
+            if end.kind == "starts_over":
+                return await context.start_over(claim, end)
+            return await context.give_back(claim, end, keep_thread=keep_thread)
+        if end.back_off is not None and end.failure is not None:
+            return await context.back_off(claim, end.back_off, end.failure, keep_thread=keep_thread)
+        return await self._store_end(end, keep_thread=keep_thread)
 
     def _end_trace(self, end: Outcome | GivenBack) -> None:
         if isinstance(end, GivenBack):
@@ -232,7 +236,7 @@ class ActiveRun:
     def _given_back(self, why: Stop) -> GivenBack:
         return GivenBack.paused(self._pauses) if why is Stop.PAUSED else GivenBack.stopped(why)
 
-    async def _store_end(self, outcome: Outcome, *, keep_thread: bool) -> None:
+    async def _store_end(self, outcome: Outcome, *, keep_thread: bool) -> GivenBack | None:
         try:
             kept = await self._keep(outcome, keep_thread)
         except RowError as error:
@@ -243,6 +247,7 @@ class ActiveRun:
             self._context.metrics.ended(self.claim, outcome.result, seconds)
             self._context.on_result()
         self._log_end(outcome, kept, seconds)
+        return None if kept else await self._context.lost(self.claim)
 
     async def _keep(self, outcome: Outcome, keep_thread: bool) -> bool:
         """Store its end; False if it has ended otherwise.

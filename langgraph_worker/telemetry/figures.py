@@ -69,7 +69,8 @@ _ERROR_TYPE = Label("error_type", "an error_type of the list of faults")
 _MODEL = Label("model", f"the name that the model's client reports; after {MOST_MODELS} models: {OTHER}")
 _CALLED = Label("model", f"provider:name, as the model's client reports them; after {MOST_MODELS} models: {OTHER}")
 _REASON = Label(
-    "reason", "released, paused, lease_lost, not_yet, store_trouble, starts_over, backs_off, waits_for_turn"
+    "reason",
+    "released, paused, lease_lost, ended_outside, not_yet, store_trouble, starts_over, backs_off, waits_for_turn",
 )
 _ERROR_CLASS = Label("error_class", _one_of(kind.value for kind in DEFAULT_RULES))
 
@@ -103,8 +104,8 @@ RUN_SECONDS = Figure(
 GIVEN_BACK = Figure(
     "runs_given_back_total",
     "counter",
-    "runs that this worker has given back before their end; lease_lost: ended from outside, or taken over by another "
-    "worker",
+    "runs that this worker has given back before their end; lease_lost: not renewed in time, or taken over by another "
+    "worker; ended_outside: cancelled, superseded, or ended by the store",
     (_GRAPH, _REASON),
 )
 RETRIES = Figure(

@@ -16,7 +16,15 @@ from langgraph_worker.telemetry.figures import OTHER, Figure
 from workflow_events.results import ModelUsage, ResultStatus, WorkflowResultEvent
 
 GivenBackReason = Literal[
-    "released", "paused", "lease_lost", "not_yet", "store_trouble", "starts_over", "backs_off", "waits_for_turn"
+    "released",
+    "paused",
+    "lease_lost",
+    "ended_outside",
+    "not_yet",
+    "store_trouble",
+    "starts_over",
+    "backs_off",
+    "waits_for_turn",
 ]
 
 _KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}

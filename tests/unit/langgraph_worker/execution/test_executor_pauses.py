@@ -55,9 +55,10 @@ class Store(SqlRunStore):
         self.finished.set()
         return kept
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> None:
-        await super().release(claim, delay, keep_thread=keep_thread, **rest)
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> bool:
+        given = await super().release(claim, delay, keep_thread=keep_thread, **rest)
         self.released.put_nowait(claim)
+        return given
 
 
 class Graphs(FakeRunner):
