@@ -137,7 +137,7 @@ def _given_back(found: Found) -> Iterator[str]:
     for (graph, reason), count in counted.items():
         if reason in _TROUBLE:
             yield f"{graph}, {reason}: counted {count:g}, although nothing was wrong"
-        if reason == "lease_lost" and count > outside[graph,]:
+        if reason == "ended_outside" and count > outside[graph,]:
             yield f"{graph}, {reason}: counted {count:g}, but only {outside[graph,]} were ended from outside"
     backed_off = {labels[:1]: count for labels, count in counted.items() if labels[1] == "backs_off"}
     yield from _same("repeated are", backed_off, found.by_graph(figures.RETRIES))
