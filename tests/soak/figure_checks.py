@@ -293,6 +293,15 @@ CHECKS: Mapping[Figure, Check] = {
 }
 
 
+def differ(still: Still) -> bool:
+    """Whether a worker does not show that moment, yet."""
+    alone = Found([], Tally(), Counter(), 0, 0, [still])
+    return any(line for figure in _OF_FLEET for line in CHECKS[figure](alone))
+
+
+_OF_FLEET = (figures.WAITING, figures.RUNNING, figures.UNPUBLISHED, figures.PAUSED, figures.LAG)
+
+
 def disagreements(found: Found) -> Iterator[str]:
     """A line for each figure that says something else than the store or Kafka."""
     for figure, check in CHECKS.items():

@@ -18,10 +18,10 @@ from langgraph_worker.store.sql import retention, shared_spending
 from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.trimming import Trimmed
-from tests.chaos.fleet import Workers
 from tests.soak.load import Load, Sent
+from tests.soak.parts import Parts
 from tests.soak.plan import Plan
-from tests.support.kafka import KafkaTopics
+from tests.support.kafka import PARTITIONS
 from tests.support.undecodable import write_undecodable
 
 _AT_ONCE = 500
@@ -31,22 +31,10 @@ PAUSED_GRAPH = "quick"
 
 
 class Interference:
-    """:param before_prune: called while what is about to leave the store is still there.
-    :param say: takes a line for people.
-    """
+    """:param say: takes a line for people."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        workers: Workers,
-        kafka: KafkaTopics,
-        load: Load,
-        url: str,
-        before_prune: Callable[[], object],
-        say: Callable[[str], None],
-    ) -> None:
-        self._plan, self._workers, self._kafka, self._load = plan, workers, kafka, load
-        self._url, self._before_prune, self._say = url, before_prune, say
+    def __init__(self, plan: Plan, parts: Parts, load: Load, say: Callable[[str], None]) -> None:
+        self._plan, self._parts, self._workers, self._load, self._say = plan, parts, parts.workers, load, say
         self._rng = random.Random(f"interference-{plan.seed}")
         self.counts: Counter[str] = Counter()
         self.cuts: list[float] = []
@@ -102,7 +90,8 @@ class Interference:
 
     def _undecodable(self) -> None:
         """It grows to more than the workers unpack; in a partition of its own, between requests."""
-        write_undecodable(self._kafka, self._kafka.fleet.events, self._rng.randrange(3))
+        kafka = self._parts.kafka
+        write_undecodable(kafka, kafka.fleet.events, self._rng.randrange(PARTITIONS))
         self._load.counts["undecodable"] += 1
 
     def _replay(self) -> None:
@@ -124,8 +113,8 @@ class Interference:
 
     def _prune(self) -> None:
         self.counts["prune"] += 1
-        self._before_prune()
-        self.pruned += asyncio.run(_prune(self._url, self._plan.keep_seconds))
+        self._parts.store.tally()  # while what is about to leave is still there
+        self.pruned += asyncio.run(_prune(self._parts.url, self._plan.keep_seconds))
 
 
 async def _prune(url: str, keep_seconds: float) -> int:

@@ -28,6 +28,7 @@ _MOST_SHOWN = 5
 @dataclass(frozen=True)
 class Soaked:
     """:param store: every run that the store has had.
+    :param troubles: what did not come to rest.
     :param figures: those that disagree.
     :param spans: how many came to the receiver of traces.
     """
@@ -42,6 +43,7 @@ class Soaked:
     store: Tally
     unpublished: int
     executions: Sequence[Execution]
+    troubles: Sequence[str]
     figures: Sequence[str]
     spans: int
 
@@ -61,6 +63,7 @@ def faults(soaked: Soaked) -> Iterator[str]:
     """Everything that is wrong."""
     yield from (f"a worker: {text}" for text in soaked.workers.deaths)
     yield from (f"a command: {text}" for text in soaked.interference.troubles)
+    yield from (f"rest: {text}" for text in soaked.troubles)
     yield from _results(soaked)
     yield from _nodes_run_twice(soaked)
     if soaked.unpublished:

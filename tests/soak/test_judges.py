@@ -32,7 +32,7 @@ def warming_up(number: int) -> float:
     return 150 + 30 * min(1.0, number / 60)
 
 
-FLAT = {
+FLAT: dict[str, Callable[[int], float]] = {
     "noisy": lambda number: warming_up(number) + _RNG.gauss(0, 2),
     "a saw": lambda number: warming_up(number) + number % 40 / 4,
     "collected now and then": lambda number: 150.0 + (20 if number % 90 < 20 else 0),
