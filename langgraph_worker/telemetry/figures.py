@@ -90,7 +90,8 @@ REFUSED = Figure(
 STARTS = Figure(
     "run_starts_total",
     "counter",
-    "starts of runs on this worker; again: an earlier start of the same request did not come to its end",
+    "starts of runs on this worker, also of those that it gives back at once; again: an earlier start of the same "
+    "request did not come to its end",
     (_GRAPH, Label("start", "first, again")),
 )
 RUNS = Figure("runs_total", "counter", "runs that this worker has ended, and whose result it stored", (_GRAPH, _STATUS))

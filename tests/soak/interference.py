@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import io
 import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from unittest.mock import patch
 from uuid import UUID
 
 from devtools.processes import wait_until
+from langgraph_worker.cli.prune import prune
 from langgraph_worker.store.sql import retention, shared_spending
-from langgraph_worker.store.sql.memory_store import SWEPT_AT_ONCE
-from langgraph_worker.store.sql.run_store import SqlRunStore
-from langgraph_worker.store.sql.trimming import Trimmed
 from tests.soak.load import Load, Sent
 from tests.soak.parts import Parts
 from tests.soak.plan import Plan
 from tests.support.kafka import PARTITIONS
 from tests.support.undecodable import write_undecodable
 
-_AT_ONCE = 500
 _LETTER_SECONDS = 60.0
 _PAUSED_SECONDS = 3.0
 PAUSED_GRAPH = "quick"
@@ -39,7 +36,6 @@ class Interference:
         self.counts: Counter[str] = Counter()
         self.cuts: list[float] = []
         """When a pause with --now cut nodes off."""
-        self.pruned = 0
         self.troubles: list[str] = []
 
     def go_on_for(self, seconds: float, *, kills: bool) -> None:
@@ -112,29 +108,14 @@ class Interference:
         return done.stdout
 
     def _prune(self) -> None:
+        """``langgraph-worker prune``, without what would keep rows for longer than a soak: an hour after a run's
+        deadline, and a week of what a DAG run has spent.
+        """
         self.counts["prune"] += 1
         self._parts.store.tally()  # while what is about to leave is still there
-        self.pruned += asyncio.run(_prune(self._parts.url, self._plan.keep_seconds))
-
-
-async def _prune(url: str, keep_seconds: float) -> int:
-    """What ``langgraph-worker prune`` does, without what would keep rows for longer than a soak: an hour after a run's
-    deadline, and a week of what a DAG run has spent.
-
-    :returns: how many runs left.
-    """
-    keep = timedelta(seconds=keep_seconds)
-    store = SqlRunStore(url, keep_checkpoints=20, lease_seconds=10.0)
-    await store.open(alone=False)
-    runs = 0
-    try:
-        with patch.object(retention, "_GRACE", timedelta(0)), patch.object(shared_spending, "KEEP", timedelta(0)):
-            while pruned := (await store.prune(keep, keep, _AT_ONCE)).runs:
-                runs += pruned
-        found = Trimmed(0, "")
-        while found.done is not None:
-            found = await partial(store.trim_checkpoints, found.done, _AT_ONCE)()
-        await store.memory.sweep(SWEPT_AT_ONCE)
-    finally:
-        await store.close()
-    return runs
+        days = str(self._plan.keep_seconds / 86_400)
+        flags = {"store_url": self._parts.url, "retention_days": days, "tombstone_days": days}
+        nothing = timedelta(0)
+        with patch.object(retention, "_GRACE", nothing), patch.object(shared_spending, "KEEP", nothing):
+            with contextlib.redirect_stdout(io.StringIO()):
+                prune(flags)

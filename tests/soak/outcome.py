@@ -28,6 +28,7 @@ _MOST_SHOWN = 5
 @dataclass(frozen=True)
 class Soaked:
     """:param store: every run that the store has had.
+    :param left: how many it still has.
     :param troubles: what did not come to rest.
     :param figures: those that disagree.
     :param spans: how many came to the receiver of traces.
@@ -41,6 +42,7 @@ class Soaked:
     sampler: Sampler
     workers: Workers
     store: Tally
+    left: int
     unpublished: int
     executions: Sequence[Execution]
     troubles: Sequence[str]
@@ -121,7 +123,7 @@ def story(soaked: Soaked) -> Iterator[str]:
     yield f"  ended: {_counts(ended)}"
     yield f"  starts of runs: {starts:,}; errors that were noted: {len(soaked.store.errors):,}; spans: {soaked.spans:,}"
     yield f"done to the fleet: {_counts(soaked.interference.counts)}"
-    yield f"  left the store by prune: {soaked.interference.pruned:,} runs"
+    yield f"  left the store by prune: {len(soaked.store.runs) - soaked.left:,} runs"
     yield "growth, after the warm-up:"
     short = 0
     for name, bound, series in soaked.grown():

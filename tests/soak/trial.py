@@ -87,6 +87,7 @@ class _Soak:
             sampler=self._sampler,
             workers=parts.workers,
             store=parts.store.tally(),
+            left=parts.store.sizes()["workflow_runs"],
             unpublished=parts.store.unpublished(),
             executions=read_ledgers(parts.workers.ledgers),
             troubles=self._troubles,
