@@ -42,7 +42,9 @@ DESCRIPTORS = Bound("file descriptors", "descriptors", 1.0)
 """At one for each 1,000 requests the usual limit of 1,024 is a million requests away; sockets come and go."""
 THREADS = Bound("threads", "threads", 1.0)
 ROWS = Bound("rows", "rows", 20.0)
-"""Each kind of request is at least 20 of 1,000, so one that leaves a row behind is seen."""
+"""Of the table of runs: each kind of request is at least 20 of 1,000, so one whose runs stay is seen. Of a table with
+several rows for each run, as much more: the number of runs within the retention moves by some, and theirs with it.
+"""
 
 
 def slope(series: Sequence[tuple[float, float]]) -> float | None:

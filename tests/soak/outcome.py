@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from tests.chaos.fleet import Workers
@@ -57,8 +57,14 @@ class Soaked:
             yield name, MEMORY, series.memory
             yield name, DESCRIPTORS, series.descriptors
             yield name, THREADS, series.threads
+        runs = _mean(self.sampler.tables["workflow_runs"])
         for table, rows in self.sampler.tables.items():
-            yield f"table {table}", ROWS, rows
+            of_run = max(1.0, _mean(rows) / runs) if runs else 1.0
+            yield f"table {table}", replace(ROWS, per_thousand=ROWS.per_thousand * of_run), rows
+
+
+def _mean(series: Series) -> float:
+    return sum(value for _, value in series) / len(series) if series else 0.0
 
 
 def faults(soaked: Soaked) -> Iterator[str]:
