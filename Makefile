@@ -75,6 +75,9 @@ test-upgrade: env  ## workers of a version of this repository's history (FROM) a
 chaos: env  ## workers, broker and database under fire, for 30 minutes
 	timeout --signal=INT --kill-after=60 90m $(BIN)/python -m tests.chaos $(CHAOS)
 
+soak: env  ## mixed load for 30 minutes (MINUTES): nothing grows, and every figure is true
+	timeout --signal=INT --kill-after=60 $$(($(or $(MINUTES),30) + 20))m $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(SOAK)
+
 fuzz: env  ## 100,000 mutated events through codec and acceptance, 10,000 of them through Kafka
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
@@ -110,5 +113,5 @@ fmt: env  ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: help env lock demo dev test test-pythons test-compat test-crash-windows test-state-machines \
-  test-random-graphs test-storm test-triggerer-outages test-failover test-model-limits test-upgrade chaos fuzz mutants check docs \
+  test-random-graphs test-storm test-triggerer-outages test-failover test-model-limits test-upgrade chaos soak fuzz mutants check docs \
   bench-runs bench-watched bench-waiting bench-short-agents fmt

@@ -94,11 +94,13 @@ class Accepted:
     """The decision on one request.
 
     :param detail: the reason, for the log; may be empty.
+    :param graph: of its run; an answer names none itself. Empty: not known.
     """
 
     correlation_id: UUID
     decision: Decision
     detail: str = ""
+    graph: str = ""
 
 
 @dataclass(frozen=True, slots=True)

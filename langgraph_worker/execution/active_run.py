@@ -17,7 +17,7 @@ from langgraph_worker.domain.faults import BUDGET_EXCEEDED
 from langgraph_worker.domain.models import Claim
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.results import Judged, Outcome, Reporter
-from langgraph_worker.errors import RowError, StoreError
+from langgraph_worker.errors import LeaseLostError, RowError, StoreError
 from langgraph_worker.execution.exception_rules import can_retry_help
 from langgraph_worker.execution.model_calls import traced_by
 from langgraph_worker.execution.node_threads import running
@@ -141,17 +141,22 @@ class ActiveRun:
         await self._limit.wait(self._come_to_rest())
         is_at_work = not self._is_at_rest()
         end = self._end()
-        if isinstance(end, GivenBack) and end.kind == "starts_over":
-            await self._context.start_over(self.claim, end.reason)
-        elif isinstance(end, GivenBack):
-            await self._context.give_back(self.claim, end, keep_thread=is_at_work)
-        elif end.back_off is not None and end.failure is not None:
-            await self._context.back_off(self.claim, end.back_off, end.failure, keep_thread=is_at_work)
-        else:
-            await self._store_end(end, keep_thread=is_at_work)
-        self._end_trace(end)
+        found = await self._hand_in(end, keep_thread=is_at_work) or end
+        self._context.metrics.spent(self._meter.used_here())
+        self._end_trace(found)
         if is_at_work:
             await self._let_thread_go()
+
+    async def _hand_in(self, end: Outcome | GivenBack, *, keep_thread: bool) -> GivenBack | None:
+        """Store how it ended, or give it back; why the store did not take that, if it did not."""
+        context, claim = self._context, self.claim
+        if isinstance(end, GivenBack):
+            if end.kind == "starts_over":
+                return await context.start_over(claim, end)
+            return await context.give_back(claim, end, keep_thread=keep_thread)
+        if end.back_off is not None and end.failure is not None:
+            return await context.back_off(claim, end.back_off, end.failure, keep_thread=keep_thread)
+        return await self._store_end(end, keep_thread=keep_thread)
 
     def _end_trace(self, end: Outcome | GivenBack) -> None:
         if isinstance(end, GivenBack):
@@ -196,15 +201,7 @@ class ActiveRun:
         if why is not None and (not self._graph.done() or self._graph.cancelled()):
             return self._given_back(why)
         if not self._graph.done():
-            logger.error(
-                "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
-                self.claim.graph,
-                short_id(self.claim.correlation_id),
-                extra=self._about("stubborn"),
-            )
-            if self._meter.time_is_up() and self._meter.excess is not None:
-                return reporter.fault(BUDGET_EXCEEDED, self._meter.excess, datetime.now(UTC))
-            return reporter.past_deadline(datetime.now(UTC))
+            return self._past_its_time(reporter)
         if self._graph.cancelled():
             # The graph raised it, or cancelled its own task; the worker did not ask for it.
             error = asyncio.CancelledError("the graph cancelled itself")
@@ -212,6 +209,8 @@ class ActiveRun:
         match self._graph.exception():
             case RowError() as refusal:
                 return reporter.not_storable(refusal, datetime.now(UTC))
+            case LeaseLostError():  # before its keeper has seen it
+                return self._given_back(Stop.LEASE_LOST)
             case StoreError() as trouble:
                 # Not at once: if waiting does not help, it would fail again and again.
                 return GivenBack(str(trouble), "store_trouble", _STORE_TROUBLE_DELAY_SECONDS)
@@ -223,10 +222,21 @@ class ActiveRun:
                 return self._given_back(self._drained)
         return self._graph.result()
 
+    def _past_its_time(self, reporter: Reporter) -> Outcome:
+        logger.error(
+            "a run does not end at its deadline: a node suppresses its cancellation (graph %s, request %s)",
+            self.claim.graph,
+            short_id(self.claim.correlation_id),
+            extra=self._about("stubborn"),
+        )
+        if self._meter.time_is_up() and self._meter.excess is not None:
+            return reporter.fault(BUDGET_EXCEEDED, self._meter.excess, datetime.now(UTC))
+        return reporter.past_deadline(datetime.now(UTC))
+
     def _given_back(self, why: Stop) -> GivenBack:
         return GivenBack.paused(self._pauses) if why is Stop.PAUSED else GivenBack.stopped(why)
 
-    async def _store_end(self, outcome: Outcome, *, keep_thread: bool) -> None:
+    async def _store_end(self, outcome: Outcome, *, keep_thread: bool) -> GivenBack | None:
         try:
             kept = await self._keep(outcome, keep_thread)
         except RowError as error:
@@ -234,9 +244,10 @@ class ActiveRun:
             kept = await self._keep(outcome, keep_thread)
         seconds = (datetime.now(UTC) - self._started_at).total_seconds()
         if kept:
-            self._context.metrics.ended(self.claim, outcome.result, seconds, self._meter.used_here())
+            self._context.metrics.ended(self.claim, outcome.result, seconds)
             self._context.on_result()
         self._log_end(outcome, kept, seconds)
+        return None if kept else await self._context.lost(self.claim)
 
     async def _keep(self, outcome: Outcome, keep_thread: bool) -> bool:
         """Store its end; False if it has ended otherwise.

@@ -174,6 +174,7 @@ class Executor:
         # What is being stopped must have ended before it, or another, starts on its thread.
         taken = {active.claim.thread_id for active in self._active.values()}
         for claim in claims:
+            context.metrics.started(claim)  # as the store counts it, also where it is given back at once
             if self._stopping:
                 await self._give_back(claim, GivenBack.stopped(Stop.RELEASED))
             elif self._held_by(claim):
@@ -200,7 +201,6 @@ class Executor:
             | {"attempt": claim.attempts, "release": claim.release, "thread_id": claim.thread_id},
         )
         active = self._active[claim.lease] = ActiveRun(self._context, claim)
-        self._context.metrics.started(claim)
         self._report_slots()
         active.settled.add_done_callback(lambda task: self._over(claim, task))
 

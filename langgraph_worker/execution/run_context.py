@@ -29,7 +29,7 @@ def about(claim: Claim, action: str) -> dict[str, object]:
 class Stop(Enum):
     """Why a run is being stopped by this worker."""
 
-    LEASE_LOST = "ended from outside, or taken over"
+    LEASE_LOST = "its lease was not renewed in time, or is void"
     RELEASED = "the worker stops; the run continues from its last checkpoint"
     PAUSED = "paused; the run continues from its last checkpoint"
     NOT_YET = "an earlier run on its thread has not stopped yet"
@@ -66,6 +66,9 @@ class GivenBack:
         return StartEnd(self.kind, self.kind if is_trouble else None, self.reason if is_trouble else None)
 
 
+_TAKEN_OVER = GivenBack("another worker has taken it over", "lease_lost")
+_ENDED_OUTSIDE = GivenBack("ended from outside", "ended_outside")
+
 _STOP_KINDS: dict[Stop, GivenBackReason] = {
     Stop.LEASE_LOST: "lease_lost",
     Stop.RELEASED: "released",
@@ -100,12 +103,16 @@ class RunContext:
             logger.exception("the start of a run is not traced", extra=about(claim, "trace"))
             return NO_TRACE
 
-    async def give_back(self, claim: Claim, back: GivenBack, *, keep_thread: bool = False) -> None:
-        """Give a run back; one whose lease is lost only lets its thread go."""
+    async def give_back(self, claim: Claim, back: GivenBack, *, keep_thread: bool = False) -> GivenBack:
+        """Give a run back; one whose lease is void only lets its thread go.
+
+        :returns: why it did not end here, as the store knows it now.
+        """
         delay = back.delay_seconds
-        await retry_store(
+        if not await retry_store(
             lambda: self.store.release(claim, delay, keep_thread=keep_thread, retried=back.retried), "release a run"
-        )
+        ):
+            return await self.lost(claim)
         self.metrics.given_back(claim, back.kind)
         if back.kind in ("paused", "waits_for_turn"):
             self.runner.progress.paused(claim.event, back.reason, claim.reply_traceparent)
@@ -119,12 +126,37 @@ class RunContext:
             short_id(claim.correlation_id),
             extra=about(claim, back.kind if waits else "stopped"),
         )
+        return back
 
-    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool) -> None:
-        """Give a run back that goes on after a wait; one whose lease is lost only lets its thread go."""
-        await retry_store(
-            lambda: self.store.back_off(claim, back_off, failure, keep_thread=keep_thread), "let a run back off"
+    async def lost(self, claim: Claim) -> GivenBack:
+        """Count a run whose lease was void when its start was over.
+
+        :returns: why it was void.
+        """
+        is_taken = await retry_store(lambda: self.store.is_taken_over(claim), "see who has a run")
+        back = _TAKEN_OVER if is_taken else _ENDED_OUTSIDE
+        self.metrics.given_back(claim, back.kind)
+        logger.log(
+            logging.WARNING if is_taken else logging.INFO,
+            "stopped before its end: %s (graph %s, request %s)",
+            back.reason,
+            claim.graph,
+            short_id(claim.correlation_id),
+            extra=about(claim, "stopped"),
         )
+        return back
+
+    async def back_off(
+        self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool
+    ) -> GivenBack | None:
+        """Give a run back that goes on after a wait; one whose lease is void only lets its thread go.
+
+        :returns: why its lease was void; None if it was not.
+        """
+        if not await retry_store(
+            lambda: self.store.back_off(claim, back_off, failure, keep_thread=keep_thread), "let a run back off"
+        ):
+            return await self.lost(claim)
         self.metrics.given_back(claim, "backs_off")
         self.metrics.retried(claim, back_off.error_class)
         self.runner.progress.backs_off(claim, back_off, failure)
@@ -138,15 +170,21 @@ class RunContext:
             extra=about(claim, "backs_off")
             | {"error_class": back_off.error_class.value, "model": failure.model, "wait": back_off.wait_seconds},
         )
+        return None
 
-    async def start_over(self, claim: Claim, reason: str) -> None:
-        """Give a run back that starts from its input when it is claimed next."""
-        await retry_store(lambda: self.store.start_over(claim), "let a run start over")
-        self.metrics.given_back(claim, "starts_over")
+    async def start_over(self, claim: Claim, back: GivenBack) -> GivenBack:
+        """Give a run back that starts from its input when it is claimed next.
+
+        :returns: why it did not end here, as the store knows it now.
+        """
+        if not await retry_store(lambda: self.store.start_over(claim), "let a run start over"):
+            return await self.lost(claim)
+        self.metrics.given_back(claim, back.kind)
         logger.warning(
             "starts over: %s (graph %s, request %s)",
-            reason,
+            back.reason,
             claim.graph,
             short_id(claim.correlation_id),
             extra=about(claim, "starts_over"),
         )
+        return back

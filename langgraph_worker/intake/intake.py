@@ -192,6 +192,7 @@ class Intake:
         logger.error("refused, and written to the dead-letter topic: %s", rejected.reason, extra=about)
 
     async def _bury_undecodable(self, place: UndecodablePlace) -> None:
+        self._metrics.refused(faults.UNDECODABLE.name)
         await self._dead_letters.write_undecodable(place)
         logger.error(
             "written to the dead-letter topic, without an answer: %s",
@@ -208,25 +209,26 @@ class Intake:
             request = requests.get(entry.correlation_id)
             if request is None:
                 continue
-            self._metrics.accepted(request.graph, entry.decision)
+            graph = entry.graph or request.graph
+            self._metrics.accepted(graph, entry.decision)
             self._clocks.look(request.event)
             does = _WORDS[entry.decision]
             if entry.decision in _WILL_RUN:
                 notes = self._notes.about(request, unserved)
                 self._progress.accepted(request.event, entry, notes, request.traceparent)
-                does = _WAITS if request.graph in unserved else does
-                if held := holding(self._pauses(), request.graph, request.event.workflow_id):
+                does = _WAITS if graph in unserved else does
+                if held := holding(self._pauses(), graph, request.event.workflow_id):
                     does = _PAUSED
                     self._progress.paused(request.event, "; ".join(pause.in_words for pause in held))
             logger.info(
                 "accepted: graph %s %s%s (request %s of %s, run %s)",
-                request.graph,
+                graph,
                 does,
                 f": {entry.detail}" if entry.detail else "",
                 entry.correlation_id,
                 request.event.workflow_id,
                 request.event.workflow_run_id,
-                extra={"action": "accepted", "correlation_id": str(entry.correlation_id), "graph": request.graph},
+                extra={"action": "accepted", "correlation_id": str(entry.correlation_id), "graph": graph},
             )
 
 

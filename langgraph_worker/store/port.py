@@ -185,17 +185,19 @@ class RunStore(Protocol):
 
     async def release(
         self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
-    ) -> None:
+    ) -> bool:
         """Give an unfinished run back: PENDING, claimable by any worker, at once or after ``delay`` seconds.
 
         :param keep_thread: see :meth:`finish`.
         :param retried: what was repeated by then, with the turns that the run keeps; None: as it was.
 
+        :returns: False if the lease is void.
+
         Always safe. With a void lease it only frees the thread, so that the next run need not wait for the lease's end:
         an owner that stops a lost run calls this when nothing of the run writes any more.
         """
 
-    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> bool:
         """Give an unfinished run back that an exception of its graph has ended, and that is to be repeated: PENDING,
         claimable by any worker after the wait. What was repeated by then is kept with the run, and the error beside it.
         With a void lease it only frees the thread.
@@ -203,15 +205,23 @@ class RunStore(Protocol):
         What was repeated begins anew with the run's next new checkpoint, its model excepted.
 
         :param keep_thread: see :meth:`finish`.
+        :returns: False if the lease is void.
         """
 
-    async def start_over(self, claim: Claim) -> None:
+    async def start_over(self, claim: Claim) -> bool:
         """Give an unfinished run back so that it starts from its input, whatever it has done: another release began it.
 
         As a clear does: its lineage gets the next generation, with a logical run, node names and a thread of its own,
         and what the left generation asks is retired. A conversation keeps its thread; the run begins a new turn on it.
         Its attempts and takeovers count on. With a void lease it only frees the thread. The request may not be an
         answer, which has no input.
+
+        :returns: False if the lease is void.
+        """
+
+    async def is_taken_over(self, claim: Claim) -> bool:
+        """Why a claim's lease is void: its run was claimed once more. Else the run has ended, or waits, without its
+        owner.
         """
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:

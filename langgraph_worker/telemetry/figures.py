@@ -69,7 +69,8 @@ _ERROR_TYPE = Label("error_type", "an error_type of the list of faults")
 _MODEL = Label("model", f"the name that the model's client reports; after {MOST_MODELS} models: {OTHER}")
 _CALLED = Label("model", f"provider:name, as the model's client reports them; after {MOST_MODELS} models: {OTHER}")
 _REASON = Label(
-    "reason", "released, paused, lease_lost, not_yet, store_trouble, starts_over, backs_off, waits_for_turn"
+    "reason",
+    "released, paused, lease_lost, ended_outside, not_yet, store_trouble, starts_over, backs_off, waits_for_turn",
 )
 _ERROR_CLASS = Label("error_class", _one_of(kind.value for kind in DEFAULT_RULES))
 
@@ -80,11 +81,17 @@ _STATE_BYTES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 REQUESTS = Figure(
     "requests_total", "counter", "requests that this worker has accepted into the store", (_GRAPH, _DECISION)
 )
-REFUSED = Figure("refused_total", "counter", "records that the intake has refused", (_ERROR_TYPE,))
+REFUSED = Figure(
+    "refused_total",
+    "counter",
+    "records that the intake has refused; undecodable: rows of records that lie side by side",
+    (_ERROR_TYPE,),
+)
 STARTS = Figure(
     "run_starts_total",
     "counter",
-    "starts of runs on this worker; again: an earlier start of the same request did not come to its end",
+    "starts of runs on this worker, also of those that it gives back at once; again: an earlier start of the same "
+    "request did not come to its end",
     (_GRAPH, Label("start", "first, again")),
 )
 RUNS = Figure("runs_total", "counter", "runs that this worker has ended, and whose result it stored", (_GRAPH, _STATUS))
@@ -98,8 +105,8 @@ RUN_SECONDS = Figure(
 GIVEN_BACK = Figure(
     "runs_given_back_total",
     "counter",
-    "runs that this worker has given back before their end; lease_lost: ended from outside, or taken over by another "
-    "worker",
+    "runs that this worker has given back before their end; lease_lost: not renewed in time, or taken over by another "
+    "worker; ended_outside: cancelled, superseded, or ended by the store",
     (_GRAPH, _REASON),
 )
 RETRIES = Figure(
@@ -117,7 +124,8 @@ PUBLISHED = Figure(
 TOKENS = Figure(
     "tokens_total",
     "counter",
-    "tokens of the runs that this worker has ended, as the models' clients report them",
+    "tokens that runs have spent on this worker, as the models' clients report them; counted when a start of a run "
+    "ends, also if the run goes on later",
     (_MODEL, Label("kind", "input, output")),
 )
 COST = Figure(

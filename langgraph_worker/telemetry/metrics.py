@@ -17,7 +17,15 @@ from langgraph_worker.telemetry.figures import OTHER, Figure
 from workflow_events.results import ModelUsage, ResultStatus, WorkflowResultEvent
 
 GivenBackReason = Literal[
-    "released", "paused", "lease_lost", "not_yet", "store_trouble", "starts_over", "backs_off", "waits_for_turn"
+    "released",
+    "paused",
+    "lease_lost",
+    "ended_outside",
+    "not_yet",
+    "store_trouble",
+    "starts_over",
+    "backs_off",
+    "waits_for_turn",
 ]
 
 _KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
@@ -66,17 +74,22 @@ class Metrics:
         """A run starts here."""
         self._of(figures.STARTS, self._graph(claim.graph), "first" if claim.attempts == 1 else "again").inc()
 
-    def ended(self, claim: Claim, result: WorkflowResultEvent, seconds: float, used: Mapping[str, ModelUsage]) -> None:
+    def ended(self, claim: Claim, result: WorkflowResultEvent, seconds: float) -> None:
         """A run has ended, and its result is stored.
 
         :param seconds: since it started here.
-        :param used: what it has spent since then, by model: the result has what its earlier starts spent, too.
         """
         graph = self._graph(claim.graph)
         self._of(figures.RUNS, graph, ResultStatus(result.status).value).inc()
         self._of(figures.RUN_SECONDS, graph).observe(seconds)
         if result.error_type == BUDGET_EXCEEDED.name:
             self._of(figures.BUDGET_STOPS, graph).inc()
+
+    def spent(self, used: Mapping[str, ModelUsage]) -> None:
+        """A start of a run is over, whether the run has ended or goes on later.
+
+        :param used: what that start has spent, by model.
+        """
         for model, usage in used.items():
             name = self._model(model)
             self._of(figures.TOKENS, name, "input").inc(usage.input_tokens)

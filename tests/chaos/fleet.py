@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -55,6 +58,7 @@ class Workers:
     :param further: for each worker: environment variables of its own.
     :param begin_with: how many of them are started on entering; None for all.
     :param kafka_config: further librdkafka settings of all.
+    :param manifest: of their graphs.
     """
 
     def __init__(
@@ -65,9 +69,11 @@ class Workers:
         folder: Path,
         further: Sequence[Mapping[str, str]] = ({},) * WORKERS,
         begin_with: int | None = None,
-        kafka_config: Mapping[str, str] = QUICK,
+        kafka_config: Mapping[str, Any] = QUICK,
+        manifest: Path = GRAPHS,
     ) -> None:
         self._kafka_config = kafka_config
+        self._manifest = manifest
         self.ledgers = folder / "ledgers"
         self.ledgers.mkdir(parents=True)
         self.lives: list[Life] = []
@@ -96,7 +102,7 @@ class Workers:
         }
         directory = folder / f"worker-{number}"
         directory.mkdir()
-        return Worker(broker, GRAPHS, directory, fleet=fleet, env=settings)
+        return Worker(broker, self._manifest, directory, fleet=fleet, env=settings)
 
     def __enter__(self) -> Workers:
         for number in range(self._begin_with):  # on an empty database, all at once
@@ -157,6 +163,27 @@ class Workers:
             yield
         finally:
             held.unlink()
+
+    def restart(self, number: int) -> Life:
+        """SIGTERM to a worker, and a new process of it once the old one has ended in order.
+
+        :returns: the old one.
+        """
+        old = self.process(number)
+        old.child.signal(signal.SIGTERM)
+        code = old.child.wait(60)
+        old.died_at = time.time()
+        if code:
+            self.deaths.append(f"worker-{number} ended with {code} after SIGTERM:\n{old.child.tail(12)}")
+        self.start(number)
+        self.wait_ready()
+        return old
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the worker's command line, with the settings of the first one."""
+        environment = self._workers[0].environment
+        command = [sys.executable, "-m", "langgraph_worker", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     def revive(self) -> None:
         """Start again what ended by itself, as a supervisor would, and remember that it did."""

@@ -43,7 +43,7 @@ def test_a_running_request_is_cancelled(desk, graph):
     assert (answer.status, answer.error_type, answer.retriable) == (ResultStatus.CANCELLED, "cancelled", False)
     assert answer.error == "cancelled by ann: too expensive"
     gate.open()
-    desk.logged(f"stopped before its end: ended from outside, or taken over (graph {graph}, request {str(event)[:8]})")
+    desk.logged(f"stopped before its end: ended from outside (graph {graph}, request {str(event)[:8]})")
     assert desk.run("echo", {"task": "the next one"}).status is ResultStatus.SUCCESS
     assert "last" not in gate.ledger
     assert len(desk.messages(event)) == 1

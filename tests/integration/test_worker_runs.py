@@ -102,7 +102,7 @@ def test_a_newer_attempt_stops_the_older_run(desk):
     second = desk.ask("gated", newer.data, attempt=attempt(2))
     answer = desk.answer(first)
     assert (answer.status, answer.error_type, answer.retriable) == (ResultStatus.CANCELLED, "superseded", True)
-    desk.logged(f"stopped before its end: ended from outside, or taken over (graph gated, request {str(first)[:8]})")
+    desk.logged(f"stopped before its end: ended from outside (graph gated, request {str(first)[:8]})")
     newer.wait_for("waiting")
     newer.open()
     assert desk.answer(second).status is ResultStatus.SUCCESS

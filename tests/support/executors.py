@@ -14,6 +14,7 @@ from langgraph_worker.execution.node_threads import NodeThreads
 from langgraph_worker.execution.run_context import RunContext
 from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.progress import Progress
 
 
@@ -44,6 +45,7 @@ def executor_of(
     runner: Any,
     on_result: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
+    metrics: Metrics | None = None,
     **settings: str,
 ) -> Executor:
     """An executor of a worker with these settings, for graph ``graph``.
@@ -51,7 +53,8 @@ def executor_of(
     :param now: the clock that its leases are judged by.
     """
     chosen = load_settings(settings)
-    context = RunContext(store, runner, NodeThreads(1), chosen.worker_id, chosen.lease_seconds, on_result)
+    nodes, lease_seconds = NodeThreads(1), chosen.lease_seconds
+    context = RunContext(store, runner, nodes, chosen.worker_id, lease_seconds, on_result, metrics or Metrics())
     keeper = LeaseKeeper(store, chosen.worker_id, LeaseTiming.from_settings(chosen), now=now)
     shares = GraphShares(["graph"], chosen.concurrency, {})
     return Executor(context, keeper, shares, NoIntake())

@@ -115,12 +115,12 @@ class BatchDecision:
         return self._request(item)
 
     def _duplicate(self, known: RunRow) -> Accepted:
-        correlation_id = known.correlation_id
+        correlation_id, graph = known.correlation_id, known.graph or ""
         if known.finished_at is None:
-            return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known.status}")
+            return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known.status}", graph)
         if correlation_id not in self.changes.new_runs:
             self.changes.published_again.add(correlation_id)
-        return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known.status}, and is answered again")
+        return Accepted(correlation_id, Decision.DUPLICATE, f"it is {known.status}, and is answered again", graph)
 
     def _request(self, item: Request) -> Accepted:
         event, lineage = item.event, lineage_of(item.event)
@@ -146,7 +146,7 @@ class BatchDecision:
             row = self._cancelled(row, cancel)
             reason += "; cancelled before it came"
         self._add(row)
-        return Accepted(event.event_id, Decision(row.decision), reason)
+        return Accepted(event.event_id, Decision(row.decision), reason, row.graph or "")
 
     def _newest(self, attempt: Attempt | None) -> AttemptKey | None:
         row = self._tasks.get(attempt.task) if attempt else None

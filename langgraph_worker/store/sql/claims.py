@@ -228,3 +228,10 @@ def _hold_values(claim: Claim, claimant: Claimant) -> Parameters:
         "correlation_id": claim.correlation_id,
         "until": claimant.until,
     }
+
+
+def is_taken_over(connection: Connection, claim: Claim) -> bool:
+    """See :meth:`~langgraph_worker.store.port.RunStore.is_taken_over`."""
+    runs = workflow_runs.c
+    later = and_(runs.correlation_id == claim.correlation_id, runs.attempts > claim.attempts)
+    return connection.execute(select(runs.seq).where(later)).first() is not None

@@ -230,15 +230,18 @@ class SqlRunStore(RunStore):
 
     async def release(
         self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
-    ) -> None:
-        await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread, retried))
+    ) -> bool:
+        return await self._group.write(run_writes.Release(claim, timedelta(seconds=delay), keep_thread, retried))
 
-    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> bool:
         delay = timedelta(seconds=back_off.wait_seconds)
-        await self._group.write(run_writes.BackOff(claim, back_off.retried, failure, delay, keep_thread))
+        return await self._group.write(run_writes.BackOff(claim, back_off.retried, failure, delay, keep_thread))
 
-    async def start_over(self, claim: Claim) -> None:
-        await self._group.write(run_writes.StartOver(claim, timedelta(0)))
+    async def start_over(self, claim: Claim) -> bool:
+        return await self._group.write(run_writes.StartOver(claim, timedelta(0)))
+
+    async def is_taken_over(self, claim: Claim) -> bool:
+        return await self.read(lambda connection: claims.is_taken_over(connection, claim))
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
         def known(connection: Connection, now: datetime) -> KnownGraphs:

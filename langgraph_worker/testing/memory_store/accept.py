@@ -47,7 +47,7 @@ def take(tx: Transaction, item: Request | Refusal) -> Accepted:
 
 def _again(tx: Transaction, known: Run) -> Accepted:
     publish_once_more(tx, known)
-    return Accepted(known.correlation_id, Decision.DUPLICATE, f"it is {known.status}")
+    return Accepted(known.correlation_id, Decision.DUPLICATE, f"it is {known.status}", known.graph or "")
 
 
 def _request(tx: Transaction, item: Request) -> Accepted:
@@ -66,7 +66,7 @@ def _request(tx: Transaction, item: Request) -> Accepted:
         if newest is None or (attempt is not None and newest.id == attempt.id):
             by = f"replay {_replay_of(tx.state, key)}"
         end_with(tx, run, faults.SUPERSEDED, f"superseded by {by}")
-        return Accepted(event.event_id, verdict.decision, verdict.reason)
+        return Accepted(event.event_id, verdict.decision, verdict.reason, run.graph or "")
     repeated = tx.state.runs[tx.state.lineages[key].newest] if verdict.repeats else None
     given_to = questions.answered(tx.state, event, key, repeated)
     problem = _problem(tx.state, event, key, given_to, repeated) if verdict.decision is Decision.ANSWER else None
@@ -82,7 +82,7 @@ def _request(tx: Transaction, item: Request) -> Accepted:
             questions.withdraw(tx.state, source)
     elif source is not None:
         end(tx, run, _readdressed(source, event))
-    return Accepted(event.event_id, decision, verdict.reason)
+    return Accepted(event.event_id, decision, verdict.reason, run.graph or "")
 
 
 def _incoming(event: WorkflowEvent, work: WorkKey) -> IncomingRequest:

@@ -176,7 +176,7 @@ def _ask(tx: Transaction, run: Run, ids: Sequence[str]) -> None:
 
 def release(
     tx: Transaction, claim: Claim, delay: timedelta, *, keep_thread: bool, retried: Retried | None = None
-) -> None:
+) -> bool:
     """See the port."""
     run = owned(tx, claim)
     if run is not None:
@@ -185,23 +185,24 @@ def release(
         turn = turn_of(run.accepted_at, claim.event.priority)
         tx.put(run, running=False, waiting_since=tx.now, turn=turn, not_before=tx.now + delay)
     _let_go(tx, claim, run, keep_thread=keep_thread)
+    return run is not None
 
 
-def back_off(tx: Transaction, claim: Claim, wait: BackOff, failure: Failure, *, keep_thread: bool) -> None:
+def back_off(tx: Transaction, claim: Claim, wait: BackOff, failure: Failure, *, keep_thread: bool) -> bool:
     """See the port."""
     run = owned(tx, claim)
     if run is not None:
         model_turns.give_back(tx, claim.retried.turns)
         tx.put(run, retried=wait.retried, errors=(*run.errors, (failure, claim.attempts, tx.now)))
-    release(tx, claim, timedelta(seconds=wait.wait_seconds), keep_thread=keep_thread)
+    return release(tx, claim, timedelta(seconds=wait.wait_seconds), keep_thread=keep_thread)
 
 
-def start_over(tx: Transaction, claim: Claim) -> None:
+def start_over(tx: Transaction, claim: Claim) -> bool:
     """See the port."""
     run = owned(tx, claim)
     release(tx, claim, timedelta(0), keep_thread=False)
     if run is None:
-        return
+        return False
     run, state = tx.state.runs[run.correlation_id], tx.state
     left, generation = run.placed, run.placed.generation + 1
     logical_run = logical_run_id(left.lineage, run.correlation_id, generation)
@@ -220,3 +221,4 @@ def start_over(tx: Transaction, claim: Claim) -> None:
         state.spending[left.lineage, generation] = spent
     if all(other.place is None or other.place.thread_id != left.thread_id for other in state.runs.values()):
         del state.threads[left.thread_id]
+    return True

@@ -197,17 +197,22 @@ class MemoryRunStore(RunStore):
 
     async def release(
         self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, retried: Retried | None = None
-    ) -> None:
+    ) -> bool:
         with self._transaction() as tx:
-            run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread, retried=retried)
+            return run_writes.release(tx, claim, timedelta(seconds=delay), keep_thread=keep_thread, retried=retried)
 
-    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> None:
+    async def back_off(self, claim: Claim, back_off: BackOff, failure: Failure, *, keep_thread: bool = False) -> bool:
         with self._transaction() as tx:
-            run_writes.back_off(tx, claim, back_off, failure, keep_thread=keep_thread)
+            return run_writes.back_off(tx, claim, back_off, failure, keep_thread=keep_thread)
 
-    async def start_over(self, claim: Claim) -> None:
+    async def start_over(self, claim: Claim) -> bool:
         with self._transaction() as tx:
-            run_writes.start_over(tx, claim)
+            return run_writes.start_over(tx, claim)
+
+    async def is_taken_over(self, claim: Claim) -> bool:
+        with self._transaction() as tx:
+            run = tx.state.runs.get(claim.correlation_id)
+            return run is not None and run.attempts > claim.attempts
 
     async def expire(self, known_graphs: Collection[str], graph_grace: float) -> int:
         with self._transaction() as tx:

@@ -47,6 +47,15 @@ async def ends_refused(store: Store, sent: Request) -> None:
     assert "'i1'" in (back.error or "")
 
 
+async def test_the_store_names_the_graph_of_an_answer(store: Store) -> None:
+    """A plain answer names none; a repeat of it is known by then."""
+    await ask(store, request(), "i1")
+    sent = request(answer(None, {"i1": "yes"}), graph="")
+    for decided in (Decision.ANSWER, Decision.DUPLICATE):
+        [accepted] = await store.accept([sent])
+        assert (accepted.decision, accepted.graph) == (decided, "graph")
+
+
 @pytest.mark.parametrize("how", ["vanished", "released", "killed"])
 async def test_an_answer_is_pending_until_a_checkpoint_holds_it(
     backend: Backend, store: Store, clock: Clock, how: str

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from langgraph_worker.domain.models import Claim, Decision, Outbound, RunStatus
+from langgraph_worker.domain.models import Cancel, Claim, Decision, Failure, Outbound, RunStatus
+from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
 from langgraph_worker.store.migrations.schema import workflow_runs
 from langgraph_worker.store.sql.run_writes import PutCheckpoint
 from tests.support.run_store import (
@@ -269,3 +270,29 @@ async def test_a_void_lease_backs_nothing_off(store: Store, clock: Clock, how: s
         await store.finish(claim, result(claim))
         await store.release(claim, 60.0)
         assert (await store.counts())[RunStatus.COMPLETED] == 1
+
+
+@pytest.mark.parametrize("how", ["release", "back_off", "start_over"])
+async def test_an_owner_hears_why_its_lease_is_void(store: Store, clock: Clock, how: str) -> None:
+    """Whichever way it gives its run back: another worker has it, or it was ended from outside."""
+
+    async def give_back(claim: Claim) -> bool:
+        match how:
+            case "release":
+                return await store.release(claim)
+            case "back_off":
+                wait = BackOff(ErrorClass.TIMEOUT, 1.0, Retried({ErrorClass.TIMEOUT: 1}))
+                return await store.back_off(claim, wait, Failure("ReadTimeout", "slow", "", "ask"))
+        return await store.start_over(claim)
+
+    await store.accept([request()])
+    [gone] = await vanish(store, clock, 1)
+    taken = await claim_one(store, "w2")
+    assert not await give_back(gone)
+    assert await store.is_taken_over(gone)
+    assert not await store.is_taken_over(taken)
+    await store.cancel([Cancel(taken.correlation_id)], timedelta(days=7))
+    assert not await give_back(taken)
+    assert not await store.is_taken_over(taken)
+    await store.accept([request()])
+    assert await give_back(await claim_one(store))

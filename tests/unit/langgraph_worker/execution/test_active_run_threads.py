@@ -51,9 +51,10 @@ class Store(SqlRunStore):
         self.ends.put_nowait(("finish", keep_thread))
         return kept
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> None:
-        await super().release(claim, delay, keep_thread=keep_thread, **rest)
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> bool:
+        given = await super().release(claim, delay, keep_thread=keep_thread, **rest)
         self.ends.put_nowait(("release", keep_thread))
+        return given
 
 
 class Nodes(NodeThreads):

@@ -19,6 +19,8 @@ from langgraph_worker.domain.results import Outcome
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.run_meter import RunMeter
 from langgraph_worker.store.sql.run_store import SqlRunStore
+from langgraph_worker.telemetry.figures import PREFIX
+from langgraph_worker.telemetry.metrics import Metrics
 from tests.support.executors import FakeRunner, executor_of
 from tests.support.run_store import event, request, result
 from workflow_events.control import PauseScope
@@ -55,9 +57,10 @@ class Store(SqlRunStore):
         self.finished.set()
         return kept
 
-    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> None:
-        await super().release(claim, delay, keep_thread=keep_thread, **rest)
+    async def release(self, claim: Claim, delay: float = 0.0, *, keep_thread: bool = False, **rest: Any) -> bool:
+        given = await super().release(claim, delay, keep_thread=keep_thread, **rest)
         self.released.put_nowait(claim)
+        return given
 
 
 class Graphs(FakeRunner):
@@ -81,10 +84,11 @@ class Graphs(FakeRunner):
 
 
 @asynccontextmanager
-async def executor(path: Path, graphs: Graphs) -> AsyncIterator[tuple[Store, Executor]]:
+async def executor(path: Path, graphs: Graphs, metrics: Metrics | None = None) -> AsyncIterator[tuple[Store, Executor]]:
     store = Store(f"sqlite:///{path}/store.db")
     await store.open()
-    executor = executor_of(store, graphs, lease_seconds="60", renew_seconds="0.2", now=lambda: 1_000.0)
+    timing = {"lease_seconds": "60", "renew_seconds": "0.2"}
+    executor = executor_of(store, graphs, now=lambda: 1_000.0, metrics=metrics, **timing)
     parts = [asyncio.create_task(executor.run()), asyncio.create_task(executor.keep_leases())]
     try:
         yield store, executor
@@ -152,8 +156,9 @@ async def test_what_the_pause_does_not_name_goes_on(tmp_path, pause):
 
 
 async def test_a_claim_that_was_under_way_when_the_pause_came_is_given_back(tmp_path):
-    graphs = Graphs()
-    async with executor(tmp_path, graphs) as (store, one):
+    """It is a start, in the store and in the figures: each start has one end there."""
+    graphs, metrics = Graphs(), Metrics(["graph"])
+    async with executor(tmp_path, graphs, metrics) as (store, one):
         store.answers.clear()
         await store.accept([request()])
         one.wake()
@@ -164,6 +169,9 @@ async def test_a_claim_that_was_under_way_when_the_pause_came_is_given_back(tmp_
         store.answers.set()
         await store.released.get()
         assert (graphs.started.empty(), (await store.counts())[RunStatus.PENDING]) == (True, 1)
+    figures = metrics.registry.get_sample_value
+    assert figures(f"{PREFIX}run_starts_total", {"graph": "graph", "start": "first"}) == 1
+    assert figures(f"{PREFIX}runs_given_back_total", {"graph": "graph", "reason": "paused"}) == 1
 
 
 async def test_a_claim_after_the_end_of_a_pause_starts_although_the_worker_has_not_heard_of_it(tmp_path):

@@ -21,6 +21,8 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.intake.intake import Intake, IntakeOutputs
 from langgraph_worker.intake.screening import ScreeningRules
 from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.figures import PREFIX
+from langgraph_worker.telemetry.metrics import Metrics
 from langgraph_worker.telemetry.progress import Progress
 from tests.support.run_store import attempt
 from tests.unit.langgraph_worker.intake.test_screening import PLAIN
@@ -43,6 +45,7 @@ class Log:
         self.store_trouble = store or []
         self.dead_letter_trouble = dead_letter
         self.done: list[str] = []
+        self.metrics = Metrics()
         self.entries: list[Any] = []
 
     async def accept(self, entries: Any) -> list[Any]:
@@ -89,7 +92,8 @@ async def take(
 ) -> None:
     batches = BatchQueue()
     free_room = FreeRoom(log, log, 1, 1, limits or BacklogLimits(log, load_settings({})))
-    intake = Intake(batches, RULES, IntakeOutputs(log, log, log.commit, free_room, lambda: None), Progress(), topic)
+    outputs = IntakeOutputs(log, log, log.commit, free_room, lambda: None, log.metrics)
+    intake = Intake(batches, RULES, outputs, Progress(), topic)
     places = () if undecodable is None else (undecodable,)
     batches.offer(Batch(records, {} if is_ahead else {0: 1}, is_ahead, places))
     intake.stop()
@@ -129,6 +133,8 @@ async def test_a_place_that_cannot_be_decoded_is_dead_lettered_before_it_is_comm
     await take(log, *map(record, bodies), undecodable=PLACE)
     assert log.done == ["dead letter of 5 to 7", *["accepted" for _ in bodies], "committed"]
     assert str(PLACE) in caplog.text
+    refused = {"error_type": "undecodable"}
+    assert log.metrics.registry.get_sample_value(f"{PREFIX}refused_total", refused) == 1
 
 
 async def test_without_its_dead_letter_a_place_is_not_committed():
@@ -295,3 +301,22 @@ async def test_a_refusal_that_cannot_be_kept_is_set_aside(caplog):
     await take(log, record(b"garbage", ("correlation-id", str(uuid4()).encode())), plain("a"))
     assert log.done == ["dead letter", "accepted", "committed"]
     assert "events[0]@1: set aside without an answer: a row" in caplog.messages
+
+
+class Knows(Log):
+    """A store that knows which graph an answer goes on with."""
+
+    async def accept(self, entries: Any) -> list[Any]:
+        return [Accepted(_id(entry), Decision.ANSWER, graph="analyst") for entry in entries]
+
+
+async def test_an_answer_counts_for_the_graph_that_asked(caplog):
+    caplog.set_level("INFO")
+    log = Knows()
+    log.metrics = Metrics(["analyst"])
+    answers = [{"interrupt_id": "i1", "value": "yes"}]
+    changes = {"event_type": "workflow.resumed", "round": 1, "answers": answers, "payload": {"data": {}}}
+    await take(log, record(json.dumps(PLAIN | changes | {"event_id": str(uuid4())}).encode()))
+    counted = {"graph": "analyst", "decision": "answer"}
+    assert log.metrics.registry.get_sample_value(f"{PREFIX}requests_total", counted) == 1
+    assert "graph analyst goes on with an answer" in caplog.text

@@ -51,8 +51,9 @@ def test_a_figure_is_named_as_prometheus_wants_it_and_says_what_it_means(figure:
 def test_an_end_counts_by_graph_and_status_with_its_time_and_tokens() -> None:
     metrics = Metrics(["g"])
     used = {"m": ModelUsage(input_tokens=10, output_tokens=5, cost_usd=0.5), "n": ModelUsage(input_tokens=1)}
-    metrics.ended(claim(), ended(), 2.0, used)
-    metrics.ended(claim(), ended(ResultStatus.FAILURE, "budget_exceeded"), 40.0, {})
+    metrics.ended(claim(), ended(), 2.0)
+    metrics.spent(used)
+    metrics.ended(claim(), ended(ResultStatus.FAILURE, "budget_exceeded"), 40.0)
     assert value(metrics, "runs_total", graph="g", status="success") == 1
     assert value(metrics, "runs_total", graph="g", status="failure") == 1
     assert value(metrics, "run_seconds_sum", graph="g") == 42.0
@@ -93,8 +94,8 @@ def test_an_error_type_that_is_not_listed_is_counted_with_the_others() -> None:
 def test_the_names_of_models_are_bounded() -> None:
     metrics = Metrics(["g"])
     for number in range(figures.MOST_MODELS + 50):
-        metrics.ended(claim(), ended(), 1.0, {f"model-{number}": ModelUsage(input_tokens=1)})
-    metrics.ended(claim(), ended(), 1.0, {"model-0": ModelUsage(input_tokens=1)})
+        metrics.spent({f"model-{number}": ModelUsage(input_tokens=1)})
+    metrics.spent({"model-0": ModelUsage(input_tokens=1)})
     assert value(metrics, "tokens_total", model="model-0", kind="input") == 2
     assert value(metrics, "tokens_total", model=f"model-{figures.MOST_MODELS}", kind="input") is None
     assert value(metrics, "tokens_total", model="other", kind="input") == 50
