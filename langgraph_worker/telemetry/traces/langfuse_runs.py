@@ -78,7 +78,8 @@ def _mask(content: SpanContent, redactor: Redactor) -> Callable[..., MaskOtelSpa
             kept = {name: value for name, value in data.attributes.items() if name not in deleted}
             redacted = redacted_attributes(kept, redactor)
             changed: Any = {name: value for name, value in redacted.items() if value != kept[name]}
-            patches[span] = OtelSpanPatch(set_attributes=changed, delete_attributes=deleted)
+            gone = tuple(kept.keys() - redacted.keys())
+            patches[span] = OtelSpanPatch(set_attributes=changed, delete_attributes=(*deleted, *gone))
         return MaskOtelSpansResult(span_patches=patches)
 
     return mask

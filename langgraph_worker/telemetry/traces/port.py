@@ -114,9 +114,11 @@ class Both:
 
         def close_first() -> None:
             try:
-                first.set_result(self._first.close())
+                self._first.close()
             except Exception as error:  # noqa: BLE001 - raised below
                 first.set_exception(error)
+            else:
+                first.set_result(None)
 
         threading.Thread(target=close_first, name=FLUSH_THREAD, daemon=True).start()
         try:
