@@ -75,7 +75,7 @@ async def test_a_receiver_that_takes_nothing_keeps_the_other_from_nothing(monkey
     stuck, other = Stuck(), Closed()
     use(monkeypatch, Both(stuck, other) if stuck_first else Both(other, stuck))
     async with AsyncExitStack() as stack:
-        open_tracing(stack, load_settings({}))
+        open_tracing(stack, load_settings({}), Redactor())
         monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.01)
     assert other.is_closed.wait(10)
     join(stuck)
@@ -86,7 +86,7 @@ async def test_what_fails_while_one_of_two_closes_is_logged(monkeypatch, caplog,
     other = Closed()
     use(monkeypatch, Both(Broken(), other) if broken_first else Both(other, Broken()))
     async with AsyncExitStack() as stack:
-        open_tracing(stack, load_settings({}))
+        open_tracing(stack, load_settings({}), Redactor())
     assert other.is_closed.is_set()
     assert "traces may be lost" in caplog.text
 
