@@ -114,7 +114,8 @@ class Both:
 
         def close_first() -> None:
             try:
-                first.set_result(self._first.close())
+                self._first.close()
+                first.set_result(None)
             except Exception as error:  # noqa: BLE001 - raised below
                 first.set_exception(error)
 
