@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 SAMPLE_SECONDS = 5.0
-WARM_UP_SECONDS = 500.0
+WARM_UP_SECONDS = 600.0
 """What is left out at the beginning of a series, or a quarter of it if that is longer: caches fill, and so do the pools
 of the allocator; and the store grows until the first runs have left it, and then the tombstones of the first of them.
 """
