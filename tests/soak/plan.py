@@ -22,7 +22,7 @@ class Plan:
     the second part, which has everything else.
 
     :param seconds: of load.
-    :param per_second: requests; about half of what a machine of two cores carries.
+    :param per_second: requests; so few that nothing waits for long, also where the machine has other work.
     :param strike_seconds: about so long after one interference follows the next.
     :param keep_seconds: how long an ended run stays in the store, and how long a request may take.
     :param leak_bytes: what each run of ``quick`` leaves behind in its worker: a fault to be found.
