@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.errors import SettingsError, WorkerError
 from tests.support.commands import Project
 
@@ -165,6 +166,14 @@ def test_an_input_for_a_conversation_that_waits_says_what_it_asks(project: Proje
     shown.result()
     assert project.call("try", "asks", "--answer", "1", "--thread", "talk") == 0
     assert shown.result()["result"] == {"x": 2, "log": [None, 1]}  # the refused input is not kept
+
+
+def test_a_question_that_waits_is_shown_redacted(project: Project, shown: Shown, monkeypatch: pytest.MonkeyPatch):
+    assert project.call("try", "asks", "--input", '{"x": 1}', "--thread", "talk") == 3
+    monkeypatch.setattr(Redactor, "shown", lambda self, place, value, path: f"{place} {path}")
+    with pytest.raises(WorkerError) as error:
+        project.call("try", "asks", "--input", '{"x": 2}', "--thread", "talk")
+    assert str(error.value).endswith(': "show question"')
 
 
 def test_config_reaches_the_graph_as_an_event_brings_it(project: Project, shown: Shown):

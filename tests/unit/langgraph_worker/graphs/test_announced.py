@@ -13,6 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.graphs.announced import announcement_of, what_context_it_takes, what_it_takes
 from langgraph_worker.graphs.graph_spec import graph_spec
 from langgraph_worker.graphs.loader import Graph
@@ -198,3 +199,15 @@ def test_a_graph_whose_schemas_cannot_be_made_is_announced_by_its_name(tmp_path,
     monkeypatch.setattr("langgraph_worker.graphs.announced.schemas_of", fail)
     found = announcement_of(Graph.from_variable(graph_spec(tmp_path, "desk", "./d.py:g"), graph_of(Plain)))
     assert (found.graph, found.input) == ("desk", None)
+
+
+def test_a_secret_that_is_a_default_or_a_description_is_not_announced(tmp_path):
+    class Context(BaseModel):
+        api_key: str = Field(default="sk-12345678", description="such as sk-12345678")
+
+    entry = {"path": "./d.py:g", "description": "by sk-12345678", "assistants": {"a": {"description": "sk-12345678"}}}
+    graph = Graph.from_variable(graph_spec(tmp_path, "desk", entry), graph_of(Context, context_schema=Context))
+    assert "sk-12345678" in announcement_of(graph).model_dump_json()
+    found = announcement_of(graph, Redactor(["sk-12345678"], lambda value, place, path: "-"))
+    assert "sk-12345678" not in found.model_dump_json()
+    assert found.description == "by ***"
