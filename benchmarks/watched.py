@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import statistics
 import subprocess
@@ -149,13 +150,16 @@ def measure(runs: int, rounds: int) -> None:
     with ExitStack() as stack:
         server, broker = stack.enter_context(choose_postgres()), stack.enter_context(choose())
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{stack.enter_context(_helper(_RECEIVE))}"
-        for number in range(rounds + 1):
+        for number in range(rounds + 1):  # the first one warms up
+            if number == 1:  # as a worker does before its first run
+                gc.collect()
+                gc.freeze()
             for name, mode in _MODES.items():
                 with mode(broker.bootstrap_servers) as watched:  # type: ignore[attr-defined]
                     began = time.process_time()
                     seconds = asyncio.run(worker(server.create_database("bench"), runs, Spent(), watched))
                     spent = time.process_time() - began
-                if number:  # the first round warms up
+                if number:
                     rates[name].append(runs / seconds)
                     busy[name].append(spent / runs * 1_000)
     print(f"{runs} runs of a 3-node no-op graph, {CONCURRENCY} at once, {rounds} rounds in turns")
