@@ -19,10 +19,12 @@ _NAME = re.compile(
     r"((api_?|access_?|account_?|storage_?|private_?|secret_?|auth_?|signing_?|encryption_?|license_?|fernet_?"
     r"|openai_?|subscription_?)keys?"
     r"|key_(pem|base64|b64)|token|secret|passw(or)?ds?|passphrase|credentials?|authorization|_pat|_jwt"
-    r"|_dsn|connection_?string|(?<!allow)(?<!allowed)_headers|jaas_config|_pwd|_pass|sshpass|webhook(_url)?)"
+    r"|_dsn|connection_?string|jaas_config|_pwd|_pass|sshpass|webhook(_url)?)"
     r"(_json|_?\d{1,2})?$",
     re.IGNORECASE,
 )
+_HEADERS = re.compile(r"_headers$", re.IGNORECASE)
+_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^\s/?#@:]*:([^\s/?#@]+)@")
 _WORD = re.compile(rf"[a-z]{{1,{_LONGEST_WORD}}}|[A-Z][a-z]{{1,{_LONGEST_WORD - 1}}}|[0-9]{{1,11}}")
 
@@ -38,7 +40,9 @@ def known_secrets(settings: WorkerSettings, environ: Mapping[str, str]) -> froze
     found = {*_by_name(settings.kafka_config), *_of_url(settings.store_url), *_of_store(settings.store_url)}
     for name, value in environ.items():
         if _NAME.search(name) and not _is_file(value):
-            found.update(_parts(value))
+            found.update((value, value.strip()))
+        if _HEADERS.search(name):
+            found.update(_of_headers(value))
         found.update(_of_url(value))
         found.update(_of_json(value))
     return frozenset(text for text in found if len(text.strip()) >= SHORTEST and not _WORD.fullmatch(text.strip()))
@@ -79,13 +83,11 @@ def _is_file(value: str) -> bool:
     return value.startswith("/") and Path(value).exists()
 
 
-def _parts(value: str) -> Iterator[str]:
-    """A variable's value, and of a list of headers (``name=value,name=value``) each value."""
-    yield value
-    yield value.strip()
+def _of_headers(value: str) -> Iterator[str]:
+    """Of a list of headers, ``name=value,name=value``, what their names say."""
     for part in value.split(","):
         name, equals, inner = part.partition("=")
-        if equals and re.fullmatch(r"\s*[A-Za-z0-9-]+\s*", name):
+        if equals and _HEADER.search(name):
             inner = unquote(inner.strip())
             yield inner
             scheme, blank, credential = inner.partition(" ")

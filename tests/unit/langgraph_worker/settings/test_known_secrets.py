@@ -77,6 +77,8 @@ def test_the_password_of_an_address_as_it_is_and_decoded() -> None:
 def test_headers_are_taken_apart() -> None:
     headers = "authorization=Bearer%20tok-12345678,x-api-key=key-87654321"
     assert {"tok-12345678", "Bearer tok-12345678", "key-87654321"} <= found({"OTEL_EXPORTER_OTLP_HEADERS": headers})
+    plain = "accept=application/json,x-tenant=desk-17-of-it"
+    assert found({"HTTP_HEADERS": plain}) == set()  # texts of results may hold them
 
 
 def test_the_settings_of_kafka_and_of_the_store() -> None:
