@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pydantic_core
 from pydantic import JsonValue
@@ -24,14 +24,10 @@ from workflow_events.results import Interrupt, WorkflowResultEvent
 Place = Literal["log", "result", "step", "progress", "trace", "dead_letter", "show"]
 """Where a value is about to go. ``result``: also the errors that the store keeps; ``show``: a command's output."""
 
-PLACES: tuple[Place, ...] = get_args(Place)
-
 Hook = Callable[[str | int | float, Place, str], JsonValue]
 """Gets a text or a number, its place, and its path there, such as ``messages[0].content``; returns what goes there."""
 
 MASK = "***"
-
-
 _TOO_DEEP = "a value is nested too deeply to be redacted"
 
 

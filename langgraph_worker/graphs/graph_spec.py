@@ -64,6 +64,14 @@ class GraphSpec:
         return f"{self.source}:{self.variable}"
 
 
+def parse_target(text: str) -> tuple[str, bool, str] | None:
+    """The source, whether it is a file, and the variable of a text in one of the :data:`FORMS`; None: it is in none."""
+    source, colon, variable = text.rpartition(":")
+    if not colon or not source or not variable.isidentifier():
+        return None
+    return source, "/" in source or source.endswith(".py"), variable
+
+
 def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
     """Read an entry.
 
@@ -87,12 +95,12 @@ def graph_spec(path: Path, name: str, value: Any) -> GraphSpec:
         value = value.get("path")
     if not isinstance(value, str):
         raise GraphLoadError(f'{where} must be {FORMS}, or {{"path": ..., "description": ...}} with one of these')
-    source, colon, variable = value.rpartition(":")
-    if not colon or not source or not variable.isidentifier():
+    target = parse_target(value)
+    if target is None:
         raise GraphLoadError(f"{where}: {value!r} is not of the form {FORMS}")
+    source, is_file, variable = target
     if not 1 <= len(name) <= 512:
         raise GraphLoadError(f"{where}: a graph's name has 1 to 512 characters")
-    is_file = "/" in source or source.endswith(".py")
     return GraphSpec(
         name,
         source,

@@ -10,7 +10,7 @@ from typing import Any
 from langgraph_worker.domain.json_values import describe
 from langgraph_worker.domain.redaction import Hook
 from langgraph_worker.errors import GraphLoadError
-from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec
+from langgraph_worker.graphs.graph_spec import FORMS, GraphSpec, parse_target
 from workflow_events.log_words import with_article
 
 KEY = "redact"
@@ -24,10 +24,10 @@ def hook_spec(path: Path, value: Any) -> GraphSpec | None:
     """
     if value is None:
         return None
-    source, colon, variable = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not colon or not source or not variable.isidentifier():
+    target = parse_target(value) if isinstance(value, str) else None
+    if target is None:
         raise GraphLoadError(f"{path}: key {KEY!r} must be {FORMS}, a function, and not {value!r}")
-    return GraphSpec(KEY, source, "/" in source or source.endswith(".py"), variable)
+    return GraphSpec(KEY, *target)
 
 
 def load_hook(path: Path, spec: GraphSpec | None, load: Callable[[GraphSpec], Any]) -> Hook | None:

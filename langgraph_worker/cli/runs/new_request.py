@@ -45,7 +45,7 @@ def publish(
         print_note(f"{'nothing is sent; the request would be one that' if arguments.dry_run else 'sent: it'} {words}")
     with suppress(StoreError):  # the request is sent
         for pause in asyncio.run(_held_by(settings, event))[:1]:
-            print_note(f"{pause.in_words}: it starts when that has ended (langgraph-worker unpause)")
+            print_note(f"{pause.in_words}: it starts when that has ended ({pause.unpause_command})")
 
 
 async def _held_by(settings: WorkerSettings, event: WorkflowEvent) -> list[PauseChange]:

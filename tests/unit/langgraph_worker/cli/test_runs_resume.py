@@ -291,6 +291,6 @@ def test_a_request_that_a_pause_holds_back_says_so(runs, broker, name, waits):
     assert len(broker.sent) == 1
     said = (
         "langgraph-worker: graph 'graph' is paused since 2026-03-01 00:00:00 UTC by ann: markets are closed: it starts "
-        "when that has ended (langgraph-worker unpause)"
+        "when that has ended (langgraph-worker unpause --graph graph)"
     )
     assert printed.err.splitlines()[1:] == ([said] if waits else [])
