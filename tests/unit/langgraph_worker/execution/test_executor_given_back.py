@@ -171,4 +171,5 @@ async def test_a_checkpoint_that_finds_the_lease_lost_is_no_trouble_of_the_store
         await store.accept([request()])
         one.wake()
         await store.released.wait()
-    assert set(given_back(metrics)) == {"lease_lost"}
+    # It may start again before the worker stops, and is then released.
+    assert set(given_back(metrics)) - {"released"} == {"lease_lost"}
