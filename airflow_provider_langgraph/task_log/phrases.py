@@ -81,7 +81,7 @@ def _words(message: WorkflowProgressEvent) -> str:
             took = f" in {_duration(data['seconds'])}" if "seconds" in data else ""
             failed = f": {data['error']}" if data.get("error") else ""
             ended = "finished" if data.get("status") in (None, "COMPLETED") else str(data["status"]).lower()
-            return _plain(f"{node} {ended}{took}{failed}")
+            return _plain(f"{_resumed(data)}{node} {ended}{took}{failed}")
         case ProgressKind.BACKS_OFF:
             return _plain(f"goes on in {_duration(data.get('seconds', '?'))} ({data.get('words', 'after an error')})")
         case ProgressKind.PAUSED:

@@ -182,7 +182,8 @@ async def local_worker(
         rate = _PROGRESS_PER_SECOND
         progress = Progress()
         if producer is not None:
-            progress = Progress(producer, _TOPIC, None, settings.worker_id, rate, redactor=graphs.redactor)
+            # Each node's start is told at once: nothing is sent that could be spared.
+            progress = Progress(producer, _TOPIC, None, settings.worker_id, rate, 0.0, redactor=graphs.redactor)
         worker = LocalWorker(settings, graphs, parts, progress)
         worker.start(settings, nodes, parts, open_tracing(stack, settings, graphs.redactor))
         stack.push_async_callback(worker.stop)

@@ -4,10 +4,12 @@ it, and a missing message proves nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -27,6 +29,8 @@ _CUSTOM_DATA_BYTES = 8_192  # as JSON
 _TEXTS = ("error", "words", "text")  # content of the messages that are not custom
 _BURST_SECONDS = 5
 _GATHER_SECONDS = 0.25  # in which tokens are gathered to one message
+QUICK_SECONDS = 0.1
+"""A node that ends sooner has one message: that of its end. Nobody could have read the other one meanwhile."""
 
 
 class Rate:
@@ -57,6 +61,7 @@ class Progress:
     :param producer: None: publish nothing.
     :param tokens_topic: where models' tokens go; None: publish none.
     :param per_second: most messages of one run, without its tokens.
+    :param quick_seconds: how long the message of a node's start waits for its end; 0: it is published at once.
     :param now: seconds of a monotonic clock.
     :param redactor: what changes the data of messages.
     """
@@ -66,6 +71,7 @@ class Progress:
     tokens_topic: str | None = None
     worker_id: str = ""
     per_second: float = 0.0
+    quick_seconds: float = QUICK_SECONDS
     now: Callable[[], float] = time.monotonic
     redactor: Redactor = field(default_factory=Redactor)
 
@@ -115,10 +121,12 @@ class Progress:
         agent: str | None = None,
         data: Any = None,
         traceparent: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Hand a message over, or drop it.
 
         :param data: JSON; of a custom event, whatever its graph wrote.
+        :param at: when it happened; None: now.
         """
         if self.producer is None:
             return
@@ -132,6 +140,7 @@ class Progress:
                 agent=agent,
                 data=self._sendable(kind, data),
                 worker_id=self.worker_id,
+                **({} if at is None else {"timestamp": at}),
             )
             sent = encode(message, traceparent=traceparent)
         except Exception as error:  # noqa: BLE001 - a graph may write anything
@@ -164,6 +173,7 @@ class RunProgress:
         if claim.thread_name is not None:
             self._thread["thread_name"] = claim.thread_name
         self._first: dict[str, JsonValue] = {}  # for the first node only
+        self._held: dict[str, _HeldStart] = {}  # by the id of the step
         self._rate = Rate(progress.per_second, progress.now)
         self._text: dict[tuple[str, str], str] = {}
         self._flushed_at = progress.now()
@@ -180,12 +190,15 @@ class RunProgress:
         if self._progress.producer is None:
             return
         if step.status is StepStatus.RUNNING:
-            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, self._thread | self._first)
+            self._hold(step, self._thread | self._first)
             self._first = {}
             return
         self.flush()
         self._finished += 1
         data: dict[str, JsonValue] = {"status": step.status.value, "finished": self._finished}
+        if held := self._held.pop(step.step_id, None):
+            held.timer.cancel()
+            data |= held.data
         if tokens := self._tokens():
             data["tokens"] = tokens
         if step.finished_at is not None:
@@ -197,6 +210,7 @@ class RunProgress:
     def part(self, kind: str, namespace: Sequence[str], data: Any) -> None:
         """A part of LangGraph's stream in one of the :attr:`modes`."""
         if kind == "custom":
+            self._publish_starts()
             node = namespace[-1].partition(":")[0] if namespace else None
             self._publish(ProgressKind.CUSTOM, node, None, data)
         elif kind == "messages":
@@ -222,6 +236,42 @@ class RunProgress:
                 topic, self._event, ProgressKind.TOKEN, node or None, data=data, traceparent=self._traceparent
             )
 
-    def _publish(self, kind: ProgressKind, node: str | None, agent: str | None, data: Any) -> None:
+    def close(self) -> None:
+        """The run is over, as far as it goes here: publish nothing more of its nodes' starts."""
+        for held in self._held.values():
+            held.timer.cancel()
+        self._held.clear()
+
+    def _hold(self, step: Step, data: dict[str, JsonValue]) -> None:
+        wait = self._progress.quick_seconds
+        if not wait:
+            self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, data, step.started_at)
+            return
+        timer = asyncio.get_running_loop().call_later(wait, self._publish_start, step.step_id)
+        self._held[step.step_id] = _HeldStart(step, data, timer)
+
+    def _publish_starts(self) -> None:
+        """Of nodes that run: what one of them says comes after them."""
+        for step_id in list(self._held):
+            self._publish_start(step_id)
+
+    def _publish_start(self, step_id: str) -> None:
+        held = self._held.pop(step_id)
+        held.timer.cancel()
+        step = held.step
+        self._publish(ProgressKind.NODE_STARTED, step.node, step.agent, held.data, step.started_at)
+
+    def _publish(
+        self, kind: ProgressKind, node: str | None, agent: str | None, data: Any, at: datetime | None = None
+    ) -> None:
         if self._rate.take():
-            self._progress.publish(self._progress.topic, self._event, kind, node, agent, data, self._traceparent)
+            self._progress.publish(self._progress.topic, self._event, kind, node, agent, data, self._traceparent, at)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldStart:
+    """The message of a node's start, which is not published yet."""
+
+    step: Step
+    data: dict[str, JsonValue]
+    timer: asyncio.TimerHandle

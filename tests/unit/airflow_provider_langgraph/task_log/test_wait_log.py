@@ -103,10 +103,13 @@ async def test_a_failed_node_says_why(wait, lines):
     ("finished", "said"),
     [(["read", "plan"], "resumed: read, plan not run again; "), ([], "resumed; "), ("no list", ""), (None, "")],
 )
-async def test_a_run_that_goes_on_names_what_is_not_run_again(wait, lines, finished, said):
-    wait.inbox.add(message("node_started", node="trade", data={"thread_id": "t-1", "not_run_again": finished}))
+@pytest.mark.parametrize("kind", ["started", "finished"])
+async def test_a_run_that_goes_on_names_what_is_not_run_again(wait, lines, kind, finished, said):
+    """A quick node has no message of its start."""
+    data = {"thread_id": "t-1", "not_run_again": finished}
+    wait.inbox.add(message(f"node_{kind}", node="trade", data=data))
     wait.log.write_due(None)
-    assert lines() == [f"Agent: {said}trade started"]
+    assert lines() == [f"Agent: {said}trade {kind}"]
 
 
 async def test_no_worker_has_taken_the_request(wait, clock, lines):

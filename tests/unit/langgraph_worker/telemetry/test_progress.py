@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from langchain_core.messages import AIMessage
 from langgraph.config import get_stream_writer
 
 from langgraph_worker.domain.models import Step, StepStatus
-from langgraph_worker.telemetry.progress import Progress
+from langgraph_worker.telemetry.progress import Progress, RunProgress
 from tests.support.runs import Desk, chain, opened
 from workflow_events import ResultStatus, WorkflowEvent
 
@@ -37,9 +38,11 @@ class Notices:
     def __init__(self, *, takes: bool = True) -> None:
         self.takes = takes
         self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.heard = asyncio.Event()
 
     def offer(self, topic, key, value, headers) -> bool:
         self.sent.append((topic, json.loads(value)))
+        self.heard.set()
         return self.takes
 
     def close(self, timeout) -> None:
@@ -50,7 +53,7 @@ class Notices:
 
 
 def publishing(desk: Desk, notices: Notices, per_second: float = 100.0, tokens: str | None = None) -> Desk:
-    progress = Progress(notices, "progress", tokens, "w1", per_second, lambda: 0.0)
+    progress = Progress(notices, "progress", tokens, "w1", per_second, 0.0, lambda: 0.0)
     plain = desk.runner
     return replace(desk, runner=lambda graphs: replace(plain(graphs), progress=progress))
 
@@ -93,18 +96,69 @@ async def test_a_node_reports_its_start_and_its_end(desk):
     assert notices.sent[-1][1]["data"]["error"] == "ValueError: no"
 
 
+def progress_of(notices: Notices, quick_seconds: float) -> RunProgress:
+    claim = SimpleNamespace(event=EVENT, thread_id="t", thread_name=None, reply_traceparent=None)
+    return Progress(notices, "progress", None, "w1", 100.0, quick_seconds, lambda: 0.0).for_run(claim)
+
+
+def step(node: str, status: StepStatus = StepStatus.RUNNING) -> Step:
+    return Step(node, "", node, None, status, started_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+async def test_a_quick_node_has_one_message_which_says_what_that_of_its_start_would():
+    notices = Notices()
+    run = progress_of(notices, 60.0)
+    run.resumed(["read"])
+    run.step(step("plan"))
+    assert notices.sent == []
+    run.step(step("plan", StepStatus.COMPLETED))
+    [(_, body)] = notices.sent
+    assert (body["kind"], body["node"]) == ("node_finished", "plan")
+    assert body["data"] == {"status": "COMPLETED", "finished": 1, "thread_id": "t", "not_run_again": ["read"]}
+
+
+async def test_a_node_that_takes_longer_has_both_and_the_first_says_since_when():
+    notices = Notices()
+    run = progress_of(notices, 0.001)
+    run.step(step("plan"))
+    await notices.heard.wait()
+    run.step(step("plan", StepStatus.COMPLETED))
+    assert notices.kinds() == [("node_started", "plan"), ("node_finished", "plan")]
+    assert notices.sent[0][1]["timestamp"] == "2026-01-02T00:00:00Z"
+    assert notices.sent[0][1]["data"] == {"thread_id": "t"}
+    assert "thread_id" not in notices.sent[1][1]["data"]
+
+
+async def test_what_a_quick_node_says_comes_after_its_start():
+    notices = Notices()
+    run = progress_of(notices, 60.0)
+    run.step(step("plan"))
+    run.part("custom", ["plan:1"], "half done")
+    run.step(step("plan", StepStatus.COMPLETED))
+    assert [kind for kind, _ in notices.kinds()] == ["node_started", "custom", "node_finished"]
+
+
+async def test_a_node_whose_run_is_over_has_not_begun_any_more():
+    notices = Notices()
+    run = progress_of(notices, 0.001)
+    run.step(step("plan"))
+    run.close()
+    await asyncio.sleep(0.05)
+    assert notices.sent == []
+
+
 def test_the_end_of_a_node_says_how_many_tokens_the_run_has_used():
     notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None, reply_traceparent=None)
     counts = iter((107, 130))
-    run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim, lambda: next(counts))
+    run = Progress(notices, "progress", None, "w1", 100.0, now=lambda: 0.0).for_run(claim, lambda: next(counts))
     for _ in range(2):
         run.step(Step("1", "", "plan", None, StepStatus.COMPLETED, started_at=datetime.now(UTC)))
     assert [body["data"]["tokens"] for _, body in notices.sent] == [107, 130]
 
 
 def test_the_first_node_of_a_run_that_goes_on_names_what_is_not_run_again():
-    notices, claim = Notices(), SimpleNamespace(event=EVENT, thread_id="t", thread_name=None, reply_traceparent=None)
-    run = Progress(notices, "progress", None, "w1", 100.0, lambda: 0.0).for_run(claim)
+    notices = Notices()
+    run = progress_of(notices, 0.0)
     run.resumed(["read", "plan"])
     for node in ("trade", "report"):
         run.step(Step("1", "", node, None, StepStatus.RUNNING, started_at=datetime.now(UTC)))
