@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import pwd
 import random
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -225,13 +227,13 @@ def as_user(name: str | None) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A TCP port that nothing on this machine listens on.
+    """A TCP port that nothing on this machine listens on, and that no other call gets while this process lives.
 
     It is below the range from which the kernel takes ports for outgoing connections. So a server that was stopped finds
     its port free when it comes back, and a client that retries meanwhile cannot connect to itself.
     """
     for port in random.sample(range(20_000, 32_000), 100):
-        if _is_free(port):
+        if _is_free(port) and _reserve(port):
             return port
     raise DevtoolsError("found no free TCP port between 20000 and 32000")
 
@@ -253,6 +255,19 @@ def _is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def _reserve(port: int) -> bool:
+    """Whether this process has the port from now on. A server may listen on it some time later, or again."""
+    folder = Path(tempfile.gettempdir()) / f"devtools-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o600)  # ends with the process: it is never closed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
     return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.errors import ChildDiedError, MissingToolError, NotReadyError, PortInUseError
+from devtools.errors import ChildDiedError, DevtoolsError, MissingToolError, NotReadyError, PortInUseError
 from devtools.processes import Child, free_port, require_port, wait_until
 from tests.support.leftovers import marked, new_mark
 
@@ -104,6 +104,19 @@ def test_a_second_child_does_not_show_what_the_first_wrote(tmp_path):
 def test_a_program_that_is_missing_is_named(tmp_path):
     with pytest.raises(MissingToolError, match="cannot start the clerk: no-such-program"):
         Child("clerk", ["no-such-program"], log=tmp_path / "log")
+
+
+def test_a_port_is_handed_out_once_also_to_other_processes_until_its_own_ends(monkeypatch):
+    """A server takes its port some time after it was chosen: two test processes had chosen one."""
+    ask = "from devtools.processes import free_port; print(free_port(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        theirs, own = int(one.stdout.readline()), free_port()
+        monkeypatch.setattr("random.sample", lambda *_: [theirs, own])
+        with pytest.raises(DevtoolsError, match="no free TCP port"):
+            free_port()
+        one.communicate("\n")
+    assert free_port() == theirs
 
 
 def test_a_port_in_use_is_named_with_its_purpose_and_the_remedy():
