@@ -110,6 +110,14 @@ class AirflowStack:
         """
         return self._child(name, *arguments, ends=True, env=env)
 
+    def run_script(self, name: str, script: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
+        """Start a Python program with this Airflow's settings, which ends by itself. Returns at once.
+
+        :param name: of its log and in messages.
+        :param env: further environment variables.
+        """
+        return self._python_child(name, [str(script), *arguments], ends=True, env=env)
+
     def start(self) -> None:
         """Start all components and wait until each says that it is healthy.
 
@@ -231,12 +239,17 @@ class AirflowStack:
         return wait_until(what, check, timeout=timeout, show=self.children.values(), interval=0.25)
 
     def _child(self, name: str, *arguments: str, ends: bool = False, env: Mapping[str, str] | None = None) -> Child:
-        command = [str(self._python), "-m", "airflow", *arguments]
+        words = _LAST_WORDS.get(arguments[0], "")
+        return self._python_child(name, ["-m", "airflow", *arguments], ends=ends, env=env, last_words=words)
+
+    def _python_child(
+        self, name: str, arguments: Sequence[str], *, ends: bool, env: Mapping[str, str] | None, last_words: str = ""
+    ) -> Child:
+        command = [str(self._python), *arguments]
         log = self.home / f"{name.replace(' ', '-')}.log"
         # Airflow stores the user's name with each component: by it the API's triggerers are identified.
         environment = {**self._environment, "LOGNAME": name.removeprefix("airflow "), **(env or {})}
-        words = _LAST_WORDS.get(arguments[0], "")
-        return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends, last_words=words)
+        return Child(name, command, log=log, env=environment, cwd=self.home, ends=ends, last_words=last_words)
 
     def _family(self, name: str) -> list[psutil.Process]:
         parent = psutil.Process(self.children[name].pid)

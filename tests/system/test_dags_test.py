@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from devtools.airflow import HEALTHY_SECONDS, AirflowStack, kafka_connection
 from devtools.broker import Broker
 from devtools.processes import Child, wait_until
 from tests.conftest import ROOT, SYSTEM
+from tests.system import try_dags
 from tests.system.witnesses import Folder, Wire
 
 pytestmark = [pytest.mark.system, pytest.mark.integration]
@@ -36,8 +38,12 @@ UNATTENDED = tuple(name for name in EXAMPLES if name != ASKING)
 """Those that need no person."""
 
 SECONDS = 120.0
+ALL_SECONDS = 400.0
+"""For all of the examples together."""
 
 TryDag = Callable[..., Child]
+Ended = Mapping[str, tuple[int, str]]
+"""Exit status and output of each DAG."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def try_dag(home: AirflowStack, worker, request: pytest.FixtureRequest) -> Itera
         child.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def variable(broker: Broker) -> dict[str, str]:
     return {"AIRFLOW_CONN_KAFKA_DEFAULT": kafka_connection(broker.client)}
 
@@ -83,17 +89,44 @@ def stored(home: AirflowStack, broker: Broker) -> Iterator[None]:
     require_end(home.run_command("delete", "connections", "delete", "kafka_default"), 0)
 
 
+@pytest.fixture(scope="module")
+def without_connection(home: AirflowStack) -> Ended:
+    return _all_of(home, "without-connection", EXAMPLES)
+
+
+@pytest.fixture(scope="module")
+def with_variable(home: AirflowStack, worker: object, variable: dict[str, str]) -> Ended:
+    return _all_of(home, "with-variable", UNATTENDED, **variable)
+
+
+@pytest.fixture(scope="module")
+def with_stored(home: AirflowStack, worker: object, stored: None) -> Ended:
+    return _all_of(home, "with-stored", UNATTENDED)
+
+
+def _all_of(home: AirflowStack, name: str, dag_ids: Sequence[str], **env: str) -> Ended:
+    child = home.run_script(name, Path(try_dags.__file__), *dag_ids, env=env)
+    try:
+        assert child.wait(ALL_SECONDS) == 0, child.output()
+    finally:
+        child.kill()
+    return try_dags.outputs(child.output())
+
+
+@pytest.mark.timeout(ALL_SECONDS)
 @pytest.mark.parametrize("dag_id", EXAMPLES)
-def test_without_a_connection_the_error_names_it_and_how_to_make_one(try_dag, dag_id):
-    output = require_end(try_dag(dag_id), 1)
+def test_without_a_connection_the_error_names_it_and_how_to_make_one(without_connection, dag_id):
+    status, output = without_connection[dag_id]
+    assert status == 1, output
     assert "KafkaError: Airflow connection 'kafka_default' is not defined. " in output
     assert "airflow connections add kafka_default --conn-type kafka" in output
     assert "AIRFLOW_CONN_KAFKA_DEFAULT" in output
 
 
+@pytest.mark.timeout(ALL_SECONDS)
 @pytest.mark.parametrize("dag_id", UNATTENDED)
-def test_with_a_connection_from_the_environment(try_dag, variable, dag_id):
-    require_success(try_dag(dag_id, **variable))
+def test_with_a_connection_from_the_environment(with_variable, dag_id):
+    _assert_waited(with_variable[dag_id])
 
 
 @pytest.mark.timeout(600)
@@ -132,10 +165,10 @@ def test_what_no_task_waits_for_is_cancelled(try_dag, variable):
     assert "This is `airflow dags test`" not in output  # the sensor is skipped
 
 
-@pytest.mark.usefixtures("stored")
+@pytest.mark.timeout(ALL_SECONDS)
 @pytest.mark.parametrize("dag_id", UNATTENDED)
-def test_with_a_connection_from_airflows_database(try_dag, dag_id):
-    require_success(try_dag(dag_id))
+def test_with_a_connection_from_airflows_database(with_stored, dag_id):
+    _assert_waited(with_stored[dag_id])
 
 
 @pytest.mark.parametrize(
@@ -159,6 +192,7 @@ def require_end(child: Child, code: int) -> str:
     return child.output()
 
 
-def require_success(child: Child) -> None:
-    output = require_end(child, 0)
+def _assert_waited(ended: tuple[int, str]) -> None:
+    status, output = ended
+    assert status == 0, output
     assert "This is `airflow dags test`" in output
