@@ -1,15 +1,19 @@
 """``python try_dags.py DAG…``: ``airflow dags test`` for one DAG after the other, each in a process of its own.
 
-What they import takes longer than most of them run. So it is imported once, and each is a fork.
+What they import, and Airflow's API for tasks, which each makes for itself, take longer than most of them run. So both
+are made once, and each is a fork.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Mapping
+
+import httpx
 
 ENDED = "=== ended"
 """How a line begins that says how a DAG's command ended: its name and its exit status follow."""
@@ -49,9 +53,18 @@ def _try(dag_id: str) -> int:
     sys.exit(0)
 
 
+async def _make_api() -> None:
+    """Of the whole process. It makes its versions when it is asked for the first time, for whatever."""
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    async with httpx.AsyncClient(transport=in_process_api_server().atransport, base_url="http://api") as client:
+        await client.get("/nothing")
+
+
 def _main() -> None:
     for name in _NEEDED:
         importlib.import_module(name)
+    asyncio.run(_make_api())
     gc.freeze()
     for dag_id in sys.argv[1:]:
         sys.stdout.write(f"{ENDED} {dag_id} {_try(dag_id)}\n")
