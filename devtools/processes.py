@@ -46,6 +46,7 @@ class Child:
     :param ends: whether it ends by itself when its work is done; then it is not missed.
     :param user: the account that it runs as; None for this process's own. Only root may name one.
     :param last_words: what it writes when it has stopped its work, some time before it exits.
+    :param starts: what starts it, and gives what :class:`subprocess.Popen` does.
     :raises MissingToolError: the program does not exist.
     """
 
@@ -60,6 +61,7 @@ class Child:
         ends: bool = False,
         user: str | None = None,
         last_words: str = "",
+        starts: Callable[..., Any] = subprocess.Popen,
     ) -> None:
         reaper = _start_reaper()
         self.name = name
@@ -75,7 +77,7 @@ class Child:
         try:
             with log.open("ab") as output:
                 self._first_byte = output.tell()
-                self._process = subprocess.Popen(
+                self._process: subprocess.Popen[bytes] = starts(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from devtools.broker import Broker
 from devtools.processes import Child, wait_until
@@ -26,6 +27,7 @@ class Worker:
     :param fleet: the name of its fleet.
     :param directory: its working directory, with its log and its store.
     :param env: further environment variables; they override all others.
+    :param starts: what starts its process, as :class:`subprocess.Popen` does.
     :ivar log: the file of its log.
     """
 
@@ -38,10 +40,12 @@ class Worker:
         fleet: str = "",
         env: Mapping[str, str] | None = None,
         python: Path | None = None,
+        starts: Callable[..., Any] = subprocess.Popen,
     ) -> None:
         self._directory = directory
         self.log = directory / "worker.log"
         self._python = python or Path(sys.executable)
+        self._starts = starts
         self.environment = {
             **_callers_environment(),
             **_settings(broker, langgraph_json, fleet),
@@ -52,7 +56,9 @@ class Worker:
     def launch(self) -> Child:
         """Start the process, also again after a stop or a kill. Returns at once."""
         command = [str(self._python), "-m", "langgraph_worker", "run"]
-        self.child = Child("worker", command, log=self.log, env=self.environment, cwd=self._directory)
+        self.child = Child(
+            "worker", command, log=self.log, env=self.environment, cwd=self._directory, starts=self._starts
+        )
         return self.child
 
     def wait_ready(self) -> None:

@@ -23,6 +23,7 @@ from devtools.processes import wait_until
 from devtools.worker import Worker
 from tests.support.kafka import QUIET, KafkaTopics
 from tests.support.planted_secrets import hunt
+from tests.support.preloaded import start_preloaded
 from workflow_events import WorkflowResultEvent
 from workflow_events.codec import ControlMessage, encode
 from workflow_events.control import WorkflowCancelledEvent
@@ -204,7 +205,7 @@ def desk_of(
     quick = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500", "topic.metadata.propagation.max.ms": "1000"}
     config = json.dumps({**further, **broker.consumer, **quick, **(kafka_config or {})})
     own = {**settings(create_topics="false", **env), "KAFKA_CONFIG": config, **(variables or {})}
-    worker = Worker(broker, manifest, folder, fleet=kafka.prefix, env=own)
+    worker = Worker(broker, manifest, folder, fleet=kafka.prefix, env=own, starts=start_preloaded)
     replies = Consumer(
         {**broker.client, **broker.consumer, **QUIET, "group.id": f"{prefix}-tests", "fetch.wait.max.ms": 10}
     )
