@@ -94,7 +94,7 @@ class WorkflowUnpausedEvent(_PauseMessage):
 
 
 class ProgressKind(StrEnum):
-    """What a progress message reports. A quick node has only the message of its end, which then holds the start's data."""
+    """What a progress message reports. A quick node has that of its end only, which then holds the start's data."""
 
     ACCEPTED = "accepted"
     NODE_STARTED = "node_started"
