@@ -9,8 +9,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST_FIRST = ("chaos", "system", "compat", "property", "packaging", "integration", "fuzz", "contract", "unit")
-"""Folders of tests/, in the order in which their files are given out: what is short fills the gap at the end."""
+LONGEST_FIRST = ("system", "integration", "chaos", "compat", "property", "packaging", "fuzz", "contract", "unit")
+"""Folders of tests/, in the order in which their files are given out: what is short fills the gap at the end. System
+tests compute, and integration tests wait: they go together.
+"""
 
 OWN_AIRFLOW = ("test_demo", "test_dags_test")
 """How the files begin that start all that they need."""
@@ -33,10 +35,10 @@ class ByFile(LoadScopeScheduling):
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
-    """Order the tests by their folder, of which any new one comes first; else they stay as they are."""
+    """Order the tests by their folder, those of any other one before the short ones; else they stay as they are."""
 
     def place(item: pytest.Item) -> int:
         folder = item.nodeid.split("/")[1]
-        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else -1
+        return LONGEST_FIRST.index(folder if folder in LONGEST_FIRST else "property")
 
     items.sort(key=place)
