@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from devtools.airflow import AirflowStack
-from devtools.processes import wait_until
+from tests.system.required_actions import AskingTask
 from tests.system.witnesses import require_end
 
 pytestmark = [
@@ -19,18 +18,15 @@ pytestmark = [
     pytest.mark.usefixtures("worker"),
 ]
 
-PATIENCE_SECONDS = 120.0
 EXAMPLES = [file.stem for file in sorted((Path(__file__).parents[2] / "example_dags").glob("example_*.py"))]
 
 
 def approve_the_trade(airflow: AirflowStack, run_id: str) -> None:
     """As a person does who has read the question."""
 
-    def asked() -> dict[str, Any] | None:
-        forms = airflow.api.required_actions("example_langgraph_approval", run_id)
-        return forms[0] if forms else None
-
-    form = wait_until("the trade to need a person", asked, timeout=PATIENCE_SECONDS)
+    asked = AskingTask(airflow, "example_langgraph_approval", run_id)
+    asked.wait()
+    form = asked.form
     assert "Buy 10 pieces of ACME?" in form["body"]
     code = form["params"]["code"]
     shown = code["value"] if isinstance(code, dict) else code  # Airflow 3.1 shows the value alone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from devtools.airflow import AirflowStack
@@ -11,6 +10,18 @@ from devtools.processes import wait_until
 SECONDS = 180.0
 WAITING = ("awaiting_input", "deferred")
 """The states of a task that waits for a person: from Airflow 3.3 on, and before."""
+
+
+def is_noticed(airflow: AirflowStack, dag_id: str, run_id: str, task_id: str) -> bool:
+    """Whether the scheduler knows that each part of a task which it began is over; of a mapped one, of each instance.
+
+    Airflow fails a task that is resumed before (apache/airflow#71580).
+    """
+    said = airflow.children["scheduler"].output()
+    names = f"dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}'"
+    ended = said.count(f"Received executor event with state success for task instance TaskInstanceKey({names}")
+    task = f"<TaskInstance: {dag_id}.{task_id} {run_id} "
+    return ended >= sum(line.count(task) for line in said.splitlines() if "Trying to enqueue tasks: " in line)
 
 
 class AskingTask:
@@ -28,7 +39,6 @@ class AskingTask:
     def wait(self) -> dict[str, Any]:
         """Wait until it asks, and until Airflow may resume it; the XCom ``question``."""
         wait_until(f"{self.task_id} of {self.dag_id} to ask", self._asks, timeout=SECONDS, interval=0.5)
-        # Airflow fails a task that is resumed before it has noticed the end of its part (apache/airflow#71580).
         wait_until("the scheduler to notice", self._is_noticed, timeout=SECONDS, interval=0.5)
         question: dict[str, Any] = self.airflow.api.xcom(self.dag_id, self.run_id, self.task_id, "question")
         return question
@@ -68,8 +78,4 @@ class AskingTask:
         return task.state if task.try_number == self.try_number else None
 
     def _is_noticed(self) -> bool:
-        said = self.airflow.children["scheduler"].output()
-        names = f"dag_id='{self.dag_id}', task_id='{self.task_id}', run_id='{self.run_id}'"
-        ended = said.count(f"Received executor event with state success for task instance TaskInstanceKey({names}")
-        task = re.escape(f"{self.dag_id}.{self.task_id} {self.run_id} ")
-        return ended >= len(re.findall(rf"Trying to enqueue tasks: .*{task}", said))
+        return is_noticed(self.airflow, self.dag_id, self.run_id, self.task_id)

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 
 from devtools.processes import wait_until
-from tests.system.required_actions import AskingTask
+from tests.system.required_actions import AskingTask, is_noticed
 from tests.system.witnesses import Folder, Wire, request_of, require_end
 from workflow_events.identity import correlation_id
 
@@ -169,11 +169,14 @@ def test_many_wait_for_people_without_a_slot_and_outlive_the_triggerers(airflow)
     assert airflow.api.occupied_slots() == 0
     forms = airflow.api.required_actions("people", run_id)
     assert len(forms) == TASKS
+    old = airflow.api.triggerers()
     for name in airflow.triggerers:
         airflow.kill(name)
     for name in airflow.triggerers:
         airflow.launch_triggerer(name)
-        airflow.wait_for_triggerer(name)
+    alive = airflow.api.triggerers
+    wait_until("new triggerers", lambda: all(alive().get(name, was) != was for name, was in old.items()), timeout=60)
+    wait_until("the scheduler to notice", lambda: is_noticed(airflow, "people", run_id, "trade"), timeout=60)
     assert airflow.api.count("people", run_id, "trade", "awaiting_input") == TASKS
 
     for form in forms:
