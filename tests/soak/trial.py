@@ -123,6 +123,8 @@ class _Soak:
         self._load.hold()
         store = self._parts.store
         self._wait("every answer", lambda: self._load.is_settled)
+        # A repeated request, for whose second answer nothing waits, may still be on its way.
+        self._wait("the fleet to have taken all in", lambda: not self._parts.lag())
         self._wait("the store to have no work", lambda: not store.unfinished())
         self._wait("an empty outbox", lambda: not store.unpublished())
         self._say(f"{what}: {len(self._parts.listener.answered):,} requests are answered")
