@@ -163,9 +163,17 @@ class AirflowStack:
         for process in self._family(name):
             process.resume()
 
-    def wait_for_triggerer(self, name: str) -> int:
-        """Wait until a triggerer works, and return its id in Airflow."""
-        return self._wait(f"the {name} to work", lambda: self.api.triggerers().get(name), timeout=60)
+    def wait_for_triggerer(self, name: str, *, other_than: int | None = None) -> int:
+        """Wait until a triggerer works, and return its id in Airflow.
+
+        :param other_than: the id that it had before it was killed: Airflow takes that for alive for half a minute.
+        """
+
+        def found() -> int | None:
+            present = self.api.triggerers().get(name)
+            return None if present == other_than else present
+
+        return self._wait(f"the {name} to work", found, timeout=60)
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """Wait until the DAG is parsed, unpause it, start a run, and return the run's id."""

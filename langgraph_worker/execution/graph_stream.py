@@ -125,21 +125,20 @@ async def follow_stream(
         subgraphs=True,
         version="v2",
     )
-    with contextlib.closing(progress):
-        async with contextlib.aclosing(stream):  # type: ignore[type-var]  # a generator, typed as an iterator
-            async for part in stream:
-                if part["type"] == "tasks":
-                    step = steps.see(part["ns"], part["data"])
-                    progress.step(step)
-                    if clock is not None and step.finished_at is None:
-                        clock.task_begins()
-                    if meter is not None and not part["ns"] and step.finished_at is not None:
-                        await meter.look()  # before the next superstep begins
-                elif part["type"] == "values" and not part["ns"]:
-                    state = part["data"]
-                    interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
-                elif part["type"] != "values":
-                    progress.part(part["type"], part["ns"], part["data"])
+    async with contextlib.aclosing(stream):  # type: ignore[type-var]  # a generator, typed as an iterator
+        async for part in stream:
+            if part["type"] == "tasks":
+                step = steps.see(part["ns"], part["data"])
+                progress.step(step)
+                if clock is not None and step.finished_at is None:
+                    clock.task_begins()
+                if meter is not None and not part["ns"] and step.finished_at is not None:
+                    await meter.look()  # before the next superstep begins
+            elif part["type"] == "values" and not part["ns"]:
+                state = part["data"]
+                interrupts |= {interrupt.id: interrupt for interrupt in part["interrupts"]}
+            elif part["type"] != "values":
+                progress.part(part["type"], part["ns"], part["data"])
     if not interrupts and (graph.interrupt_before_nodes or graph.interrupt_after_nodes or steps.has_open):
         snapshot = await graph.aget_state(config)
         if snapshot.next:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -253,6 +254,7 @@ class Runner:
             start.clock.limit_first(graph, claim.retried.step_seconds)
             await meter.look()
             with (
+                closing(progress),
                 caching_in(CacheScope(claim.graph, values, is_answered, meter.refused_tasks)),
                 limit.explaining(),
                 start.clock.explaining(),

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from devtools.reaper import ANCESTRY
+from tests.support.zygote import ZygoteProcess
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
 _IMPORTED = (
     "genai_prices",
     "langgraph_worker.checkpoints.memory_sqlite",
@@ -47,7 +47,7 @@ class ForkedProcess:
     def poll(self) -> int | None:
         """Its exit status, negative for the signal that ended it; None while it runs."""
         if self._status is None and select.select([self._ended], [], [], 0)[0]:
-            self._status = self._parent.ask({"wait": self.pid})
+            self._status = self._parent.ask(json.dumps({"wait": self.pid}))
             os.close(self._ended)
         return self._status
 
@@ -68,43 +68,29 @@ class ForkedProcess:
             signal.pidfd_send_signal(self._ended, number)
 
 
-class Preloaded:
+class Preloaded(ZygoteProcess):
     """The process that has imported everything, and ends with this one.
 
     :param ancestry: of this process; by it the reaper finds its forks, whose environment the kernel does not show.
     """
 
+    module = __name__
+
     def __init__(self, ancestry: str) -> None:
+        self.variables = {ANCESTRY: ancestry}
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=_ROOT,
-            env={**os.environ, "PYTHONPATH": str(_ROOT), ANCESTRY: ancestry},
-        )
-        atexit.register(self.close)
 
-    def ask(self, request: Mapping[str, Any]) -> int:
-        """Write a line, and read the answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+    def ask(self, line: str) -> int:
+        """Write a line, and read the answer; from any thread."""
         with self._lock:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End it; who has forks ends them before."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+            return super().ask(line)
 
 
 @cache
 def _preloaded(ancestry: str) -> Preloaded:
-    return Preloaded(ancestry)
+    parent = Preloaded(ancestry).__enter__()
+    atexit.register(parent.__exit__, None, None, None)
+    return parent
 
 
 def start_preloaded(
@@ -117,7 +103,7 @@ def start_preloaded(
     assert command[1:3] == ["-m", "langgraph_worker"]
     parent = _preloaded(env[ANCESTRY].rpartition(":")[0])  # the last one is that of the fork
     asked = {"arguments": command[3:], "log": stdout.name, "env": dict(env), "cwd": str(cwd)}
-    return ForkedProcess(parent, parent.ask(asked))
+    return ForkedProcess(parent, parent.ask(json.dumps(asked)))
 
 
 def _main() -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
@@ -39,9 +39,11 @@ class ZygoteProcess:
     """The process, as its user sees it.
 
     :cvar module: what it runs.
+    :ivar variables: further ones of its environment.
     """
 
     module: ClassVar[str]
+    variables: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -50,7 +52,7 @@ class ZygoteProcess:
             stdout=subprocess.PIPE,
             text=True,
             cwd=_ROOT,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **self.variables},
         )
         return self
 

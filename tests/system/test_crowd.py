@@ -135,8 +135,7 @@ def test_the_tasks_of_a_triggerer_that_ends_are_taken_over(crowd, airflow, end):
 
 def _both_are_sound(crowd: Crowd, name: str, old: int) -> None:
     """The one that was stopped is there again, and every task is in living hands."""
-    alive = crowd.airflow.api.triggerers
-    wait_until(f"a new {name}", lambda: alive().get(name, old) != old, timeout=60)
+    crowd.airflow.wait_for_triggerer(name, other_than=old)
     assert set(crowd.holders()) <= set(crowd.airflow.triggerers)
 
 

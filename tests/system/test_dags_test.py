@@ -107,10 +107,9 @@ def with_stored(home: AirflowStack, worker: object, stored: None) -> Ended:
 def _all_of(home: AirflowStack, name: str, dag_ids: Sequence[str], **env: str) -> Ended:
     child = home.run_script(name, Path(try_dags.__file__), *dag_ids, env=env)
     try:
-        assert child.wait(ALL_SECONDS) == 0, child.output()
+        return try_dags.outputs(require_end(child, 0, ALL_SECONDS))
     finally:
         child.kill()
-    return try_dags.outputs(child.output())
 
 
 @pytest.mark.timeout(ALL_SECONDS)
@@ -186,9 +185,9 @@ def test_ctrl_c_ends_the_agent_in_its_slot_and_in_its_trigger(try_dag, variable,
     assert Wire(system_topics).wait_for_answer(request) == ("cancelled", "cancelled")
 
 
-def require_end(child: Child, code: int) -> str:
+def require_end(child: Child, code: int, seconds: float = SECONDS) -> str:
     """Wait for the end of a command; its output."""
-    assert child.wait(SECONDS) == code, child.output()
+    assert child.wait(seconds) == code, child.output()
     return child.output()
 
 

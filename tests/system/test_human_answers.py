@@ -174,8 +174,8 @@ def test_many_wait_for_people_without_a_slot_and_outlive_the_triggerers(airflow)
         airflow.kill(name)
     for name in airflow.triggerers:
         airflow.launch_triggerer(name)
-    alive = airflow.api.triggerers
-    wait_until("new triggerers", lambda: all(alive().get(name, was) != was for name, was in old.items()), timeout=60)
+    for name in airflow.triggerers:
+        airflow.wait_for_triggerer(name, other_than=old[name])
     wait_until("the scheduler to notice", lambda: is_noticed(airflow, "people", run_id, "trade"), timeout=60)
     assert airflow.api.count("people", run_id, "trade", "awaiting_input") == TASKS
 

@@ -143,7 +143,9 @@ async def test_a_node_whose_run_is_over_has_not_begun_any_more():
     run = progress_of(notices, 0.001)
     run.step(step("plan"))
     run.close()
-    await asyncio.sleep(0.05)
+    is_due = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.002, is_due.set)  # after the start's own time
+    await is_due.wait()
     assert notices.sent == []
 
 
