@@ -33,7 +33,6 @@ from devtools.postgres import PostgresServer, choose_postgres
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.checkpoints.saver import Checkpoints
 from langgraph_worker.domain.models import Origin, Request, RunStatus
-from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.execution.executor import Executor
 from langgraph_worker.execution.graph_shares import GraphShares
 from langgraph_worker.execution.lease_keeper import LeaseKeeper, LeaseTiming
@@ -47,9 +46,6 @@ from langgraph_worker.intake.free_room import FreeRoom
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_writes import Outcome, Write
-from langgraph_worker.telemetry.metrics import Metrics
-from langgraph_worker.telemetry.progress import Progress
-from langgraph_worker.telemetry.traces.port import NoTracing, Tracing
 from workflow_events.models import EventSource, EventType, WorkflowEvent, WorkflowEventPayload
 
 CONCURRENCY = 50
@@ -167,34 +163,22 @@ class Spent:
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What hears of the runs."""
-
-    tracing: Tracing = field(default_factory=NoTracing)
-    metrics: Metrics = field(default_factory=Metrics)
-    progress: Progress = field(default_factory=Progress)
-    redactor: Redactor = field(default_factory=Redactor)
-
-
-async def worker(url: str, runs: int, spent: Spent, watched: Watched | None = None) -> float:
+async def worker(url: str, runs: int, spent: Spent) -> float:
     """The seconds from the first claim to the last stored result."""
-    watched = watched or Watched()
     store = SqlRunStore(url)
     await store.open()
     try:
-        checkpoints = Checkpoints(store, metrics=watched.metrics)
+        checkpoints = Checkpoints(store)
         await checkpoints.setup()
         memories = Memories(store)
         await memories.setup()
         await _accept(store, runs)
         compiled: Pregel[Any] = build().compile()
         graphs = Graphs({"g": Graph.from_variable(GraphSpec("g", "x", False, "x"), compiled)})
-        graphs.redactor = watched.redactor
         limits = RunLimits(25, 65_536, 1_000_000)
-        runner = Runner(graphs, checkpoints, memories, store, "bench", limits, watched.progress)
+        runner = Runner(graphs, checkpoints, memories, store, "bench", limits)
         with spent.watching(store):
-            return await _drive(store, runner, runs, watched)
+            return await _drive(store, runner, runs)
     finally:
         await store.close()
 
@@ -225,7 +209,7 @@ class _NoConsumer:
         pass
 
 
-async def _drive(store: SqlRunStore, runner: Runner, runs: int, watched: Watched) -> float:
+async def _drive(store: SqlRunStore, runner: Runner, runs: int) -> float:
     done = asyncio.Event()
     ended = 0
 
@@ -244,8 +228,6 @@ async def _drive(store: SqlRunStore, runner: Runner, runs: int, watched: Watched
         settings.worker_id,
         settings.lease_seconds,
         on_result=one_more,
-        metrics=watched.metrics,
-        tracing=watched.tracing,
     )
     keeper = LeaseKeeper(store, settings.worker_id, LeaseTiming.from_settings(settings))
     limits = BacklogLimits(store, settings)
