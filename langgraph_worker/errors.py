@@ -32,11 +32,13 @@ One tree; a class that needs the types of its room stands there::
     │   │   ├── UnstorableError the database cannot keep a value of it
     │   │   └── ConflictError   a row that it refers to is gone
     │   └── LeaseLostError      the run has another owner by now, or none
-    ├── NotFoundError           a command names a run that the store does not have (cli/runs/reading.py)
+    ├── NotFoundError           the store does not have a run that is named (operations/store_access.py)
     ├── NotForkableError        a run has no checkpoint with which a fork could begin so (cli/runs/fork_run.py)
     ├── NotForgottenError       what is to be forgotten cannot go now (cli/forget.py)
-    ├── NotResumableError       a command would go on with a run that is not to go on (cli/runs/resumption.py)
-    ├── NotSentError            the broker has not acknowledged what a command sent (cli/publishing.py)
+    ├── NotResumableError       a run is not to be resumed (operations/resumption.py)
+    │   └── AsksFirstError      it waits for a person: it goes on with an answer
+    ├── AnswerMisfitError       an answer names no question of several, or one that is not asked
+    ├── NotSentError            the broker has not acknowledged a message (operations/sending.py)
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
         ├── SendError           a message is not acknowledged (broker/port.py)
         └── DeadLetterError     a dead letter cannot be written, so the worker stops

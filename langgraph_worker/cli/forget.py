@@ -12,10 +12,10 @@ from functools import partial
 from uuid import UUID
 
 from langgraph_worker.cli.output import print_note
-from langgraph_worker.cli.runs.reading import NotFoundError, find_one, opened_store
 from langgraph_worker.domain.memory import MemoryName
 from langgraph_worker.domain.run_views import RunFilter
 from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.operations.store_access import NotFoundError, find_one, opened_store
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.settings.store_url import shown_url

@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from langgraph_worker.broker.kafka.client_configs import producer_config
 from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.cli.pause_store import PauseStore, open_pause_store
-from langgraph_worker.cli.publishing import require_topic, user_name
+from langgraph_worker.cli.user_name import user_name
 from langgraph_worker.control.control_messages import pause_change
 from langgraph_worker.domain.known_graphs import known_in_words
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.errors import SettingsError, StoreError
+from langgraph_worker.operations.sending import require_topic
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.codec import encode

@@ -61,6 +61,31 @@ class PageKey:
         return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), int(seq))
 
 
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """The runs that somebody may see at all.
+
+    :param graphs: those of these graphs; None: of all, also of requests whose graph is not known.
+    :param deployments: those that these Airflow installations asked for, ``""`` for requests of none; None: of all.
+    """
+
+    graphs: frozenset[str] | None = None
+    deployments: frozenset[str] | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it has every run."""
+        return self.graphs is None and self.deployments is None
+
+    def includes_graph(self, graph: str | None) -> bool:
+        """Whether it has runs of this graph."""
+        return self.graphs is None or graph in self.graphs
+
+    def includes(self, graph: str | None, deployment: str | None) -> bool:
+        """Whether it has a run of this graph that this installation asked for."""
+        return self.includes_graph(graph) and (self.deployments is None or (deployment or "") in self.deployments)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
     """Which runs are wanted: those that fit all that is set.
@@ -68,6 +93,7 @@ class RunFilter:
     :param statuses: any of them; empty: all.
     :param thread: LangGraph's id of the thread, or the author's name of it.
     :param since, before: when the request was accepted, UTC: from this instant on, and until right before that one.
+    :param scope: the runs that may be seen at all.
     """
 
     statuses: frozenset[ViewStatus] = frozenset()
@@ -78,6 +104,7 @@ class RunFilter:
     error_type: str | None = None
     since: datetime | None = None
     before: datetime | None = None
+    scope: RunScope = RunScope()
 
     @property
     def takes_all(self) -> bool:
@@ -133,6 +160,45 @@ class StepView:
 
     attempt: int
     step: Step
+
+    @property
+    def key(self) -> StepKey:
+        """Its place among the steps of its run."""
+        return StepKey(self.step.started_at, self.step.step_id)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StepKey:
+    """The place of a step in its run: when it began, and its id."""
+
+    started_at: datetime
+    step_id: str
+
+    def __str__(self) -> str:
+        """As a URL names it."""
+        return f"{self.started_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{self.step_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The key of this text.
+
+        :raises ValueError: it is none.
+        """
+        at, sign, step_id = text.partition("-")
+        if not (sign and step_id) or "\0" in step_id:
+            raise ValueError(text)
+        return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), step_id)
+
+
+@dataclass(frozen=True, slots=True)
+class StepPage:
+    """Some steps of a run, in the order of their starts.
+
+    :param next: where the next page begins; None: there is none by now.
+    """
+
+    steps: tuple[StepView, ...]
+    next: StepKey | None
 
 
 @dataclass(frozen=True, slots=True)

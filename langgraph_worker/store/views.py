@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
-from langgraph_worker.domain.run_views import PageKey, RunDetail, RunFilter, RunPage
+from langgraph_worker.domain.run_views import (
+    MOST_SHOWN,
+    PageKey,
+    RunDetail,
+    RunFilter,
+    RunPage,
+    StepKey,
+    StepPage,
+)
 
 
 class RunViews(Protocol):
@@ -28,5 +36,14 @@ class RunViews(Protocol):
         :raises ValueError: no UUID begins so.
         """
 
-    async def detail(self, correlation_id: UUID) -> RunDetail | None:
-        """One run with all that is kept of it; None if the store does not have it: it was pruned, or never accepted."""
+    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
+        """One run with all that is kept of it; None if the store does not have it: it was pruned, or never accepted.
+
+        :param most_steps: how many of its steps, the newest ones; 0: none, which are not read then.
+        """
+
+    async def steps(self, correlation_id: UUID, limit: int, after: StepKey | None = None) -> StepPage:
+        """Steps of a run in the order of their starts: up to ``limit``. Of a run that is not there: none.
+
+        :param after: the ``next`` of the page before, or any step's key; None: from the first one on.
+        """

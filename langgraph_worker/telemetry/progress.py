@@ -19,6 +19,7 @@ from langgraph_worker.domain.json_values import capped
 from langgraph_worker.domain.models import Accepted, Claim, Failure, Step, StepStatus
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.retry_policy import BackOff
+from langgraph_worker.domain.token_bucket import TokenBucket
 from workflow_events.codec import encode
 from workflow_events.control import ProgressKind, WorkflowProgressEvent
 from workflow_events.models import WorkflowEvent
@@ -27,31 +28,9 @@ logger = logging.getLogger(__name__)
 
 _CUSTOM_DATA_BYTES = 8_192  # as JSON
 _TEXTS = ("error", "words", "text")  # content of the messages that are not custom
-_BURST_SECONDS = 5
 _GATHER_SECONDS = 0.25  # in which tokens are gathered to one message
 QUICK_SECONDS = 0.1
 """A node that ends sooner has one message: that of its end. Nobody could have read the other one meanwhile."""
-
-
-class Rate:
-    """A token bucket: so many a second in the long run, some seconds' worth at once."""
-
-    def __init__(self, per_second: float, now: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._capacity = per_second * _BURST_SECONDS
-        self._left = self._capacity
-        self._now = now
-        self._filled_at = now()
-
-    def take(self) -> bool:
-        """Whether one more may go."""
-        now = self._now()
-        self._left = min(self._capacity, self._left + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +153,7 @@ class RunProgress:
             self._thread["thread_name"] = claim.thread_name
         self._first: dict[str, JsonValue] = {}  # for the first node only
         self._held: dict[str, _HeldStart] = {}  # by the id of the step
-        self._rate = Rate(progress.per_second, progress.now)
+        self._rate = TokenBucket(progress.per_second, progress.now)
         self._text: dict[tuple[str, str], str] = {}
         self._flushed_at = progress.now()
         self.modes: list[Any] = []

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from langgraph_worker.cli.runs.filters import MOST_AT_ONCE, read_filter
-from langgraph_worker.cli.runs.reading import find_one, opened_views
 from langgraph_worker.domain.run_views import UNFINISHED, RunFilter, RunSummary, ViewStatus
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.store_access import find_one, opened_views
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.views import RunViews
 from workflow_events.fields import utcnow

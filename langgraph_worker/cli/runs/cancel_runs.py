@@ -12,12 +12,13 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from langgraph_worker.cli.output import print_note
-from langgraph_worker.cli.publishing import NotSentError, send_all, user_name
 from langgraph_worker.cli.runs.as_json import written
 from langgraph_worker.cli.runs.cancel_choice import Cancelling, chosen
 from langgraph_worker.cli.runs.list_runs import run_table
+from langgraph_worker.cli.user_name import user_name
 from langgraph_worker.domain.run_views import RunSummary
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.sending import NotSentError, send_all
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.codec import encode

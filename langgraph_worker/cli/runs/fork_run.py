@@ -14,9 +14,9 @@ from langgraph_worker.checkpoints.history import CheckpointView
 from langgraph_worker.cli.json_arguments import read_object
 from langgraph_worker.cli.runs.list_checkpoints import found_in
 from langgraph_worker.cli.runs.new_request import publish
-from langgraph_worker.cli.runs.reading import event_of
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.operations.store_access import event_of
 from langgraph_worker.settings.load import load_settings
 from workflow_events.fields import utcnow
 from workflow_events.models import EventSource, EventType, Fork, WorkflowEvent, WorkflowEventPayload

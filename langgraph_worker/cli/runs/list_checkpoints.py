@@ -10,9 +10,9 @@ from dataclasses import asdict
 from langgraph_worker.checkpoints.history import MOST, CheckpointView, checkpoints_of
 from langgraph_worker.cli.output import print_note
 from langgraph_worker.cli.runs.as_json import written
-from langgraph_worker.cli.runs.reading import find_one, opened_store
 from langgraph_worker.cli.text_table import table
 from langgraph_worker.domain.run_views import RunDetail
+from langgraph_worker.operations.store_access import find_one, opened_store
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.sql.run_views import SqlRunViews
@@ -43,7 +43,7 @@ def list_checkpoints(flags: Mapping[str, str], arguments: argparse.Namespace) ->
 async def found_in(settings: WorkerSettings, given: str) -> tuple[RunDetail, list[CheckpointView]]:
     """The one run whose id begins so, and its checkpoints.
 
-    :raises WorkerError: see :func:`~langgraph_worker.cli.runs.reading.find_one`; or the store cannot be used.
+    :raises WorkerError: see :func:`~langgraph_worker.operations.store_access.find_one`; or the store cannot be used.
     """
     async with opened_store(settings) as store:
         detail = await find_one(SqlRunViews(store), given, settings)

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from langgraph_worker.cli.output import print_note
 from langgraph_worker.cli.runs.as_json import summary_json, written
 from langgraph_worker.cli.runs.filters import read_filter, read_limit, read_page
-from langgraph_worker.cli.runs.reading import opened_store
 from langgraph_worker.cli.text_table import table
 from langgraph_worker.domain.run_views import PageKey, RunFilter, RunPage, RunSummary
+from langgraph_worker.operations.store_access import opened_store
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.sql.run_store import SqlRunStore

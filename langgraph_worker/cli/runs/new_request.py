@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from langgraph_worker.broker.kafka.end_offsets import TopicEnd, end_of
 from langgraph_worker.cli.output import print_note
-from langgraph_worker.cli.publishing import NotSentError, send_all
 from langgraph_worker.cli.runs.as_json import written
-from langgraph_worker.cli.runs.reading import opened_store
 from langgraph_worker.domain.pauses import PauseChange, holding
 from langgraph_worker.errors import StoreError, WorkerError
+from langgraph_worker.operations.sending import NotSentError, send_all
+from langgraph_worker.operations.store_access import opened_store
 from langgraph_worker.publishing.request_handle import handle_of
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.codec import encode

@@ -10,14 +10,22 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from langgraph_worker.cli.json_arguments import read_answer
-from langgraph_worker.cli.publishing import user_name
 from langgraph_worker.cli.runs.new_request import publish
-from langgraph_worker.cli.runs.reading import find_one, opened_views
-from langgraph_worker.cli.runs.resumption import Resumption, answer, go_on
+from langgraph_worker.cli.user_name import user_name
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.resumption import (
+    AnswerMisfitError,
+    AsksFirstError,
+    NotResumableError,
+    Resumption,
+    answer,
+    go_on,
+)
+from langgraph_worker.operations.store_access import find_one, opened_views
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.fields import utcnow
+from workflow_events.models import EventSource
 
 _DEADLINE = timedelta(hours=24)
 _WORDS = {
@@ -48,9 +56,14 @@ async def _resumption(settings: WorkerSettings, arguments: argparse.Namespace, d
     async with opened_views(settings) as views:
         detail = await find_one(views, arguments.id, settings)
         if not given:
-            return await go_on(views, detail, deadline)
+            try:
+                return await go_on(views, detail, deadline, EventSource.LANGGRAPH)
+            except AsksFirstError as error:
+                raise NotResumableError(f"{error}. Answer with --answer") from None
         try:
-            return answer(detail, given, user_name(arguments.by), deadline)
+            return answer(detail, given, user_name(arguments.by), deadline, EventSource.LANGGRAPH)
+        except AnswerMisfitError as error:
+            raise SettingsError(f"--answer: {error}. An answer with its id is --answer ID=JSON") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             flag = "--by" if "answered_by" in first["loc"] else "--answer"

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Mapping
 
 from langgraph_worker.cli.runs.as_json import detail_json, written
-from langgraph_worker.cli.runs.reading import find_one, opened_views
-from langgraph_worker.cli.runs.redacted_detail import redacted_detail
 from langgraph_worker.cli.runs.run_page import run_page
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.graphs.command_redactor import command_redactor
+from langgraph_worker.operations.redacted_detail import redacted_detail
+from langgraph_worker.operations.store_access import find_one, opened_views
 from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.model import WorkerSettings
 from workflow_events.fields import utcnow

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from sqlalchemy import Connection, Row, and_, func, select
 
-from langgraph_worker.domain.models import Failure, RunStatus, Step, StepStatus
+from langgraph_worker.domain.models import Failure, RunStatus
 from langgraph_worker.domain.pauses import holding
 from langgraph_worker.domain.retry_policy import ErrorClass, Retried
 from langgraph_worker.domain.run_views import (
@@ -20,18 +20,16 @@ from langgraph_worker.domain.run_views import (
     QuestionView,
     RunDetail,
     RunSummary,
-    StepView,
     WaitsFor,
 )
 from langgraph_worker.store.migrations.schema import (
     interrupts,
     run_spending,
-    step_executions,
     threads,
     workflow_errors,
     workflow_runs,
 )
-from langgraph_worker.store.sql import pauses
+from langgraph_worker.store.sql import pauses, run_steps
 from langgraph_worker.store.sql.rows import QuestionRow
 from langgraph_worker.store.sql.run_lists import NEWEST_FIRST, SUMMARY_COLUMNS, summary
 from langgraph_worker.store.sql.statements import in_chunks
@@ -56,7 +54,7 @@ _ALONE = (
 _COLUMNS = [*SUMMARY_COLUMNS, *(_runs[name] for name in _ALONE)]
 
 
-def detail(connection: Connection, correlation_id: UUID) -> RunDetail | None:
+def detail(connection: Connection, correlation_id: UUID, most_steps: int) -> RunDetail | None:
     """See :meth:`~langgraph_worker.store.views.RunViews.detail`."""
     row = connection.execute(select(*_COLUMNS).where(_runs.correlation_id == correlation_id)).one_or_none()
     if row is None:
@@ -77,7 +75,7 @@ def detail(connection: Connection, correlation_id: UUID) -> RunDetail | None:
         published_at=row.published_at,
         deployment=row.deployment,
         run_start=row.run_start,
-        steps=_steps(connection, correlation_id),
+        steps=run_steps.newest(connection, correlation_id, most_steps),
         errors=_errors(connection, correlation_id),
         questions=_questions(connection, row),
         usage=result.usage if result is not None else _spent(connection, row),
@@ -93,18 +91,6 @@ def _waits_for(connection: Connection, run: Row[Any]) -> WaitsFor:
     running = connection.execute(select(func.count()).select_from(workflow_runs).where(runs)).scalar_one()
     paused = holding(pauses.pauses_on(connection), run.graph, run.workflow_id)
     return WaitsFor(tuple(sorted(Retried.from_json(run.retried).turns)), next(iter(paused), None), holder, running)
-
-
-def _steps(connection: Connection, correlation_id: UUID) -> tuple[StepView, ...]:
-    steps = step_executions.c
-    newest = select(step_executions).where(steps.correlation_id == correlation_id)
-    newest = newest.order_by(steps.started_at.desc(), steps.step_id.desc()).limit(MOST_SHOWN)
-    names = [name for name in steps.keys() if name not in ("correlation_id", "attempt", "status")]  # noqa: SIM118
-    found = [
-        StepView(row.attempt, Step(status=StepStatus(row.status), **{name: row._mapping[name] for name in names}))
-        for row in connection.execute(newest)
-    ]
-    return tuple(reversed(found))
 
 
 def _errors(connection: Connection, correlation_id: UUID) -> tuple[ErrorView, ...]:

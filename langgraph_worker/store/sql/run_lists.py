@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, tuple_
 
 from langgraph_worker.domain.id_prefixes import ids_between
 from langgraph_worker.domain.models import Decision
@@ -84,6 +84,10 @@ def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
         yield _runs.accepted_at < wanted.before
     if wanted.statuses:
         yield _has_status(wanted.statuses)
+    if wanted.scope.graphs is not None:
+        yield _runs.graph.in_(sorted(wanted.scope.graphs))
+    if wanted.scope.deployments is not None:
+        yield func.coalesce(_runs.deployment, "").in_(sorted(wanted.scope.deployments))
 
 
 # In these words, or the partial index cannot serve: SQLite compares a condition with that of the index word by word.

@@ -8,8 +8,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from langgraph_worker.domain.run_views import PageKey, RunDetail, RunFilter, RunPage
-from langgraph_worker.store.sql import run_detail, run_lists
+from langgraph_worker.domain.run_views import (
+    MOST_SHOWN,
+    PageKey,
+    RunDetail,
+    RunFilter,
+    RunPage,
+    StepKey,
+    StepPage,
+)
+from langgraph_worker.store.sql import run_detail, run_lists, run_steps
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.views import RunViews
 
@@ -28,8 +36,11 @@ class SqlRunViews(RunViews):
     async def ids_beginning_with(self, prefix: str, limit: int) -> list[UUID]:
         return await self._read(lambda connection: run_lists.ids_beginning_with(connection, prefix, limit))
 
-    async def detail(self, correlation_id: UUID) -> RunDetail | None:
-        return await self._read(lambda connection: run_detail.detail(connection, correlation_id))
+    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
+        return await self._read(lambda connection: run_detail.detail(connection, correlation_id, most_steps))
+
+    async def steps(self, correlation_id: UUID, limit: int, after: StepKey | None = None) -> StepPage:
+        return await self._read(lambda connection: run_steps.page(connection, correlation_id, limit, after))
 
     async def _read(self, work: Callable[[Connection], _T]) -> _T:
         return await self._store.read(work)

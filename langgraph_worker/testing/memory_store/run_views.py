@@ -18,6 +18,8 @@ from langgraph_worker.domain.run_views import (
     RunFilter,
     RunPage,
     RunSummary,
+    StepKey,
+    StepPage,
     StepView,
     ViewStatus,
     WaitsFor,
@@ -35,7 +37,8 @@ class MemoryRunViews(RunViews):
         self._store = store
 
     async def find(self, wanted: RunFilter, limit: int, after: PageKey | None = None) -> RunPage:
-        fitting = [run for run in map(_summary, self._state.runs.values()) if _fits(run, wanted)]
+        seen = (run for run in self._state.runs.values() if wanted.scope.includes(run.graph, _deployment(run)))
+        fitting = [run for run in map(_summary, seen) if _fits(run, wanted)]
         behind = [run for run in fitting if after is None or run.key < after]
         in_order = sorted(behind, key=lambda run: run.key, reverse=True)
         runs = tuple(in_order[:limit])
@@ -45,11 +48,10 @@ class MemoryRunViews(RunViews):
         first, last = ids_between(prefix)
         return sorted(name for name in self._state.runs if first <= name <= last)[:limit]
 
-    async def detail(self, correlation_id: UUID) -> RunDetail | None:
+    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
         state, run = self._state, self._state.runs.get(correlation_id)
         if run is None:
             return None
-        steps = [StepView(attempt, step) for attempt, step in run.steps.values()]
         place, result = run.place, _stored_result(run)
         asked = [q for q in state.questions if place is not None and q.place.logical_run == place.logical_run]
         spent = state.spending.get((place.lineage, place.generation)) if place is not None else None
@@ -68,12 +70,18 @@ class MemoryRunViews(RunViews):
             published_at=run.publication.published_at if run.publication is not None else None,
             deployment=place.deployment if place is not None else None,
             run_start=run.event.attempt.run_start if run.event is not None and run.event.attempt is not None else None,
-            steps=tuple(sorted(steps, key=lambda one: (one.step.started_at, one.step.step_id))[-MOST_SHOWN:]),
+            steps=tuple(_steps(run)[-most_steps:]) if most_steps else (),
             errors=tuple(ErrorView(attempt, failure, run.worker_id, at) for failure, attempt, at in run.errors),
             questions=tuple(_question(state, q) for q in sorted(asked, key=lambda q: (q.asked_at, q.id))),
             usage=result.usage if result is not None else dict(spent.usage) if spent is not None else {},
             requests=_related(run, state.runs.values()),
         )
+
+    async def steps(self, correlation_id: UUID, limit: int, after: StepKey | None = None) -> StepPage:
+        run = self._state.runs.get(correlation_id)
+        behind = [one for one in (_steps(run) if run is not None else ()) if after is None or one.key > after]
+        steps = tuple(behind[:limit])
+        return StepPage(steps, steps[-1].key if len(behind) > limit and steps else None)
 
     @property
     def _state(self) -> State:
@@ -82,6 +90,10 @@ class MemoryRunViews(RunViews):
 
 def _stored_result(run: Run) -> WorkflowResultEvent | None:
     return WorkflowResultEvent.model_validate_json(run.end.reply.value) if run.end is not None else None
+
+
+def _steps(run: Run) -> list[StepView]:
+    return sorted((StepView(attempt, step) for attempt, step in run.steps.values()), key=lambda one: one.key)
 
 
 def _related(run: Run, others: Iterable[Run]) -> tuple[RunSummary, ...]:
@@ -137,6 +149,10 @@ def _summary(run: Run) -> RunSummary:
         worker_id=run.worker_id,
         error_type=end.result.error_type if end is not None else None,
     )
+
+
+def _deployment(run: Run) -> str | None:
+    return run.place.deployment if run.place is not None else None
 
 
 def _fits(run: RunSummary, wanted: RunFilter) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from langgraph_worker.domain.models import Failure, Step, StepStatus
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
-from langgraph_worker.domain.run_views import PageKey, QuestionState, RunFilter, ViewStatus, WaitsFor
+from langgraph_worker.domain.run_views import PageKey, QuestionState, RunFilter, RunScope, StepKey, ViewStatus, WaitsFor
 from langgraph_worker.domain.spending import Spending
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from langgraph_worker.store.sql.run_views import SqlRunViews
@@ -260,3 +260,61 @@ async def test_what_is_read_stays_when_a_run_is_pruned(store: Store, views: RunV
     assert (await store.prune(WEEK, WEEK, 10)).runs == 1
     assert await views.detail(done) is None
     assert await found(views) == []
+
+
+async def test_a_scope_leaves_out_what_may_not_be_seen(store: Store, views: RunViews) -> None:
+    ids = {}
+    for number, (graph, deployment) in enumerate((("a", "prod"), ("b", "prod"), ("a", "test"))):
+        of = attempt(at=number + 1, task=f"{graph}{deployment}", deployment=deployment)
+        ids[graph, deployment] = await accept(store, of=of, graph=graph)
+    ids["a", ""] = await accept(store, graph="a")
+    refused = uuid4()
+    await store.accept([refusal(refused)])
+
+    async def seen(*names: tuple[str, str], **limits: frozenset[str]) -> None:
+        scope = RunScope(**limits)  # type: ignore[arg-type]
+        assert set(await found(views, scope=scope)) == {ids[name] for name in names}
+        for name, one in ids.items():
+            detail = await views.detail(one)
+            assert detail is not None
+            assert scope.includes(detail.run.graph, detail.deployment) is (name in names), name
+
+    await seen(("a", "prod"), ("a", "test"), ("a", ""), graphs=frozenset({"a"}))
+    await seen(("a", "prod"), ("b", "prod"), deployments=frozenset({"prod"}))
+    await seen(("a", "prod"), graphs=frozenset({"a"}), deployments=frozenset({"prod"}))
+    await seen(graphs=frozenset())
+    await seen(deployments=frozenset())
+    assert await found(views, scope=RunScope(frozenset({"a"})), graph="b") == []
+    plain = RunScope(deployments=frozenset({""}))  # a request that was refused is of no installation
+    assert set(await found(views, scope=plain)) == {ids["a", ""], refused}
+
+
+async def test_steps_come_in_pages_in_the_order_of_their_starts(store: Store, views: RunViews) -> None:
+    await store.accept([request(event())])
+    claim = await claim_one(store)
+    steps = [
+        Step(f"s{number}", "", "node", None, StepStatus.COMPLETED, START + timedelta(seconds=number % 3))
+        for number in range(7)
+    ]
+    await store.record(claim, steps)
+    in_order = ["s0", "s3", "s6", "s1", "s4", "s2", "s5"]
+    pages, after = [], None
+    for _ in range(4):
+        page = await views.steps(claim.correlation_id, 2, after)
+        pages.append([view.step.step_id for view in page.steps])
+        after = page.next
+    assert pages == [in_order[0:2], in_order[2:4], in_order[4:6], in_order[6:7]]
+    assert after is None
+    whole = await views.steps(claim.correlation_id, 7)
+    assert [view.step.step_id for view in whole.steps] == in_order
+    assert whole.next is None
+    assert (await views.steps(claim.correlation_id, 7, whole.steps[-1].key)).steps == ()
+    assert StepKey.parse(str(whole.steps[2].key)) == whole.steps[2].key
+    assert (await views.steps(uuid4(), 7)).steps == ()
+    detail, few, without = [await views.detail(claim.correlation_id, most) for most in (500, 3, 0)]
+    assert detail is not None
+    assert few is not None
+    assert without is not None
+    assert detail.steps == whole.steps
+    assert few.steps == whole.steps[-3:]
+    assert without.steps == ()

@@ -11,8 +11,8 @@ from langgraph.store.base import PutOp
 from langgraph_worker.checkpoints.memories import Memories
 from langgraph_worker.cli.command_line import find_command, read_command_line
 from langgraph_worker.cli.forget import NOT_REACHED, NotForgottenError
-from langgraph_worker.cli.runs.reading import NotFoundError
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.store_access import NotFoundError
 from langgraph_worker.settings.explain import documentation
 from langgraph_worker.store.sql.run_store import SqlRunStore
 from tests.support.run_store import attempt, event, publish, ran, request

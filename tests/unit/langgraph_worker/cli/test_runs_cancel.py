@@ -7,8 +7,8 @@ import pytest
 
 from langgraph_worker.broker.port import SendError
 from langgraph_worker.cli.runs import cancel_runs
-from langgraph_worker.cli.runs.reading import NotFoundError
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.store_access import NotFoundError
 from tests.support.run_store import apply, ask, attempt, claim_one, event, ran, request
 from workflow_events.codec import Record, decode_control
 

@@ -10,12 +10,12 @@ import pytest
 
 from langgraph_worker.broker.kafka.end_offsets import TopicEnd
 from langgraph_worker.broker.port import SendError
-from langgraph_worker.cli.publishing import NotSentError
 from langgraph_worker.cli.runs import new_request
-from langgraph_worker.cli.runs.resumption import NotResumableError
 from langgraph_worker.domain.models import Decision
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.resumption import NotResumableError
+from langgraph_worker.operations.sending import NotSentError
 from tests.support.run_store import answer, apply, ask, attempt, claim_one, event, ran, refusal, request, result
 from workflow_events.codec import Record, decode_event
 from workflow_events.control import PauseScope
@@ -212,7 +212,9 @@ def test_a_stale_answer_is_refused_with_what_is_asked_now(runs, broker):
 
 def test_of_several_questions_each_answer_names_one(runs, broker):
     runs.worked(lambda store: ask(store, request(event(event_id=ONE)), "a", "b"))
-    with pytest.raises(SettingsError, match=r"there are 2 questions. Say which: --answer ID=JSON \(a, b\)"):
+    with pytest.raises(
+        SettingsError, match=r"there are 2 questions\. Say which each answers \(a, b\)\. .* --answer ID=JSON"
+    ):
         runs.call("resume", "abcd1", "--answer", "1")
     with pytest.raises(SettingsError, match=r"does not ask 'c', but a, b"):
         runs.call("resume", "abcd1", "--answer", "c=1")

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from langgraph_worker.cli.runs.reading import NotFoundError
 from langgraph_worker.domain.models import Failure, Step, StepStatus
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
 from langgraph_worker.errors import SettingsError
+from langgraph_worker.operations.store_access import NotFoundError
 from tests.support.run_store import answer, ask, attempt, claim_one, event, refusal, request, result
 from workflow_events.control import PauseScope
 from workflow_events.models import WorkflowEventPayload

@@ -1,7 +1,8 @@
-"""One run as a command shows it: its content as it may leave the store."""
+"""One run as people and programs are shown it: its content as it may leave the store."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from pydantic import JsonValue
 
 from langgraph_worker.domain.models import Step
 from langgraph_worker.domain.redaction import Redactor
-from langgraph_worker.domain.run_views import QuestionView, RunDetail
+from langgraph_worker.domain.run_views import QuestionView, RunDetail, StepPage, StepView
 
 _CONTENT = ("payload", "answers", "config", "metadata")
 """Of an event; the rest are names, ids and times."""
@@ -31,6 +32,20 @@ def redacted_detail(detail: RunDetail, redactor: Redactor) -> RunDetail:
         errors=tuple(replace(one, failure=redactor.failure(one.failure, "show")) for one in detail.errors),
         questions=tuple(_question(one, redactor) for one in detail.questions),
     )
+
+
+async def redacted_steps(page: StepPage, redactor: Redactor) -> StepPage:
+    """The page with the content of its steps redacted.
+
+    :raises RedactionError: the hook failed: nothing may be shown.
+    """
+    if redactor.changes_nothing:
+        return page
+
+    def redacted() -> tuple[StepView, ...]:
+        return tuple(replace(one, step=_step(one.step, redactor)) for one in page.steps)
+
+    return replace(page, steps=await asyncio.to_thread(redacted))
 
 
 def _event(event: Mapping[str, JsonValue], redactor: Redactor) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""What a ``runs resume`` asks of the workers: the event that goes on with a run, or that answers its question."""
+"""What is asked of the workers to resume a run: the event that goes on with it, or that answers its question."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from langgraph_worker.cli.runs.reading import event_of
 from langgraph_worker.domain.run_views import QuestionState, RunDetail, ViewStatus
-from langgraph_worker.errors import SettingsError, WorkerError
+from langgraph_worker.errors import WorkerError
+from langgraph_worker.operations.store_access import event_of
 from langgraph_worker.publishing.replay import number_of
 from langgraph_worker.store.views import RunViews
 from workflow_events.identity import lineage_of, replay_id
@@ -25,6 +25,21 @@ How = Literal["retry", "continuation", "answer"]
 
 class NotResumableError(WorkerError):
     """There is nothing to go on with, or something else has to be done first."""
+
+
+class AsksFirstError(NotResumableError):
+    """The run waits for a person: it goes on with an answer, and without one not at all."""
+
+
+class AnswerMisfitError(WorkerError):
+    """An answer names no question of several, or one that is not asked.
+
+    :ivar number: of the answer, from 0.
+    """
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +55,10 @@ class Resumption:
     how: How
 
 
-async def go_on(views: RunViews, detail: RunDetail, deadline: datetime) -> Resumption:
+async def go_on(views: RunViews, detail: RunDetail, deadline: datetime, source: EventSource) -> Resumption:
     """The event that goes on with a run from the last checkpoint of its logical run.
+
+    :param source: what sends it.
 
     :raises NotResumableError: says why there is none, and what to do instead.
     """
@@ -50,22 +67,29 @@ async def go_on(views: RunViews, detail: RunDetail, deadline: datetime) -> Resum
     first = of_work[0]
     of = first.replay.of if first.replay is not None else first.event_id
     number = max(map(number_of, of_work)) + 1
-    again: dict[str, Any] = {"event_id": replay_id(of, number), "replay": Replay(of=of, number=number)}
+    replay = Replay(of=of, number=number)
+    again: dict[str, Any] = {"event_id": replay_id(of, number), "source": source, "replay": replay}
     if not first.answers:  # an answer goes to the graph that asked
         again["graph"] = detail.run.graph  # by its name: the workers' default may be another one by now
     if first.attempt is not None:
         again["attempt"] = first.attempt.model_copy(update={"replay": number, "on_retry": "resume"})
-    return Resumption(_sent_anew(first, deadline, again), of, "retry" if first.attempt is not None else "continuation")
+    how: How = "retry" if first.attempt is not None else "continuation"
+    return Resumption(_sent_anew(first, deadline, again), of, how)
 
 
 def answer(
-    detail: RunDetail, given: Sequence[tuple[str | None, Any]], by: str | None, deadline: datetime
+    detail: RunDetail,
+    given: Sequence[tuple[str | None, Any]],
+    by: str | None,
+    deadline: datetime,
+    source: EventSource,
 ) -> Resumption:
     """The event that answers what a run asks.
 
     :param given: each answer with the id of its question; None where there is only one question.
     :raises NotResumableError: the run asks nothing now; says what is asked instead.
-    :raises SettingsError: an answer names no question, or another one than is asked.
+    :raises AnswerMisfitError: an answer names no question of several, or another one than is asked.
+    :raises ValidationError: an answer cannot be sent.
     """
     run = detail.run
     asked = [question for question in detail.pending_questions if question.asked_by == run.correlation_id]
@@ -73,16 +97,16 @@ def answer(
         raise NotResumableError(_asks_nothing(detail))
     known = ", ".join(question.interrupt_id for question in asked)
     answers = []
-    for name, value in given:
+    for number, (name, value) in enumerate(given):
         if name is None and len(asked) > 1:
-            raise SettingsError(f"--answer: there are {len(asked)} questions. Say which: --answer ID=JSON ({known})")
+            raise AnswerMisfitError(number, f"there are {len(asked)} questions. Say which each answers ({known})")
         if name is not None and name not in {question.interrupt_id for question in asked}:
-            raise SettingsError(f"--answer: request {run.correlation_id} does not ask {name!r}, but {known}")
+            raise AnswerMisfitError(number, f"request {run.correlation_id} does not ask {name!r}, but {known}")
         answers.append(Answer(interrupt_id=name or asked[0].interrupt_id, value=value, answered_by=by))
     reply_topic = detail.event.get("reply_topic") if detail.event is not None else None
     event = WorkflowEvent(
         event_type=EventType.WORKFLOW_RESUMED,
-        source=EventSource.LANGGRAPH,
+        source=source,
         workflow_id=run.workflow_id,
         workflow_run_id=run.workflow_run_id,
         round=run.round + 1,
@@ -95,7 +119,7 @@ def answer(
 
 
 def _sent_anew(first: WorkflowEvent, deadline: datetime, changes: dict[str, Any]) -> WorkflowEvent:
-    values = {"timestamp": datetime.now(deadline.tzinfo), "deadline": deadline, "source": EventSource.LANGGRAPH}
+    values = {"timestamp": datetime.now(deadline.tzinfo), "deadline": deadline}
     changed = first.model_copy(update=values | changes)
     return WorkflowEvent.model_validate(changed.model_dump())
 
@@ -106,9 +130,7 @@ def _require_resumable(detail: RunDetail) -> None:
         why = detail.result.error if detail.result is not None else None
         raise NotResumableError(f"request {run.correlation_id} never ran: {why or run.status.value}. Send it anew")
     if detail.pending_questions:
-        raise NotResumableError(
-            f"request {run.correlation_id} waits for a person: {_asked_now(detail)}. Answer with --answer"
-        )
+        raise AsksFirstError(f"request {run.correlation_id} waits for a person: {_asked_now(detail)}")
     last = detail.requests[-1]
     unfinished = [one for one in detail.requests if not one.status.is_finished]
     if unfinished:
