@@ -38,6 +38,8 @@ One tree; a class that needs the types of its room stands there::
     ├── NotResumableError       a run is not to be resumed (operations/resumption.py)
     │   └── AsksFirstError      it waits for a person: it goes on with an answer
     ├── AnswerMisfitError       an answer names no question of several, or one that is not asked
+    ├── ProblemError            ends a request to the API with what is wrong (api/problems.py)
+    ├── UnreadableTokensError   the file of the API's tokens cannot be read now (api/tokens.py)
     ├── NotSentError            the broker has not acknowledged a message (operations/sending.py)
     └── BrokerError             Kafka cannot be used: unreachable, refused credentials, a topic is missing
         ├── SendError           a message is not acknowledged (broker/port.py)

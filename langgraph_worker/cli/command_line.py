@@ -11,6 +11,7 @@ from typing import NoReturn
 from langgraph_worker import __version__
 from langgraph_worker.cli.dlq_options import add_dlq_commands
 from langgraph_worker.cli.options import (
+    add_api_token_options,
     add_forget_options,
     add_graphs_options,
     add_pause_options,
@@ -35,6 +36,7 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "unpause": add_unpause_options,
     "pauses": add_pauses_options,
     "forget": add_forget_options,
+    "api-token": add_api_token_options,
 }
 """What a command has beside the settings."""
 
@@ -52,6 +54,8 @@ _COMMANDS = {
     "pause": "start nothing more of the fleet, of a graph or of a workflow, and stop what runs; nothing queued is lost",
     "unpause": "end a pause: what waits starts, what was stopped goes on from its last checkpoint",
     "pauses": "show what is paused, since when, by whom and why",
+    "api": "serve the fleet's API over HTTP, until SIGTERM or Ctrl-C: look at runs, ask for them, steer them",
+    "api-token": "make a token for a client of the API",
     "check": "could a worker start here? One line each for config, broker, topics, store and graphs",
 }
 
@@ -113,6 +117,10 @@ def find_command(name: str) -> Command:
         from langgraph_worker.cli import pause
 
         return {"pause": pause.pause, "unpause": pause.unpause, "pauses": pause.show_pauses}[name]
+    if name == "api-token":
+        from langgraph_worker.cli.api import api_token
+
+        return api_token
     if name == "runs":
         from langgraph_worker.cli.runs.command import runs
 
@@ -127,6 +135,10 @@ def _simple_command(name: str) -> Callable[[Mapping[str, str]], int]:
         from langgraph_worker.cli.check import check
 
         return check
+    if name == "api":
+        from langgraph_worker.cli.api import api
+
+        return api
     if name == "prune":
         from langgraph_worker.cli.prune import prune
 
@@ -144,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name in _OPTIONS:
             _OPTIONS[name](command)
+        if name == "api-token":
+            continue  # it needs no settings
         within = _COMMANDS_WITHIN.get(name)
         for one in within(command) if within else [command]:
             _add_settings(one)

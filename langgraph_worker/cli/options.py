@@ -122,3 +122,21 @@ def add_forget_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deployment", metavar="ID", help="with --memory: of which Airflow; unset: of plain requests")
     parser.add_argument("--yes", action="store_true", help="remove it; without it, it is shown only")
     parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON object")
+
+
+def add_api_token_options(parser: argparse.ArgumentParser) -> None:
+    """What ``api-token`` takes."""
+    parser.add_argument("name", help="of the client, as the audit and the log name it")
+    parser.add_argument(
+        "--role",
+        choices=("viewer", "operator", "admin"),
+        default="viewer",
+        help="what it may do: look; also ask for runs, cancel and answer; also what concerns the fleet",
+    )
+    parser.add_argument("--graph", metavar="NAME", action="append", help="only runs of this graph; may be repeated")
+    parser.add_argument(
+        "--deployment",
+        metavar="NAME",
+        action="append",
+        help="only runs that this Airflow installation asked for, '' for those of none; may be repeated",
+    )

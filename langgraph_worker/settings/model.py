@@ -272,6 +272,25 @@ class WorkerSettings(BaseSettings):
         description="address of that port; 0.0.0.0: of every network. The port has no password, and shows names of "
         "graphs and models",
     )
+    api_port: int = Field(9109, ge=0, le=65_535, description="port of `langgraph-worker api`; 0: a free one")
+    api_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address that `langgraph-worker api` listens on. It has no TLS: on any but loopback a proxy before "
+        "it needs it",
+    )
+    api_tokens_file: Path | None = Field(
+        None,
+        description="TOML file with the hashes of the tokens of the API's clients, their roles and what they may see; "
+        "read again when it changes",
+    )
+    api_requests_per_second: float = Field(
+        50.0,
+        gt=0,
+        le=100_000,
+        allow_inf_nan=False,
+        description="requests of one token to the API per second, at most in the long run; more are answered 429",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="one line of text, or one JSON object, per entry")
 

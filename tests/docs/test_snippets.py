@@ -24,6 +24,7 @@ from newsroom import editor
 
 from airflow_provider_langgraph.exceptions import KafkaError, error_for
 from airflow_provider_langgraph.hooks.kafka import KafkaHook
+from langgraph_worker.api.problems import ProblemDocument
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.graphs.manifest import read_manifest
 from langgraph_worker.settings.explain import documentation
@@ -248,6 +249,8 @@ def test_a_json_block_is_what_its_page_says(snippet, tmp_path):
         assert {graph.name for graph in read_manifest(tmp_path / "langgraph.json").graphs} == set(value["graphs"])
     elif "event_type" in value:
         assert WorkflowEvent.model_validate_json(snippet.text).workflow_id == value["workflow_id"]
+    elif "errors" in value:
+        assert ProblemDocument.model_validate(value).model_dump() == value
     elif "agents" in value:  # what an orchestrator is given
         assert editor.invoke(value)["next"] == "writer"
     elif "next" in value:  # and what it answers

@@ -1,0 +1,247 @@
+"""Runs: to ask for, to cancel, to go on with, to answer. Each is a message to the workers."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from langgraph_worker.api.access import Principal
+from langgraph_worker.api.parts import ApiParts, Asker, Parts
+from langgraph_worker.api.problems import FieldProblem, ProblemError, wrong_field
+from langgraph_worker.domain.run_views import RunDetail
+from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on
+from workflow_events.codec import encode
+from workflow_events.control import WorkflowCancelledEvent
+from workflow_events.fields import FieldError, Name, Priority, Reason, UtcDatetime, utcnow
+from workflow_events.models import (
+    Budget,
+    EventSource,
+    EventType,
+    RunConfig,
+    WorkflowEvent,
+    WorkflowEventMetadata,
+)
+from workflow_events.run_config import RunValues
+from workflow_events.unknown_fields import unknown_fields
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+_DEADLINE = timedelta(hours=24)
+_KEYS = uuid5(NAMESPACE_URL, "airflow-provider-langgraph/api/idempotency-key")
+_WHAT = ("graph", "assistant", "payload", "context", "config", "thread_id", "budget", "priority", "metadata")
+"""What a request asks for. The deadline is not in it: left out, it follows from the time of the request."""
+
+_INPUT = "input"
+"""What the API calls an event's ``payload.data``."""
+
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=256,
+        description="chosen by the client: of all requests of one token with the same key, one is run",
+    ),
+]
+
+
+class NewRun(BaseModel):
+    """A request to run a graph."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    graph: Name | None = Field(default=None, description="a name in langgraph.json; left out: its default graph")
+    assistant: Name | None = Field(default=None, description="one of the graph's assistants")
+    input: JsonValue = Field(default={}, description="of the graph; for a state that is a mapping, its initial values")
+    context: RunValues | None = Field(default=None, description="what nodes read as `runtime.context`")
+    config: RunConfig = RunConfig()
+    thread_id: Name | None = Field(default=None, description="a conversation; left out: a thread of the run's own")
+    budget: Budget | None = None
+    deadline: UtcDatetime | None = Field(default=None, description="left out: in 24 hours")
+    priority: Priority = Field(default=0, description="the higher, the earlier it starts among what waits")
+    workflow_id: Name = Field(default="api", description="what runs are found, counted and paused by")
+    workflow_run_id: Name | None = Field(default=None, description="left out: the run's correlation id")
+    metadata: WorkflowEventMetadata = WorkflowEventMetadata()
+
+
+AcceptedHow = Literal["run", "retry", "continuation", "answer"]
+
+
+class AcceptedRun(BaseModel):
+    """A request that Kafka has. The run is in the store when a worker has taken it in."""
+
+    correlation_id: UUID
+    how: AcceptedHow = Field(description="what the request does")
+
+
+class CancelBody(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason = Field(default="", description="for the person who reads the result")
+
+
+_NO_REASON = CancelBody()
+
+
+class SentCancel(BaseModel):
+    """A cancel that Kafka has."""
+
+    correlation_id: UUID
+    status: str = Field(description="of the run, as the cancel found it; `unknown`: its request has not come yet")
+
+
+class GivenAnswer(BaseModel):
+    """An answer to a question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    interrupt_id: Name | None = Field(default=None, description="of the question; may be left out if there is one")
+    value: JsonValue = Field(description="what the graph's `interrupt()` returns")
+
+
+class AnswerBody(BaseModel):
+    """The answers to what a run asks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answers: list[GivenAnswer] = Field(min_length=1, max_length=256)
+
+
+@router.post("", operation_id="create_run", status_code=HTTPStatus.ACCEPTED)
+async def create_run(
+    new: NewRun,
+    request: Request,
+    response: Response,
+    asker: Asker,
+    parts: Parts,
+    idempotency_key: _IdempotencyKey = None,
+) -> AcceptedRun:
+    """Ask for a run. Answered when Kafka has the request, also while no worker is up."""
+    if unknown := unknown_fields(NewRun, await request.json()):
+        raise wrong_field(f"body.{unknown[0].place}", _not_known(unknown[0].meant))
+    _require_scope(asker, new.graph)
+    name = uuid4() if idempotency_key is None else uuid5(_KEYS, f"{asker.name}\0{idempotency_key}")
+    event = _event(new, name)
+    if idempotency_key is not None:
+        _require_same(event, await parts.views.detail(name, most_steps=0))
+    return await _accepted(event, "run", parts, response)
+
+
+async def _accepted(event: WorkflowEvent, how: AcceptedHow, parts: ApiParts, response: Response) -> AcceptedRun:
+    await parts.sender.request(event)
+    response.headers["Location"] = f"/api/v1/runs/{event.event_id}"
+    return AcceptedRun(correlation_id=event.event_id, how=how)
+
+
+def _not_known(meant: str | None) -> str:
+    return "is not known" + (f". Did you mean {meant!r}?" if meant else "")
+
+
+def _require_scope(asker: Principal, graph: str | None) -> None:
+    if graph is None and asker.scope.graphs is not None:
+        known = ", ".join(sorted(asker.scope.graphs))
+        raise wrong_field("body.graph", f"must be given: the token {asker.name!r} may run only {known}")
+    if not asker.scope.includes(graph, None):
+        what = f"the graph {graph!r}" if not asker.scope.includes_graph(graph) else "requests of no Airflow task"
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"the token {asker.name!r} may not run {what}")
+
+
+def _event(new: NewRun, name: UUID) -> WorkflowEvent:
+    now = utcnow()
+    if new.deadline is not None and new.deadline <= now:
+        raise wrong_field("body.deadline", "has passed; give a time to come, or leave it out for 24 hours")
+    copied = {field: getattr(new, field) for field in _WHAT if field != "payload"}
+    try:
+        return WorkflowEvent(
+            event_id=name,
+            event_type=EventType.WORKFLOW_TRIGGERED,
+            timestamp=now,
+            source=EventSource.FASTAPI,
+            workflow_id=new.workflow_id,
+            workflow_run_id=new.workflow_run_id or str(name),
+            payload={"data": new.input},
+            deadline=new.deadline or now + _DEADLINE,
+            **copied,
+        )
+    except ValidationError as error:
+        raise _misfit(error) from None
+
+
+def _misfit(error: ValidationError) -> ProblemError:
+    detail = error.errors(include_url=False, include_input=False)[0]
+    rule = detail.get("ctx", {}).get("error")
+    place = rule.field if isinstance(rule, FieldError) else ".".join(map(str, detail["loc"]))
+    reason = rule.reason if isinstance(rule, FieldError) else detail["msg"].removeprefix("Value error, ")
+    return wrong_field(f"body.{place.replace('payload.data', _INPUT)}", reason)
+
+
+def _require_same(event: WorkflowEvent, kept: RunDetail | None) -> None:
+    if kept is None or kept.event is None:
+        return
+    asked = json.loads(encode(event).value)
+    differ = [name for name in _WHAT if kept.event.get(name) != asked[name]]
+    if differ:
+        other = _INPUT if differ[0] == "payload" else differ[0]
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            f"the idempotency key was used for run {event.event_id}, which has another {other}. Take a new key for "
+            "a new run",
+            [FieldProblem(field="header.idempotency-key", detail="was used for another request")],
+        )
+
+
+@router.post("/{correlation_id}/cancel", operation_id="cancel_run", status_code=HTTPStatus.ACCEPTED)
+async def cancel_run(correlation_id: UUID, asker: Asker, parts: Parts, body: CancelBody = _NO_REASON) -> SentCancel:
+    """End a run, whether it waits, runs or asks a person; also one whose request has not been taken in yet."""
+    status = await _cancellable(correlation_id, asker, parts)
+    message = WorkflowCancelledEvent(correlation_id=correlation_id, reason=body.reason, requested_by=asker.name)
+    await parts.sender.control(message)
+    return SentCancel(correlation_id=correlation_id, status=status)
+
+
+async def _cancellable(correlation_id: UUID, asker: Principal, parts: ApiParts) -> str:
+    if asker.scope.is_all and await parts.views.detail(correlation_id, most_steps=0) is None:
+        return "unknown"
+    detail = await parts.run(correlation_id, asker)
+    asks = any(question.asked_by == correlation_id for question in detail.pending_questions)
+    if detail.run.status.is_finished and not asks:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            f"run {correlation_id} has ended ({detail.run.status.value}): there is nothing to cancel",
+        )
+    return detail.run.status.value
+
+
+@router.post("/{correlation_id}/retry", operation_id="retry_run", status_code=HTTPStatus.ACCEPTED)
+async def retry_run(correlation_id: UUID, response: Response, asker: Asker, parts: Parts) -> AcceptedRun:
+    """Go on with a run that has failed, from its last checkpoint. Of an Airflow task, any try of Airflow's wins."""
+    detail = await parts.run(correlation_id, asker)
+    resumption = await go_on(parts.views, detail, _until(), EventSource.FASTAPI)
+    return await _accepted(resumption.event, resumption.how, parts, response)
+
+
+@router.post("/{correlation_id}/answer", operation_id="answer_run", status_code=HTTPStatus.ACCEPTED)
+async def answer_run(
+    correlation_id: UUID, body: AnswerBody, response: Response, asker: Asker, parts: Parts
+) -> AcceptedRun:
+    """Answer what a run asks. The run of the answer is a new request."""
+    given: list[tuple[str | None, Any]] = [(one.interrupt_id, one.value) for one in body.answers]
+    detail = await parts.run(correlation_id, asker)
+    try:
+        resumption = answer(detail, given, asker.name, _until(), EventSource.FASTAPI)
+    except AnswerMisfitError as error:
+        raise wrong_field(f"body.answers.{error.number}.interrupt_id", str(error)) from None
+    except ValidationError as error:
+        raise _misfit(error) from None
+    return await _accepted(resumption.event, resumption.how, parts, response)
+
+
+def _until() -> datetime:
+    return utcnow() + _DEADLINE
