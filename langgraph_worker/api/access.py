@@ -33,6 +33,7 @@ ROLES: Mapping[str, Role] = {
     "list_graphs": Role.VIEWER,
     "list_workers": Role.VIEWER,
     "list_pauses": Role.VIEWER,
+    "list_audit": Role.ADMIN,
     "create_run": Role.OPERATOR,
     "cancel_run": Role.OPERATOR,
     "retry_run": Role.OPERATOR,

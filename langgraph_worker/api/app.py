@@ -14,7 +14,7 @@ from langgraph_worker import __version__
 from langgraph_worker.api.guards import Guards
 from langgraph_worker.api.parts import ApiParts, Asker
 from langgraph_worker.api.problems import MEDIA_TYPE, ProblemDocument, add_problem_handlers
-from langgraph_worker.api.routes import fleet, run_writes, runs
+from langgraph_worker.api.routes import audit, fleet, run_writes, runs
 from langgraph_worker.api.tokens import TokenFile
 
 PREFIX = "/api/v1"
@@ -46,7 +46,7 @@ def make_app(parts: ApiParts, tokens: TokenFile, now: Callable[[], float] = time
     )
     app.state.parts = parts
     routes = APIRouter(prefix=PREFIX, responses=_PROBLEMS)
-    for one in (runs, run_writes, fleet):
+    for one in (runs, run_writes, fleet, audit):
         routes.include_router(one.router)
 
     @routes.get("/openapi.json", operation_id="openapi", tags=["api"])

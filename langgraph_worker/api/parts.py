@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
@@ -14,13 +16,18 @@ from fastapi.security import HTTPBearer
 
 from langgraph_worker.api.access import ROLES, Principal, Role
 from langgraph_worker.api.problems import ProblemError
+from langgraph_worker.domain.audit import AuditEntry, Outcome
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.run_views import RunDetail
+from langgraph_worker.errors import StoreError
 from langgraph_worker.operations.redacted_detail import redacted_detail
 from langgraph_worker.operations.sending import MessageSender
 from langgraph_worker.settings.model import WorkerSettings
+from langgraph_worker.store.audit import AuditTrail
 from langgraph_worker.store.port import RunStore
 from langgraph_worker.store.views import RunViews
+from workflow_events.control import WorkflowCancelledEvent
+from workflow_events.models import WorkflowEvent
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +38,7 @@ class ApiParts:
 
     :param store: read only.
     :param redactor: what changes a run's content before it is shown.
+    :param audit: who asked for what.
     :param sender: the only way in which the API changes anything.
     """
 
@@ -38,6 +46,7 @@ class ApiParts:
     store: RunStore
     views: RunViews
     redactor: Redactor
+    audit: AuditTrail
     sender: MessageSender
 
     async def run(self, correlation_id: UUID, principal: Principal) -> RunDetail:
@@ -63,6 +72,38 @@ class ApiParts:
 _bearer = HTTPBearer(auto_error=False, description="a token of the API's token file")  # for the description alone
 
 
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What one request sends, in its client's name. That it asks is stored before it is sent."""
+
+    parts: ApiParts
+    entry: Callable[[UUID], AuditEntry]
+
+    async def request(self, event: WorkflowEvent) -> None:
+        """Send a request. For errors see :class:`~langgraph_worker.operations.sending.MessageSender`."""
+        await self._audited(event.event_id, self.parts.sender.request(event))
+
+    async def cancel(self, message: WorkflowCancelledEvent) -> None:
+        """Send a cancel. For errors see :class:`~langgraph_worker.operations.sending.MessageSender`."""
+        await self._audited(message.correlation_id, self.parts.sender.control(message))
+
+    async def _audited(self, target: UUID, sending: Coroutine[Any, Any, None]) -> None:
+        with closing(sending):
+            row = await self.parts.audit.begin(self.entry(target))
+            outcome = Outcome.NOT_ACKNOWLEDGED
+            try:
+                await sending
+                outcome = Outcome.SENT
+            finally:
+                await self._settle(row, outcome)
+
+    async def _settle(self, row: int, outcome: Outcome) -> None:
+        try:
+            await self.parts.audit.settle(row, outcome)
+        except StoreError as error:  # the row is there, and says that the outcome is not known
+            logger.warning("audit row %d has no outcome (%s): %s", row, outcome.value, error, extra={"action": "audit"})
+
+
 def _principal(request: Request, _: Annotated[object, Security(_bearer)]) -> Principal:
     principal: Principal = request.state.principal
     operation = request.scope["route"].operation_id
@@ -75,7 +116,7 @@ def _principal(request: Request, _: Annotated[object, Security(_bearer)]) -> Pri
             "the API for another token",
         )
     if needed is not Role.VIEWER:
-        client = request.client.host if request.client is not None else "unknown"
+        client = _address(request)
         logger.info(
             "%s (%s) from %s: %s %s",
             principal.name,
@@ -88,6 +129,10 @@ def _principal(request: Request, _: Annotated[object, Security(_bearer)]) -> Pri
     return principal
 
 
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else "unknown"
+
+
 def _parts(request: Request) -> ApiParts:
     parts: ApiParts = request.app.state.parts
     return parts
@@ -96,3 +141,14 @@ def _parts(request: Request) -> ApiParts:
 Asker = Annotated[Principal, Depends(_principal)]
 """Who asks; they may, or the request ends here. Every route has one."""
 Parts = Annotated[ApiParts, Depends(_parts)]
+
+
+def _writes(request: Request, asker: Asker, parts: Parts) -> Writes:
+    action = request.scope["route"].operation_id
+    return Writes(
+        parts, lambda target: AuditEntry(actor=asker.name, client=_address(request), action=action, target=target)
+    )
+
+
+Sending = Annotated[Writes, Depends(_writes)]
+"""How a route sends anything."""

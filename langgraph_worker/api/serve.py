@@ -50,7 +50,7 @@ async def serve(settings: WorkerSettings, redactor: Redactor) -> None:
         async with opened_store(settings) as store:
             sender = MessageSender(settings)
             try:
-                parts = ApiParts(settings, store, SqlRunViews(store), redactor, sender)
+                parts = ApiParts(settings, store, SqlRunViews(store), redactor, store.audit, sender)
                 config = uvicorn.Config(
                     make_app(parts, tokens),
                     log_config=None,

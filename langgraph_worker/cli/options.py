@@ -131,7 +131,7 @@ def add_api_token_options(parser: argparse.ArgumentParser) -> None:
         "--role",
         choices=("viewer", "operator", "admin"),
         default="viewer",
-        help="what it may do: look; also ask for runs, cancel and answer; also what concerns the fleet",
+        help="what it may do: look; also ask for runs, cancel and answer; also read the audit",
     )
     parser.add_argument("--graph", metavar="NAME", action="append", help="only runs of this graph; may be repeated")
     parser.add_argument(

@@ -27,12 +27,14 @@ class _Removed:
 
     :param checkpoints: those of threads that stay.
     :param items: those of the long-term memory that had expired.
+    :param audited: old entries of the API's audit.
     """
 
     runs: int
     threads: int
     checkpoints: int
     items: int
+    audited: int
 
 
 def prune(flags: Mapping[str, str]) -> int:
@@ -48,6 +50,8 @@ def prune(flags: Mapping[str, str]) -> int:
         f"{removed.threads:,} threads with their checkpoints, {removed.checkpoints:,} checkpoints that the other "
         f"threads no longer need, and {removed.items:,} items of long-term memory that had expired"
     )
+    if removed.audited:
+        print(f"{shown}: removed {removed.audited:,} audit entries older than {settings.api_audit_days:g} days")
     return 0
 
 
@@ -58,7 +62,10 @@ async def _prune(settings: WorkerSettings) -> _Removed:
     await store.open(alone=False)
     try:
         pruned = await _prune_runs(store, settings)
-        return _Removed(pruned.runs, pruned.threads, await _trim_threads(store), await _sweep_memory(store))
+        checkpoints, items = await _trim_threads(store), await _sweep_memory(store)
+        audit_days = timedelta(days=settings.api_audit_days)
+        audited = await retry_store(lambda: store.audit.remove(audit_days), "remove old audit entries")
+        return _Removed(pruned.runs, pruned.threads, checkpoints, items, audited)
     finally:
         await store.close()
 

@@ -284,6 +284,13 @@ class WorkerSettings(BaseSettings):
         description="TOML file with the hashes of the tokens of the API's clients, their roles and what they may see; "
         "read again when it changes",
     )
+    api_audit_days: float = Field(
+        365.0,
+        ge=1,
+        le=36_500,
+        allow_inf_nan=False,
+        description="`prune` removes what the audit keeps of requests to the API that are older",
+    )
     api_requests_per_second: float = Field(
         50.0,
         gt=0,

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from langgraph_worker.api.access import Principal
-from langgraph_worker.api.parts import ApiParts, Asker, Parts
+from langgraph_worker.api.parts import ApiParts, Asker, Parts, Sending, Writes
 from langgraph_worker.api.problems import FieldProblem, ProblemError, wrong_field
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on
@@ -121,6 +121,7 @@ async def create_run(
     response: Response,
     asker: Asker,
     parts: Parts,
+    sending: Sending,
     idempotency_key: _IdempotencyKey = None,
 ) -> AcceptedRun:
     """Ask for a run. Answered when Kafka has the request, also while no worker is up."""
@@ -131,11 +132,11 @@ async def create_run(
     event = _event(new, name)
     if idempotency_key is not None:
         _require_same(event, await parts.views.detail(name, most_steps=0))
-    return await _accepted(event, "run", parts, response)
+    return await _accepted(event, "run", sending, response)
 
 
-async def _accepted(event: WorkflowEvent, how: AcceptedHow, parts: ApiParts, response: Response) -> AcceptedRun:
-    await parts.sender.request(event)
+async def _accepted(event: WorkflowEvent, how: AcceptedHow, sending: Writes, response: Response) -> AcceptedRun:
+    await sending.request(event)
     response.headers["Location"] = f"/api/v1/runs/{event.event_id}"
     return AcceptedRun(correlation_id=event.event_id, how=how)
 
@@ -198,11 +199,13 @@ def _require_same(event: WorkflowEvent, kept: RunDetail | None) -> None:
 
 
 @router.post("/{correlation_id}/cancel", operation_id="cancel_run", status_code=HTTPStatus.ACCEPTED)
-async def cancel_run(correlation_id: UUID, asker: Asker, parts: Parts, body: CancelBody = _NO_REASON) -> SentCancel:
+async def cancel_run(
+    correlation_id: UUID, asker: Asker, parts: Parts, sending: Sending, body: CancelBody = _NO_REASON
+) -> SentCancel:
     """End a run, whether it waits, runs or asks a person; also one whose request has not been taken in yet."""
     status = await _cancellable(correlation_id, asker, parts)
     message = WorkflowCancelledEvent(correlation_id=correlation_id, reason=body.reason, requested_by=asker.name)
-    await parts.sender.control(message)
+    await sending.cancel(message)
     return SentCancel(correlation_id=correlation_id, status=status)
 
 
@@ -220,16 +223,18 @@ async def _cancellable(correlation_id: UUID, asker: Principal, parts: ApiParts) 
 
 
 @router.post("/{correlation_id}/retry", operation_id="retry_run", status_code=HTTPStatus.ACCEPTED)
-async def retry_run(correlation_id: UUID, response: Response, asker: Asker, parts: Parts) -> AcceptedRun:
+async def retry_run(
+    correlation_id: UUID, response: Response, asker: Asker, parts: Parts, sending: Sending
+) -> AcceptedRun:
     """Go on with a run that has failed, from its last checkpoint. Of an Airflow task, any try of Airflow's wins."""
     detail = await parts.run(correlation_id, asker)
     resumption = await go_on(parts.views, detail, _until(), EventSource.FASTAPI)
-    return await _accepted(resumption.event, resumption.how, parts, response)
+    return await _accepted(resumption.event, resumption.how, sending, response)
 
 
 @router.post("/{correlation_id}/answer", operation_id="answer_run", status_code=HTTPStatus.ACCEPTED)
 async def answer_run(
-    correlation_id: UUID, body: AnswerBody, response: Response, asker: Asker, parts: Parts
+    correlation_id: UUID, body: AnswerBody, response: Response, asker: Asker, parts: Parts, sending: Sending
 ) -> AcceptedRun:
     """Answer what a run asks. The run of the answer is a new request."""
     given: list[tuple[str | None, Any]] = [(one.interrupt_id, one.value) for one in body.answers]
@@ -240,7 +245,7 @@ async def answer_run(
         raise wrong_field(f"body.answers.{error.number}.interrupt_id", str(error)) from None
     except ValidationError as error:
         raise _misfit(error) from None
-    return await _accepted(resumption.event, resumption.how, parts, response)
+    return await _accepted(resumption.event, resumption.how, sending, response)
 
 
 def _until() -> datetime:

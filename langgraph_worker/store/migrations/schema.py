@@ -391,6 +391,20 @@ pauses = Table(
     Column("changed_at", UtcDateTime, nullable=False),  # by its sender's clock
 )
 
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(512), nullable=False),
+    Column("on_behalf_of", String(512)),
+    Column("client", String(512), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", Uuid, nullable=False),  # a request's; its run may be pruned
+    Column("outcome", String(32)),
+    Index("ix_audit_entries_target", "target"),
+)
+
 tombstones = Table(
     "tombstones",
     metadata,

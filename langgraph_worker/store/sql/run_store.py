@@ -57,6 +57,7 @@ from langgraph_worker.store.sql import (
     workers,
 )
 from langgraph_worker.store.sql import leases as leasing
+from langgraph_worker.store.sql.audit_trail import SqlAuditTrail
 from langgraph_worker.store.sql.claims import Claimant
 from langgraph_worker.store.sql.endings import EndingContext
 from langgraph_worker.store.sql.group_writer import GroupWriter
@@ -112,6 +113,7 @@ class SqlRunStore(RunStore):
         self._outbox = unpublished.ResultsToPublish()
         self._threads = DatabaseThreads(self.database.place)
         self._group = GroupWriter(self._commit)
+        self.audit = SqlAuditTrail(self._write, self.read)
         self.memory = MemoryStore(self._group.write, self._write, self._read_at)
         self._unclaimable = SetAside[str]()
         self._unexpirable, self._unreadable, self._unprunable = SetAside[UUID](), SetAside[UUID](), SetAside[UUID]()
