@@ -231,6 +231,7 @@ _BY_TIME = ("accepted_at", "seq")
 for _name, _columns in (
     ("recent", ()),
     ("of_graph", ("graph",)),
+    ("of_deployment", ("deployment",)),
     ("of_dag", ("workflow_id",)),
     ("of_dag_run", ("workflow_run_id",)),
 ):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, text, tuple_
 
 from langgraph_worker.domain.id_prefixes import ids_between
 from langgraph_worker.domain.models import Decision
@@ -87,7 +87,12 @@ def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.scope.graphs is not None:
         yield _runs.graph.in_(sorted(wanted.scope.graphs))
     if wanted.scope.deployments is not None:
-        yield func.coalesce(_runs.deployment, "").in_(sorted(wanted.scope.deployments))
+        yield _asked_by(wanted.scope.deployments)
+
+
+def _asked_by(deployments: frozenset[str]) -> ColumnElement[bool]:
+    named = _runs.deployment.in_(sorted(deployments))  # by index, as COALESCE would not be
+    return or_(named, _runs.deployment.is_(None)) if "" in deployments else named
 
 
 # In these words, or the partial index cannot serve: SQLite compares a condition with that of the index word by word.

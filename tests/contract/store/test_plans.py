@@ -16,7 +16,7 @@ from sqlalchemy import event as sqlalchemy_event
 
 from devtools.postgres import PostgresServer
 from langgraph_worker.domain.models import Pruned
-from langgraph_worker.domain.run_views import RunFilter, ViewStatus
+from langgraph_worker.domain.run_views import RunFilter, RunScope, ViewStatus
 from langgraph_worker.store.engines.postgres import PostgresDatabase, server_url
 from langgraph_worker.store.migrations.migrate import upgrade
 from langgraph_worker.store.migrations.schema import metadata
@@ -271,8 +271,30 @@ async def test_pruning_looks_at_what_may_go_only(store: SqlRunStore, plans: Plan
         RunFilter(statuses=frozenset({ViewStatus.FAILURE})),
         RunFilter(statuses=frozenset({ViewStatus.PENDING, ViewStatus.RUNNING})),
         RunFilter(graph="of nobody", statuses=frozenset({ViewStatus.SUCCESS})),
+        RunFilter(scope=RunScope(graphs=frozenset({"of nobody"}))),
+        RunFilter(scope=RunScope(graphs=frozenset({"of nobody", "of anybody"}))),
+        RunFilter(scope=RunScope(deployments=frozenset({"of nobody"}))),
+        RunFilter(scope=RunScope(deployments=frozenset({"of nobody", "of anybody"}))),
+        RunFilter(scope=RunScope(deployments=frozenset({"", "of nobody"}))),
+        RunFilter(scope=RunScope(frozenset({"of nobody"}), frozenset({"of nobody"})), workflow_id="dag-7"),
     ],
-    ids=["all", "graph", "dag", "dag run", "thread", "error type", "failed", "unfinished", "succeeded of a graph"],
+    ids=[
+        "all",
+        "graph",
+        "dag",
+        "dag run",
+        "thread",
+        "error type",
+        "failed",
+        "unfinished",
+        "succeeded of a graph",
+        "seen of a graph",
+        "seen of graphs",
+        "seen of a deployment",
+        "seen of deployments",
+        "seen of none and a deployment",
+        "seen of a graph, a deployment and a dag",
+    ],
 )
 async def test_a_page_of_runs_is_read_by_index(store: SqlRunStore, plans: Plans, wanted: RunFilter) -> None:
     views = SqlRunViews(store)
@@ -290,5 +312,7 @@ async def test_one_run_is_read_by_index(store: SqlRunStore, plans: Plans) -> Non
     detail = await views.detail(name)
     assert detail is not None
     assert detail.run.thread_id == "thread-10077"
-    assert len(plans.scans) >= 6
+    [step] = (await views.steps(name, 50)).steps
+    assert (await views.steps(name, 50, step.key)).steps == ()
+    assert len(plans.scans) >= 8
     assert plans.scanned() == set()

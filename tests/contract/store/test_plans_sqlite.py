@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from langgraph_worker.domain.models import Pruned
-from langgraph_worker.domain.run_views import RunFilter, ViewStatus
+from langgraph_worker.domain.run_views import RunFilter, RunScope, ViewStatus
 from langgraph_worker.store.engines.sqlite import SqliteDatabase
 from langgraph_worker.store.migrations.schema import metadata
 from langgraph_worker.store.sql.run_store import SqlRunStore
@@ -64,6 +64,8 @@ async def test_pruning_looks_at_what_may_go_only(
     [
         (RunFilter(), "recent"),
         (RunFilter(graph="g"), "of_graph (graph=?"),
+        (RunFilter(scope=RunScope(graphs=frozenset({"g"}))), "of_graph (graph=?"),
+        (RunFilter(scope=RunScope(deployments=frozenset({"d"}))), "of_deployment (deployment=?"),
         (RunFilter(workflow_id="d"), "of_dag (workflow_id=?"),
         (RunFilter(workflow_run_id="r"), "of_dag_run (workflow_run_id=?"),
         (RunFilter(error_type="e"), "with_error (error_type=?"),

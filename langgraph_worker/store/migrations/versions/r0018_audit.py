@@ -1,6 +1,6 @@
-"""Who asked for what through the API.
+"""Who asked for what through the API; and the runs of an Airflow installation by index, for tokens that see no others.
 
-Expands only: a table that workers of the revision before neither read nor write.
+Expands only: workers of the revision before write to the new index, and know nothing of the table.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from langgraph_worker.store.migrations.migrate import NewIndex
+
 revision = "r0018"
 down_revision = "r0017"
 branch_labels = None
 depends_on = None
 
+INDEXES = (NewIndex("ix_workflow_runs_of_deployment", "workflow_runs", ("deployment", "accepted_at", "seq")),)
+
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the table, and the index if it was not built before, see :class:`NewIndex`."""
     op.create_table(
         "audit_entries",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -29,8 +33,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_audit_entries"),
     )
     op.create_index("ix_audit_entries_target", "audit_entries", ["target"])
+    inspector = sa.inspect(op.get_bind())
+    for index in INDEXES:
+        if all(present["name"] != index.name for present in inspector.get_indexes(index.table)):
+            op.create_index(index.name, index.table, index.columns)
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
+    for index in INDEXES:
+        op.drop_index(index.name, index.table)
     op.drop_table("audit_entries")
