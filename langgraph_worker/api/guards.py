@@ -5,6 +5,7 @@ request is read for a client without a token.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from langgraph_worker.api.tokens import TokenFile, UnreadableTokensError
 from langgraph_worker.domain.token_bucket import TokenBucket
 
 _FRAMING_BYTES = 65_536  # what a request has beside what becomes a message
+_MOST_QUERY = 8_192
 _MOST_HEADER = 512  # of an Authorization header; a token of ours has 47 characters
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -61,8 +63,11 @@ class Guards:
         try:
             if scope["type"] != "http":
                 raise ProblemError(HTTPStatus.NOT_FOUND, "there are no web sockets here")
-            if scope["path"] not in OPEN_PATHS:
-                self._admit(scope)
+            if scope["path"] in OPEN_PATHS:
+                await self._app(scope, _no_body, sending)
+                return
+            self._admit(scope)
+            _header(scope, b"idempotency-key")  # once at most
             self._refuse_length(scope)
             async with asyncio.timeout(self._seconds):
                 await self._app(scope, await self._with_body(receive), sending)
@@ -78,8 +83,9 @@ class Guards:
         principal = self._principal(_header(scope, b"authorization"))
         rate = self._rates.setdefault(principal.name, TokenBucket(self._per_second, self._now))
         if not rate.take():
-            text = f"the token {principal.name!r} may ask {self._per_second:g} times a second. Ask again in a second"
-            raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, text, headers={"Retry-After": "1"})
+            seconds = max(1, math.ceil(1 / self._per_second))
+            text = f"the token {principal.name!r} may ask {self._per_second:g} times a second. Ask again in {seconds} s"
+            raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, text, headers={"Retry-After": str(seconds)})
         scope.setdefault("state", {})["principal"] = principal
 
     def _principal(self, header: str | None) -> Principal:
@@ -101,6 +107,8 @@ class Guards:
         return found
 
     def _refuse_length(self, scope: Scope) -> None:
+        if len(scope["query_string"]) > _MOST_QUERY:
+            raise ProblemError(HTTPStatus.REQUEST_URI_TOO_LONG, f"the query is longer than {_MOST_QUERY:,} bytes")
         length = _header(scope, b"content-length") or "0"
         if not (length.isascii() and length.isdecimal()) or int(length[:20]) > self._most_bytes:
             raise self._too_large()
@@ -128,5 +136,13 @@ class Guards:
         return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
 
 
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
 def _header(scope: Scope, wanted: bytes) -> str | None:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
+    found = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+    if len(found) > 1:
+        text = f"the header {wanted.decode()} is there {len(found)} times: send it once"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, text)
+    return found[0] if found else None

@@ -25,6 +25,7 @@ from langgraph_worker.operations.sending import MessageSender
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.audit import AuditTrail
 from langgraph_worker.store.port import RunStore
+from langgraph_worker.store.request_keys import RequestKeys
 from langgraph_worker.store.views import RunViews
 from workflow_events.control import WorkflowCancelledEvent
 from workflow_events.models import WorkflowEvent
@@ -39,6 +40,7 @@ class ApiParts:
     :param store: read only.
     :param redactor: what changes a run's content before it is shown.
     :param audit: who asked for what.
+    :param keys: the idempotency keys.
     :param sender: the only way in which the API changes anything.
     """
 
@@ -47,6 +49,7 @@ class ApiParts:
     views: RunViews
     redactor: Redactor
     audit: AuditTrail
+    keys: RequestKeys
     sender: MessageSender
 
     async def run(self, correlation_id: UUID, principal: Principal) -> RunDetail:
@@ -54,8 +57,8 @@ class ApiParts:
 
         :raises ProblemError: 404: there is none, or it may not see it, which it does not learn.
         """
-        detail = await self.views.detail(correlation_id, most_steps=0)
-        if detail is None or not principal.scope.includes(detail.run.graph, detail.deployment):
+        detail = await self.views.detail(correlation_id, 0, principal.scope)
+        if detail is None:
             raise ProblemError(
                 HTTPStatus.NOT_FOUND,
                 f"there is no run {correlation_id} that this token may see: it was pruned or forgotten, its request "
@@ -63,9 +66,8 @@ class ApiParts:
             )
         return detail
 
-    async def shown(self, correlation_id: UUID, principal: Principal) -> RunDetail:
-        """The same, with its content as it may leave the store."""
-        detail = await self.run(correlation_id, principal)
+    async def shown(self, detail: RunDetail) -> RunDetail:
+        """A run with its content as it may leave the store."""
         return await asyncio.to_thread(redacted_detail, detail, self.redactor)
 
 
@@ -123,7 +125,7 @@ def _principal(request: Request, _: Annotated[object, Security(_bearer)]) -> Pri
             principal.role.value,
             client,
             request.method,
-            request.url.path,
+            request.scope["path"],
             extra={"action": "api_write"},
         )
     return principal

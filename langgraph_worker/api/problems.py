@@ -17,13 +17,14 @@ from langgraph_worker.broker.port import SendError
 from langgraph_worker.domain.redaction import RedactionError
 from langgraph_worker.errors import BrokerError, StoreError, WorkerError
 from langgraph_worker.operations.resumption import AsksFirstError, NotResumableError
-from workflow_events.errors import MessageTooLargeError, WorkflowEventsError
+from workflow_events.errors import DecodeError, MessageTooLargeError, WorkflowEventsError
 from workflow_events.unknown_fields import probably_meant
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 10
+_MOST_CHARACTERS = 300  # of what a problem repeats
 
 
 class FieldProblem(BaseModel):
@@ -93,6 +94,11 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     details = error.errors()
+    of_body = any(detail["loc"][:1] == ("body",) for detail in details)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if of_body and error.body is not None and not (kind == "application/json" or kind.endswith("+json")):
+        text = "send a body of JSON, with the header `Content-Type: application/json`"
+        return ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text).response()
     if any(detail["type"] == "json_invalid" for detail in details):
         why = details[0].get("ctx", {}).get("error", "")
         return ProblemError(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {why}").response()
@@ -103,9 +109,11 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
 
 def _field_problem(request: Request, detail: Mapping[str, Any], body: Any) -> FieldProblem:
     where, *inside = detail["loc"]
-    field = ".".join(map(str, detail["loc"]))
+    field = _cut(".".join(map(str, detail["loc"])))
+    if detail["type"] == "string_pattern_mismatch":
+        return FieldProblem(field=field, detail="must hold no NUL character")
     if detail["type"] != "extra_forbidden":
-        return FieldProblem(field=field, detail=str(detail["msg"]).removeprefix("Value error, "))
+        return FieldProblem(field=field, detail=_cut(str(detail["msg"]).removeprefix("Value error, ")))
     dependant = request.scope["route"].dependant
     params = dependant.query_params if where == "query" else dependant.body_params
     given = dict(request.query_params) if where == "query" else body
@@ -113,11 +121,16 @@ def _field_problem(request: Request, detail: Mapping[str, Any], body: Any) -> Fi
     return FieldProblem(field=field, detail="is not known" + (f". Did you mean {meant!r}?" if meant else ""))
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
 def _http(request: Request, error: HTTPException) -> JSONResponse:
-    status = HTTPStatus(error.status_code)
+    status, path = HTTPStatus(error.status_code), request.scope["path"]
     details = {
-        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}. GET /api/v1/openapi.json lists what there is",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not what {request.url.path} takes",
+        HTTPStatus.NOT_FOUND: f"there is nothing at {path}. GET /api/v1/openapi.json lists what there is",
+        HTTPStatus.BAD_REQUEST: "the body cannot be read: it is not UTF-8, nests too deep, or has a number too long",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not what {path} takes",
     }
     return ProblemError(status, details.get(status, str(error.detail)), headers=error.headers).response()
 
@@ -129,21 +142,23 @@ def _worker(request: Request, error: WorkerError) -> JSONResponse:
         return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)).response()
     status = HTTPStatus.INTERNAL_SERVER_ERROR if isinstance(error, RedactionError) else HTTPStatus.SERVICE_UNAVAILABLE
     # What the database or the broker says may name hosts and users: it is for those who read the log.
-    logger.error("%s %s: %s", request.method, request.url.path, error, extra={"action": "api_error"})
+    logger.error("%s %s: %s", request.method, request.scope["path"], error, extra={"action": "api_error"})
     return ProblemError(status, _away(error), headers={"Retry-After": "5"} if error.retriable else None).response()
 
 
 def _unsendable(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, DecodeError):
+        text = f"nothing was sent, for no worker could read it: {error.reason}"
+        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, text).response()
     too_large = isinstance(error, MessageTooLargeError)
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.UNPROCESSABLE_ENTITY
     return ProblemError(status, f"nothing was sent: {error}").response()
 
 
 def _not_resumable(request: Request, error: NotResumableError) -> JSONResponse:
-    # It quotes a question, or an error, of the run.
-    text = request.app.state.parts.redactor.shown_text("show", str(error), "detail")
+    text = str(error)  # of a run whose content was redacted
     if isinstance(error, AsksFirstError):
-        text += f". Answer it: POST {request.url.path.rpartition('/')[0]}/answer"
+        text += f". Answer it: POST {request.scope['path'].rpartition('/')[0]}/answer"
     return ProblemError(HTTPStatus.CONFLICT, text).response()
 
 
@@ -161,5 +176,5 @@ def _away(error: WorkerError) -> str:
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     # Starlette logs it with its traceback, by raising it once more to the server.
     del error
-    text = f"{request.method} {request.url.path} failed by an error of the API itself; its log has the traceback"
+    text = f"{request.method} {request.scope['path']} failed by an error of the API itself; its log has the traceback"
     return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, text).response()

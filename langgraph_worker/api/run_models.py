@@ -47,6 +47,7 @@ class Run(BaseModel):
     attempts: int = Field(description="how often it was started")
     worker_id: str | None
     error_type: str | None
+    deployment: str | None = Field(description="the Airflow installation that asked; empty: none; null: not known")
 
     @classmethod
     def of(cls, run: RunSummary) -> Self:
@@ -78,7 +79,6 @@ class RunDetails(Run):
     release: str | None
     takeovers: int
     published_at: datetime | None
-    deployment: str | None = Field(description="the Airflow installation that asked; null for a plain request")
     waits_for: WaitsFor | None = Field(description="what may keep a pending run from starting")
     questions: list[QuestionView]
     usage: dict[str, ModelUsage] = Field(description="by model")

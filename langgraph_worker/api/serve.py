@@ -26,6 +26,8 @@ from langgraph_worker.store.sql.run_views import SqlRunViews
 logger = logging.getLogger(__name__)
 
 _LAST_REQUESTS_SECONDS = 10
+_MOST_HEADER_BYTES = 32_768
+_MOST_CONNECTIONS = 500  # that are answered; more get 503
 
 
 class _Server(uvicorn.Server):
@@ -50,13 +52,18 @@ async def serve(settings: WorkerSettings, redactor: Redactor) -> None:
         async with opened_store(settings) as store:
             sender = MessageSender(settings)
             try:
-                parts = ApiParts(settings, store, SqlRunViews(store), redactor, store.audit, sender)
+                parts = ApiParts(settings, store, SqlRunViews(store), redactor, store.audit, store.request_keys, sender)
                 config = uvicorn.Config(
                     make_app(parts, tokens),
                     log_config=None,
                     access_log=False,
                     server_header=False,
                     lifespan="off",
+                    http="h11",  # the other one has no limit for headers
+                    h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+                    ws="none",
+                    proxy_headers=False,  # who says where a request came from must not be who sends it
+                    limit_concurrency=_MOST_CONNECTIONS,
                     timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
                 )
                 host, port = listener.getsockname()[:2]
@@ -93,6 +100,7 @@ def _listening(settings: WorkerSettings) -> socket.socket:
             f"{env_name('api_port')}: {host}:{port} cannot be used: {error.strerror or error}. Choose another port, or "
             f"correct {env_name('api_host')}"
         ) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each answer is two small writes
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
         logger.warning(
             "the API listens on %s without TLS: whoever can read its traffic has its tokens. Put a proxy with TLS "

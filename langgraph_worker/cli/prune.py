@@ -65,6 +65,7 @@ async def _prune(settings: WorkerSettings) -> _Removed:
         checkpoints, items = await _trim_threads(store), await _sweep_memory(store)
         audit_days = timedelta(days=settings.api_audit_days)
         audited = await retry_store(lambda: store.audit.remove(audit_days), "remove old audit entries")
+        await retry_store(lambda: store.request_keys.remove(audit_days), "remove old idempotency keys")
         return _Removed(pruned.runs, pruned.threads, checkpoints, items, audited)
     finally:
         await store.close()

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from langgraph_worker.domain.models import Decision, Failure, Step
 from langgraph_worker.domain.pauses import PauseChange
+from workflow_events.models import EventType, WorkflowEvent
 from workflow_events.results import ModelUsage, WorkflowResultEvent
 
 MOST_SHOWN = 500
@@ -58,7 +59,20 @@ class PageKey:
         :raises ValueError: it is none.
         """
         at, _, seq = text.partition("-")
-        return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), int(seq))
+        number = int(seq)
+        if not 0 <= number < 2**63:
+            raise ValueError(text)
+        return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), number)
+
+
+def asker_of_unplaced(event: WorkflowEvent) -> str | None:
+    """The Airflow installation that asks for what never runs; ``""`` for a plain request.
+
+    None: it is not known. A person's answer belongs to who asked the question, and none was found.
+    """
+    if event.attempt is None and event.event_type is EventType.WORKFLOW_RESUMED:
+        return None
+    return event.deployment or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +80,8 @@ class RunScope:
     """The runs that somebody may see at all.
 
     :param graphs: those of these graphs; None: of all, also of requests whose graph is not known.
-    :param deployments: those that these Airflow installations asked for, ``""`` for requests of none; None: of all.
+    :param deployments: those that these Airflow installations asked for, ``""`` for requests of none; None: of all,
+        also of requests of which it is not known.
     """
 
     graphs: frozenset[str] | None = None
@@ -82,8 +97,14 @@ class RunScope:
         return self.graphs is None or graph in self.graphs
 
     def includes(self, graph: str | None, deployment: str | None) -> bool:
-        """Whether it has a run of this graph that this installation asked for."""
-        return self.includes_graph(graph) and (self.deployments is None or (deployment or "") in self.deployments)
+        """Whether it has a run of this graph that this installation asked for.
+
+        :param deployment: None: it is not known.
+        """
+        return self.includes_graph(graph) and (self.deployments is None or deployment in self.deployments)
+
+
+EVERY_RUN = RunScope()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +125,7 @@ class RunFilter:
     error_type: str | None = None
     since: datetime | None = None
     before: datetime | None = None
-    scope: RunScope = RunScope()
+    scope: RunScope = EVERY_RUN
 
     @property
     def takes_all(self) -> bool:
@@ -121,6 +142,7 @@ class RunSummary:
     :param try_number: of the Airflow task; None for a plain request.
     :param attempts: how often it was started.
     :param error_type: of its result.
+    :param deployment: the Airflow installation that asked; ``""`` for a plain request; None: it is not known.
     """
 
     key: PageKey
@@ -141,6 +163,7 @@ class RunSummary:
     attempts: int
     worker_id: str | None
     error_type: str | None
+    deployment: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +287,7 @@ class RunDetail:
     :param not_before: it backs off until then.
     :param waits_for: of a run that is pending, what the store knows to keep it from starting; None of any other.
     :param logical_run: what it shares with the requests that continue each other; None if it never runs.
-    :param deployment: the Airflow installation that asked; None for a plain request.
+    :param deployment: the Airflow installation that asked; None for a plain request, or where it is not known.
     :param run_start: when its DAG run began, as the event says.
     :param usage: by model, what the logical run has spent: until the result, or by now.
     :param requests: all of its lineage, itself included.

@@ -15,7 +15,7 @@ class TokenBucket:
 
     def __init__(self, per_second: float, now: Callable[[], float]) -> None:
         self._per_second = per_second
-        self._capacity = per_second * _BURST_SECONDS
+        self._capacity = max(1.0, per_second * _BURST_SECONDS)
         self._left = self._capacity
         self._now = now
         self._filled_at = now()

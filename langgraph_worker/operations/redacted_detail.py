@@ -12,8 +12,29 @@ from langgraph_worker.domain.models import Step
 from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.domain.run_views import QuestionView, RunDetail, StepPage, StepView
 
-_CONTENT = ("payload", "answers", "config", "metadata")
-"""Of an event; the rest are names, ids and times."""
+_NAMES = frozenset(
+    {
+        "event_id",
+        "event_type",
+        "timestamp",
+        "source",
+        "workflow_id",
+        "workflow_run_id",
+        "graph",
+        "assistant",
+        "thread_id",
+        "attempt",
+        "deadline",
+        "reply_topic",
+        "budget",
+        "priority",
+        "replay",
+        "fork",
+        "round",
+        "answers_to",
+    }
+)
+"""The fields of an event that are names, ids, times and numbers. All others are content, also those of a newer peer."""
 
 
 def redacted_detail(detail: RunDetail, redactor: Redactor) -> RunDetail:
@@ -49,7 +70,7 @@ async def redacted_steps(page: StepPage, redactor: Redactor) -> StepPage:
 
 
 def _event(event: Mapping[str, JsonValue], redactor: Redactor) -> dict[str, JsonValue]:
-    return {name: redactor.value("show", value, name) if name in _CONTENT else value for name, value in event.items()}
+    return {name: value if name in _NAMES else redactor.value("show", value, name) for name, value in event.items()}
 
 
 def _step(step: Step, redactor: Redactor) -> Step:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import JsonValue
 
@@ -62,7 +62,7 @@ async def go_on(views: RunViews, detail: RunDetail, deadline: datetime, source: 
 
     :raises NotResumableError: says why there is none, and what to do instead.
     """
-    _require_resumable(detail)
+    require_resumable(detail)
     of_work = await _same_work(views, detail)
     first = of_work[0]
     of = first.replay.of if first.replay is not None else first.event_id
@@ -83,10 +83,12 @@ def answer(
     by: str | None,
     deadline: datetime,
     source: EventSource,
+    event_id: UUID | None = None,
 ) -> Resumption:
     """The event that answers what a run asks.
 
     :param given: each answer with the id of its question; None where there is only one question.
+    :param event_id: of the event; None: a new one.
     :raises NotResumableError: the run asks nothing now; says what is asked instead.
     :raises AnswerMisfitError: an answer names no question of several, or another one than is asked.
     :raises ValidationError: an answer cannot be sent.
@@ -105,6 +107,7 @@ def answer(
         answers.append(Answer(interrupt_id=name or asked[0].interrupt_id, value=value, answered_by=by))
     reply_topic = detail.event.get("reply_topic") if detail.event is not None else None
     event = WorkflowEvent(
+        event_id=event_id or uuid4(),
         event_type=EventType.WORKFLOW_RESUMED,
         source=source,
         workflow_id=run.workflow_id,
@@ -124,7 +127,11 @@ def _sent_anew(first: WorkflowEvent, deadline: datetime, changes: dict[str, Any]
     return WorkflowEvent.model_validate(changed.model_dump())
 
 
-def _require_resumable(detail: RunDetail) -> None:
+def require_resumable(detail: RunDetail) -> None:
+    """Check whether a run can go on.
+
+    :raises NotResumableError: says why not, and what to do instead; it quotes questions and errors of the run.
+    """
     run = detail.run
     if detail.lineage is None or not detail.requests:
         why = detail.result.error if detail.result is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin
@@ -11,7 +12,7 @@ from langgraph_worker.broker.kafka.producer import AckProducer
 from langgraph_worker.broker.port import SendError
 from langgraph_worker.errors import SettingsError, WorkerError
 from langgraph_worker.settings.model import WorkerSettings
-from workflow_events.codec import ControlMessage, Encoded, encode
+from workflow_events.codec import ControlMessage, Encoded, Record, decode_event, encode
 from workflow_events.models import WorkflowEvent
 
 
@@ -67,6 +68,15 @@ async def _send(producer: AckProducer, topic: str, message: Encoded) -> SendErro
     return None
 
 
+def readable(event: WorkflowEvent) -> None:
+    """Check that workers can read a request: they read no input that nests 200 levels deep.
+
+    :raises WorkflowEventsError: it has no form in Kafka, or none that they could read.
+    """
+    message = encode(event, max_bytes=sys.maxsize)
+    decode_event(Record("", 0, 0, message.value, message.headers, message.key))
+
+
 class MessageSender:
     """Sends requests and control messages, for a program that lives on. Of one event loop.
 
@@ -82,7 +92,7 @@ class MessageSender:
     async def request(self, event: WorkflowEvent) -> None:
         """Send a request; returns when every in-sync replica has it.
 
-        :raises EncodeError: it has no form in Kafka, or is larger than the workers take.
+        :raises WorkflowEventsError: it has no form in Kafka, or is larger than the workers take.
         :raises BrokerError: Kafka has not acknowledged it; it may have come nevertheless.
         :raises SettingsError: there is no such topic.
         """

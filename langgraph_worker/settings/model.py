@@ -289,7 +289,7 @@ class WorkerSettings(BaseSettings):
         ge=1,
         le=36_500,
         allow_inf_nan=False,
-        description="`prune` removes what the audit keeps of requests to the API that are older",
+        description="`prune` removes what is kept of older requests to the API: their audit and idempotency keys",
     )
     api_requests_per_second: float = Field(
         50.0,

@@ -6,11 +6,13 @@ from typing import Protocol
 from uuid import UUID
 
 from langgraph_worker.domain.run_views import (
+    EVERY_RUN,
     MOST_SHOWN,
     PageKey,
     RunDetail,
     RunFilter,
     RunPage,
+    RunScope,
     StepKey,
     StepPage,
 )
@@ -36,10 +38,13 @@ class RunViews(Protocol):
         :raises ValueError: no UUID begins so.
         """
 
-    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
+    async def detail(
+        self, correlation_id: UUID, most_steps: int = MOST_SHOWN, scope: RunScope = EVERY_RUN
+    ) -> RunDetail | None:
         """One run with all that is kept of it; None if the store does not have it: it was pruned, or never accepted.
 
         :param most_steps: how many of its steps, the newest ones; 0: none, which are not read then.
+        :param scope: of a run outside of it nothing is read, as if the store did not have it.
         """
 
     async def steps(self, correlation_id: UUID, limit: int, after: StepKey | None = None) -> StepPage:

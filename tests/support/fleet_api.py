@@ -17,6 +17,7 @@ from langgraph_worker.domain.redaction import Redactor
 from langgraph_worker.settings.model import WorkerSettings
 from langgraph_worker.store.views import RunViews
 from langgraph_worker.testing.memory_store.audit_trail import MemoryAuditTrail
+from langgraph_worker.testing.memory_store.request_keys import MemoryRequestKeys
 from langgraph_worker.testing.memory_store.run_views import MemoryRunViews
 from langgraph_worker.testing.memory_store.store import MemoryRunStore
 from tests.support.run_store import Clock
@@ -57,6 +58,7 @@ class FleetApi:
     redactor: Redactor = field(default_factory=Redactor)
     sent: Sent = field(default_factory=Sent)
     audit: MemoryAuditTrail = field(default_factory=lambda: MemoryAuditTrail(Clock()))
+    keys: MemoryRequestKeys = field(default_factory=lambda: MemoryRequestKeys(Clock()))
     now: float = 0.0
     views: RunViews | None = None
     entries: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ class FleetApi:
     def app(self) -> FastAPI:
         views = self.views or MemoryRunViews(self.store)
         sender: Any = self.sent
-        parts = ApiParts(self.settings, self.store, views, self.redactor, self.audit, sender)
+        parts = ApiParts(self.settings, self.store, views, self.redactor, self.audit, self.keys, sender)
         return make_app(parts, TokenFile(self.tokens, self._clock), self._clock)
 
     def client(self, token: str | None, app: FastAPI | None = None) -> httpx.AsyncClient:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
-from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from langgraph_worker.api.access import Principal
+from langgraph_worker.api.idempotency import Key
 from langgraph_worker.api.parts import ApiParts, Asker, Parts, Sending, Writes
-from langgraph_worker.api.problems import FieldProblem, ProblemError, wrong_field
+from langgraph_worker.api.problems import ProblemError, wrong_field
 from langgraph_worker.domain.run_views import RunDetail
-from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on
-from workflow_events.codec import encode
+from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on, require_resumable
+from langgraph_worker.operations.sending import readable
 from workflow_events.control import WorkflowCancelledEvent
 from workflow_events.fields import FieldError, Name, Priority, Reason, UtcDatetime, utcnow
 from workflow_events.models import (
@@ -33,21 +33,9 @@ from workflow_events.unknown_fields import unknown_fields
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 _DEADLINE = timedelta(hours=24)
-_KEYS = uuid5(NAMESPACE_URL, "airflow-provider-langgraph/api/idempotency-key")
-_WHAT = ("graph", "assistant", "payload", "context", "config", "thread_id", "budget", "priority", "metadata")
-"""What a request asks for. The deadline is not in it: left out, it follows from the time of the request."""
-
+_MOST_ROWS = 100  # of the audit of one run
 _INPUT = "input"
 """What the API calls an event's ``payload.data``."""
-
-_IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=256,
-        description="chosen by the client: of all requests of one token with the same key, one is run",
-    ),
-]
 
 
 class NewRun(BaseModel):
@@ -116,29 +104,26 @@ class AnswerBody(BaseModel):
 
 @router.post("", operation_id="create_run", status_code=HTTPStatus.ACCEPTED)
 async def create_run(
-    new: NewRun,
-    request: Request,
-    response: Response,
-    asker: Asker,
-    parts: Parts,
-    sending: Sending,
-    idempotency_key: _IdempotencyKey = None,
+    new: NewRun, request: Request, response: Response, asker: Asker, key: Key, sending: Sending
 ) -> AcceptedRun:
     """Ask for a run. Answered when Kafka has the request, also while no worker is up."""
     if unknown := unknown_fields(NewRun, await request.json()):
         raise wrong_field(f"body.{unknown[0].place}", _not_known(unknown[0].meant))
     _require_scope(asker, new.graph)
-    name = uuid4() if idempotency_key is None else uuid5(_KEYS, f"{asker.name}\0{idempotency_key}")
-    event = _event(new, name)
-    if idempotency_key is not None:
-        _require_same(event, await parts.views.detail(name, most_steps=0))
+    event = _event(new, key.key or uuid4())
+    readable(event)
+    await key.keep(new, event.event_id)
     return await _accepted(event, "run", sending, response)
 
 
 async def _accepted(event: WorkflowEvent, how: AcceptedHow, sending: Writes, response: Response) -> AcceptedRun:
     await sending.request(event)
-    response.headers["Location"] = f"/api/v1/runs/{event.event_id}"
-    return AcceptedRun(correlation_id=event.event_id, how=how)
+    return _answer(event.event_id, how, response)
+
+
+def _answer(correlation_id: UUID, how: AcceptedHow, response: Response) -> AcceptedRun:
+    response.headers["Location"] = f"/api/v1/runs/{correlation_id}"
+    return AcceptedRun(correlation_id=correlation_id, how=how)
 
 
 def _not_known(meant: str | None) -> str:
@@ -149,7 +134,7 @@ def _require_scope(asker: Principal, graph: str | None) -> None:
     if graph is None and asker.scope.graphs is not None:
         known = ", ".join(sorted(asker.scope.graphs))
         raise wrong_field("body.graph", f"must be given: the token {asker.name!r} may run only {known}")
-    if not asker.scope.includes(graph, None):
+    if not asker.scope.includes(graph, ""):
         what = f"the graph {graph!r}" if not asker.scope.includes_graph(graph) else "requests of no Airflow task"
         raise ProblemError(HTTPStatus.FORBIDDEN, f"the token {asker.name!r} may not run {what}")
 
@@ -158,7 +143,6 @@ def _event(new: NewRun, name: UUID) -> WorkflowEvent:
     now = utcnow()
     if new.deadline is not None and new.deadline <= now:
         raise wrong_field("body.deadline", "has passed; give a time to come, or leave it out for 24 hours")
-    copied = {field: getattr(new, field) for field in _WHAT if field != "payload"}
     try:
         return WorkflowEvent(
             event_id=name,
@@ -169,33 +153,24 @@ def _event(new: NewRun, name: UUID) -> WorkflowEvent:
             workflow_run_id=new.workflow_run_id or str(name),
             payload={"data": new.input},
             deadline=new.deadline or now + _DEADLINE,
-            **copied,
+            **{field: getattr(new, field) for field in _COPIED},
         )
     except ValidationError as error:
         raise _misfit(error) from None
 
 
-def _misfit(error: ValidationError) -> ProblemError:
+_COPIED = ("graph", "assistant", "context", "config", "thread_id", "budget", "priority", "metadata")
+
+
+def _misfit(error: ValidationError, within: str = "") -> ProblemError:
+    """:param within: the field of the body in which the places of the error are."""
     detail = error.errors(include_url=False, include_input=False)[0]
     rule = detail.get("ctx", {}).get("error")
     place = rule.field if isinstance(rule, FieldError) else ".".join(map(str, detail["loc"]))
     reason = rule.reason if isinstance(rule, FieldError) else detail["msg"].removeprefix("Value error, ")
+    if within and not place.startswith(within):
+        place = within  # of one of several; it does not say of which
     return wrong_field(f"body.{place.replace('payload.data', _INPUT)}", reason)
-
-
-def _require_same(event: WorkflowEvent, kept: RunDetail | None) -> None:
-    if kept is None or kept.event is None:
-        return
-    asked = json.loads(encode(event).value)
-    differ = [name for name in _WHAT if kept.event.get(name) != asked[name]]
-    if differ:
-        other = _INPUT if differ[0] == "payload" else differ[0]
-        raise ProblemError(
-            HTTPStatus.CONFLICT,
-            f"the idempotency key was used for run {event.event_id}, which has another {other}. Take a new key for "
-            "a new run",
-            [FieldProblem(field="header.idempotency-key", detail="was used for another request")],
-        )
 
 
 @router.post("/{correlation_id}/cancel", operation_id="cancel_run", status_code=HTTPStatus.ACCEPTED)
@@ -210,7 +185,7 @@ async def cancel_run(
 
 
 async def _cancellable(correlation_id: UUID, asker: Principal, parts: ApiParts) -> str:
-    if asker.scope.is_all and await parts.views.detail(correlation_id, most_steps=0) is None:
+    if await parts.views.detail(correlation_id, 0) is None and await _may_have_asked(correlation_id, asker, parts):
         return "unknown"
     detail = await parts.run(correlation_id, asker)
     asks = any(question.asked_by == correlation_id for question in detail.pending_questions)
@@ -222,30 +197,68 @@ async def _cancellable(correlation_id: UUID, asker: Principal, parts: ApiParts) 
     return detail.run.status.value
 
 
+async def _may_have_asked(correlation_id: UUID, asker: Principal, parts: ApiParts) -> bool:
+    """Whether a request that is still to come may be this client's."""
+    if asker.scope.is_all:
+        return True
+    return any(row.entry.actor == asker.name for row in await parts.audit.rows(_MOST_ROWS, target=correlation_id))
+
+
 @router.post("/{correlation_id}/retry", operation_id="retry_run", status_code=HTTPStatus.ACCEPTED)
 async def retry_run(
-    correlation_id: UUID, response: Response, asker: Asker, parts: Parts, sending: Sending
+    correlation_id: UUID, response: Response, asker: Asker, key: Key, parts: Parts, sending: Sending
 ) -> AcceptedRun:
     """Go on with a run that has failed, from its last checkpoint. Of an Airflow task, any try of Airflow's wins."""
-    detail = await parts.run(correlation_id, asker)
+    detail = await _whole_work(correlation_id, asker, parts)
+    earlier = await key.earlier(None)
+    if earlier is not None and await parts.views.detail(earlier, 0) is not None:
+        return _answer(earlier, "retry" if detail.run.try_number is not None else "continuation", response)
+    require_resumable(await parts.shown(detail))
     resumption = await go_on(parts.views, detail, _until(), EventSource.FASTAPI)
+    kept = await key.keep(None, resumption.event.event_id)
+    if kept != resumption.event.event_id:
+        text = (
+            f"run {correlation_id} was retried otherwise meanwhile. Look at its attempts; a new retry needs a new key"
+        )
+        raise ProblemError(HTTPStatus.CONFLICT, text)
     return await _accepted(resumption.event, resumption.how, sending, response)
 
 
 @router.post("/{correlation_id}/answer", operation_id="answer_run", status_code=HTTPStatus.ACCEPTED)
 async def answer_run(
-    correlation_id: UUID, body: AnswerBody, response: Response, asker: Asker, parts: Parts, sending: Sending
+    correlation_id: UUID,
+    body: AnswerBody,
+    response: Response,
+    asker: Asker,
+    key: Key,
+    parts: Parts,
+    sending: Sending,
 ) -> AcceptedRun:
     """Answer what a run asks. The run of the answer is a new request."""
+    detail = await _whole_work(correlation_id, asker, parts)
+    earlier = await key.earlier(body)
+    if earlier is not None and await parts.views.detail(earlier, 0) is not None:
+        return _answer(earlier, "answer", response)
     given: list[tuple[str | None, Any]] = [(one.interrupt_id, one.value) for one in body.answers]
-    detail = await parts.run(correlation_id, asker)
     try:
-        resumption = answer(detail, given, asker.name, _until(), EventSource.FASTAPI)
+        shown = await parts.shown(detail)
+        resumption = answer(shown, given, asker.name, _until(), EventSource.FASTAPI, key.key)
     except AnswerMisfitError as error:
         raise wrong_field(f"body.answers.{error.number}.interrupt_id", str(error)) from None
     except ValidationError as error:
-        raise _misfit(error) from None
+        raise _misfit(error, "answers") from None
+    readable(resumption.event)
+    await key.keep(body, resumption.event.event_id)
     return await _accepted(resumption.event, resumption.how, sending, response)
+
+
+async def _whole_work(correlation_id: UUID, asker: Principal, parts: ApiParts) -> RunDetail:
+    """A run of whose work this client may see all requests: what goes on with one goes on with all."""
+    detail = await parts.run(correlation_id, asker)
+    if not all(asker.scope.includes(one.graph, one.deployment) for one in detail.requests):
+        text = f"run {correlation_id} belongs to work of which the token {asker.name!r} may not see every request"
+        raise ProblemError(HTTPStatus.FORBIDDEN, text)
+    return detail
 
 
 def _until() -> datetime:

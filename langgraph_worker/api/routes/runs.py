@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langgraph_worker.api.parts import Asker, Parts
 from langgraph_worker.api.problems import wrong_field
+from langgraph_worker.api.responses import whole
 from langgraph_worker.api.run_models import AttemptList, ErrorList, Run, RunDetails, RunError, RunList, StepList
 from langgraph_worker.domain.run_views import PageKey, RunFilter, StepKey, ViewStatus
 from langgraph_worker.operations.redacted_detail import redacted_steps
@@ -65,16 +67,18 @@ def _parsed(given: str | None, parse: Callable[[str], _Key]) -> _Key | None:
         raise wrong_field("query.page", text) from None
 
 
-@router.get("/{correlation_id}", operation_id="get_run")
-async def get_run(correlation_id: UUID, asker: Asker, parts: Parts) -> RunDetails:
+@router.get("/{correlation_id}", operation_id="get_run", response_model=RunDetails)
+async def get_run(correlation_id: UUID, asker: Asker, parts: Parts) -> Any:
     """One run: what was asked and answered, what it waits for, what it has spent."""
-    return RunDetails.of_detail(await parts.shown(correlation_id, asker))
+    detail = await parts.shown(await parts.run(correlation_id, asker))
+    return await whole(lambda: RunDetails.of_detail(detail))
 
 
 @router.get("/{correlation_id}/result", operation_id="get_run_result")
 async def get_run_result(correlation_id: UUID, asker: Asker, parts: Parts) -> WorkflowResultEvent | None:
     """The result, as it is in Kafka; null while the run is unfinished."""
-    return (await parts.shown(correlation_id, asker)).result
+    detail = await parts.run(correlation_id, asker)
+    return (await parts.shown(replace(detail, event=None, errors=(), questions=()))).result
 
 
 class StepQuery(BaseModel):
@@ -82,24 +86,24 @@ class StepQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: _Limit = 100
+    limit: Annotated[int, Field(ge=1, le=100, description="how many, at most: each may have 131 kB")] = 50
     page: str | None = Field(default=None, description="`next` of the page before")
 
 
-@router.get("/{correlation_id}/steps", operation_id="list_run_steps")
-async def list_run_steps(
-    correlation_id: UUID, query: Annotated[StepQuery, Query()], asker: Asker, parts: Parts
-) -> StepList:
+@router.get("/{correlation_id}/steps", operation_id="list_run_steps", response_model=StepList)
+async def list_run_steps(correlation_id: UUID, query: Annotated[StepQuery, Query()], asker: Asker, parts: Parts) -> Any:
     """The executions of its nodes, in the order of their starts."""
     await parts.run(correlation_id, asker)
     page = await parts.views.steps(correlation_id, query.limit, _parsed(query.page, StepKey.parse))
-    return StepList.of(await redacted_steps(page, parts.redactor))
+    shown = await redacted_steps(page, parts.redactor)
+    return await whole(lambda: StepList.of(shown))
 
 
 @router.get("/{correlation_id}/errors", operation_id="list_run_errors")
 async def list_run_errors(correlation_id: UUID, asker: Asker, parts: Parts) -> ErrorList:
     """The errors of its starts: the newest 500."""
-    detail = await parts.shown(correlation_id, asker)
+    detail = await parts.run(correlation_id, asker)
+    detail = await parts.shown(replace(detail, event=None, result=None, questions=()))
     return ErrorList(errors=[RunError.of(one) for one in detail.errors])
 
 
@@ -107,4 +111,5 @@ async def list_run_errors(correlation_id: UUID, asker: Asker, parts: Parts) -> E
 async def list_run_attempts(correlation_id: UUID, asker: Asker, parts: Parts) -> AttemptList:
     """The requests for the same work: tries, answers, replays and itself; the newest 500."""
     detail = await parts.run(correlation_id, asker)
-    return AttemptList(attempts=[Run.of(one) for one in detail.requests])
+    seen = [one for one in detail.requests if asker.scope.includes(one.graph, one.deployment)]
+    return AttemptList(attempts=[Run.of(one) for one in seen])

@@ -155,7 +155,8 @@ workflow_runs = Table(
     Column("event", Text),  # JSON as it was validated
     Column("event_bytes", Integer),
     Column("graph", String(512)),
-    Column("deployment", String(512)),  # NULL: a plain request's, or not known. An answer's is that of its question
+    # NULL: a plain request's; without a thread_id it is not known. An answer's is that of its question.
+    Column("deployment", String(512)),
     Column("deadline", UtcDateTime),
     Column("round", Integer, nullable=False),
     Column("task", _TaskKey, index=True),
@@ -404,6 +405,15 @@ audit_entries = Table(
     Column("target", Uuid, nullable=False),  # a request's; its run may be pruned
     Column("outcome", String(32)),
     Index("ix_audit_entries_target", "target"),
+)
+
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("key", Uuid, primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request
+    Column("correlation_id", Uuid, nullable=False),  # of a request; its run may be pruned
+    Column("at", UtcDateTime, nullable=False),
 )
 
 tombstones = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from langgraph_worker.domain.models import Decision, Refusal, Request, RunStatus
+from langgraph_worker.domain.run_views import asker_of_unplaced
 from langgraph_worker.domain.turns import turn_of
 from langgraph_worker.store.sql.placing import Placement
 from langgraph_worker.store.sql.rows import Parameters, attempt_parameters
@@ -48,6 +49,7 @@ def _of_request(item: Request, placement: Placement | None) -> Parameters:
         "traceparent": item.traceparent,
         "deadline": event.deadline,
         "round": event.round,
+        "deployment": asker_of_unplaced(event),
     }
     if event.attempt is not None:
         columns |= {"task": event.attempt.task, **attempt_parameters(event.attempt)}

@@ -19,6 +19,7 @@ from langgraph_worker.domain.run_views import (
     QuestionState,
     QuestionView,
     RunDetail,
+    RunScope,
     RunSummary,
     WaitsFor,
 )
@@ -31,7 +32,7 @@ from langgraph_worker.store.migrations.schema import (
 )
 from langgraph_worker.store.sql import pauses, run_steps
 from langgraph_worker.store.sql.rows import QuestionRow
-from langgraph_worker.store.sql.run_lists import NEWEST_FIRST, SUMMARY_COLUMNS, summary
+from langgraph_worker.store.sql.run_lists import NEWEST_FIRST, SUMMARY_COLUMNS, summary, within
 from langgraph_worker.store.sql.statements import in_chunks
 from workflow_events.results import ModelUsage, WorkflowResultEvent
 
@@ -48,15 +49,15 @@ _ALONE = (
     "release",
     "takeovers",
     "published_at",
-    "deployment",
     "run_start",
 )
 _COLUMNS = [*SUMMARY_COLUMNS, *(_runs[name] for name in _ALONE)]
 
 
-def detail(connection: Connection, correlation_id: UUID, most_steps: int) -> RunDetail | None:
+def detail(connection: Connection, correlation_id: UUID, most_steps: int, scope: RunScope) -> RunDetail | None:
     """See :meth:`~langgraph_worker.store.views.RunViews.detail`."""
-    row = connection.execute(select(*_COLUMNS).where(_runs.correlation_id == correlation_id)).one_or_none()
+    wanted = select(*_COLUMNS).where(_runs.correlation_id == correlation_id, *within(scope))
+    row = connection.execute(wanted).one_or_none()
     if row is None:
         return None
     result = WorkflowResultEvent.model_validate_json(row.reply_value) if row.reply_value is not None else None
@@ -73,7 +74,7 @@ def detail(connection: Connection, correlation_id: UUID, most_steps: int) -> Run
         release=row.release,
         takeovers=row.takeovers,
         published_at=row.published_at,
-        deployment=row.deployment,
+        deployment=row.deployment or None,
         run_start=row.run_start,
         steps=run_steps.newest(connection, correlation_id, most_steps),
         errors=_errors(connection, correlation_id),

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, text, 
 
 from langgraph_worker.domain.id_prefixes import ids_between
 from langgraph_worker.domain.models import Decision
-from langgraph_worker.domain.run_views import UNFINISHED, PageKey, RunFilter, RunPage, RunSummary, ViewStatus
+from langgraph_worker.domain.run_views import UNFINISHED, PageKey, RunFilter, RunPage, RunScope, RunSummary, ViewStatus
 from langgraph_worker.store.migrations.schema import workflow_runs
 
 _runs = workflow_runs.c
@@ -31,7 +31,7 @@ _COPIED = (
     "worker_id",
     "error_type",
 )
-SUMMARY_COLUMNS = [_runs[name] for name in ("seq", "status", "result_status", "decision", *_COPIED)]
+SUMMARY_COLUMNS = [_runs[name] for name in ("seq", "status", "result_status", "decision", "deployment", *_COPIED)]
 """What :func:`summary` needs of a row."""
 
 NEWEST_FIRST = (_runs.accepted_at.desc(), _runs.seq.desc())
@@ -63,8 +63,13 @@ def summary(row: Row[Any]) -> RunSummary:
         key=PageKey(values["accepted_at"], values["seq"]),
         status=ViewStatus(values["result_status"] or values["status"].lower()),
         decision=Decision(values["decision"]),
+        deployment="" if _is_plain(values["deployment"], values["thread_id"]) else values["deployment"],
         **{name: values[name] for name in _COPIED},
     )
+
+
+def _is_plain(deployment: str | None, thread_id: str | None) -> bool:
+    return deployment is None and thread_id is not None
 
 
 def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
@@ -84,15 +89,17 @@ def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
         yield _runs.accepted_at < wanted.before
     if wanted.statuses:
         yield _has_status(wanted.statuses)
-    if wanted.scope.graphs is not None:
-        yield _runs.graph.in_(sorted(wanted.scope.graphs))
-    if wanted.scope.deployments is not None:
-        yield _asked_by(wanted.scope.deployments)
+    yield from within(wanted.scope)
 
 
-def _asked_by(deployments: frozenset[str]) -> ColumnElement[bool]:
-    named = _runs.deployment.in_(sorted(deployments))  # by index, as COALESCE would not be
-    return or_(named, _runs.deployment.is_(None)) if "" in deployments else named
+def within(scope: RunScope) -> Iterator[ColumnElement[bool]]:
+    """What holds of the runs of a scope."""
+    if scope.graphs is not None:
+        yield _runs.graph.in_(sorted(scope.graphs))
+    if scope.deployments is not None:
+        named = _runs.deployment.in_(sorted(scope.deployments))  # by index, as COALESCE would not be
+        plain = and_(_runs.deployment.is_(None), _runs.thread_id.is_not(None))
+        yield or_(named, plain) if "" in scope.deployments else named
 
 
 # In these words, or the partial index cannot serve: SQLite compares a condition with that of the index word by word.

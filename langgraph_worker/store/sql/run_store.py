@@ -62,6 +62,7 @@ from langgraph_worker.store.sql.claims import Claimant
 from langgraph_worker.store.sql.endings import EndingContext
 from langgraph_worker.store.sql.group_writer import GroupWriter
 from langgraph_worker.store.sql.memory_store import MemoryStore
+from langgraph_worker.store.sql.request_keys import SqlRequestKeys
 from langgraph_worker.store.sql.retention import Retention
 from langgraph_worker.store.sql.row_by_row import Among, RowWork, SetAside
 from workflow_events.codec import DEFAULT_MAX_BYTES
@@ -114,6 +115,7 @@ class SqlRunStore(RunStore):
         self._threads = DatabaseThreads(self.database.place)
         self._group = GroupWriter(self._commit)
         self.audit = SqlAuditTrail(self._write, self.read)
+        self.request_keys = SqlRequestKeys(self._write, self.read)
         self.memory = MemoryStore(self._group.write, self._write, self._read_at)
         self._unclaimable = SetAside[str]()
         self._unexpirable, self._unreadable, self._unprunable = SetAside[UUID](), SetAside[UUID](), SetAside[UUID]()

@@ -9,11 +9,13 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from langgraph_worker.domain.run_views import (
+    EVERY_RUN,
     MOST_SHOWN,
     PageKey,
     RunDetail,
     RunFilter,
     RunPage,
+    RunScope,
     StepKey,
     StepPage,
 )
@@ -36,8 +38,10 @@ class SqlRunViews(RunViews):
     async def ids_beginning_with(self, prefix: str, limit: int) -> list[UUID]:
         return await self._read(lambda connection: run_lists.ids_beginning_with(connection, prefix, limit))
 
-    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
-        return await self._read(lambda connection: run_detail.detail(connection, correlation_id, most_steps))
+    async def detail(
+        self, correlation_id: UUID, most_steps: int = MOST_SHOWN, scope: RunScope = EVERY_RUN
+    ) -> RunDetail | None:
+        return await self._read(lambda connection: run_detail.detail(connection, correlation_id, most_steps, scope))
 
     async def steps(self, correlation_id: UUID, limit: int, after: StepKey | None = None) -> StepPage:
         return await self._read(lambda connection: run_steps.page(connection, correlation_id, limit, after))

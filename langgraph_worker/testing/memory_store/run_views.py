@@ -9,6 +9,7 @@ from langgraph_worker.domain.id_prefixes import ids_between
 from langgraph_worker.domain.models import RunStatus
 from langgraph_worker.domain.pauses import holding
 from langgraph_worker.domain.run_views import (
+    EVERY_RUN,
     MOST_SHOWN,
     ErrorView,
     PageKey,
@@ -17,12 +18,14 @@ from langgraph_worker.domain.run_views import (
     RunDetail,
     RunFilter,
     RunPage,
+    RunScope,
     RunSummary,
     StepKey,
     StepPage,
     StepView,
     ViewStatus,
     WaitsFor,
+    asker_of_unplaced,
 )
 from langgraph_worker.store.views import RunViews
 from langgraph_worker.testing.memory_store.state import Question, Run, State
@@ -48,9 +51,11 @@ class MemoryRunViews(RunViews):
         first, last = ids_between(prefix)
         return sorted(name for name in self._state.runs if first <= name <= last)[:limit]
 
-    async def detail(self, correlation_id: UUID, most_steps: int = MOST_SHOWN) -> RunDetail | None:
+    async def detail(
+        self, correlation_id: UUID, most_steps: int = MOST_SHOWN, scope: RunScope = EVERY_RUN
+    ) -> RunDetail | None:
         state, run = self._state, self._state.runs.get(correlation_id)
-        if run is None:
+        if run is None or not scope.includes(run.graph, _deployment(run)):
             return None
         place, result = run.place, _stored_result(run)
         asked = [q for q in state.questions if place is not None and q.place.logical_run == place.logical_run]
@@ -148,11 +153,14 @@ def _summary(run: Run) -> RunSummary:
         attempts=run.attempts,
         worker_id=run.worker_id,
         error_type=end.result.error_type if end is not None else None,
+        deployment=_deployment(run),
     )
 
 
 def _deployment(run: Run) -> str | None:
-    return run.place.deployment if run.place is not None else None
+    if run.place is not None:
+        return run.place.deployment or ""
+    return asker_of_unplaced(run.event) if run.event is not None else None
 
 
 def _fits(run: RunSummary, wanted: RunFilter) -> bool:

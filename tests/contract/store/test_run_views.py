@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from langgraph_worker.domain.models import Failure, Step, StepStatus
+from langgraph_worker.domain.models import Cancel, Failure, Step, StepStatus
 from langgraph_worker.domain.pauses import PauseChange
 from langgraph_worker.domain.retry_policy import BackOff, ErrorClass, Retried
 from langgraph_worker.domain.run_views import PageKey, QuestionState, RunFilter, RunScope, StepKey, ViewStatus, WaitsFor
@@ -277,7 +277,8 @@ async def test_a_scope_leaves_out_what_may_not_be_seen(store: Store, views: RunV
         for name, one in ids.items():
             detail = await views.detail(one)
             assert detail is not None
-            assert scope.includes(detail.run.graph, detail.deployment) is (name in names), name
+            assert scope.includes(detail.run.graph, detail.run.deployment) is (name in names), name
+            assert (await views.detail(one, 0, scope) is not None) is (name in names), name
 
     await seen(("a", "prod"), ("a", "test"), ("a", ""), graphs=frozenset({"a"}))
     await seen(("a", "prod"), ("b", "prod"), deployments=frozenset({"prod"}))
@@ -285,8 +286,35 @@ async def test_a_scope_leaves_out_what_may_not_be_seen(store: Store, views: RunV
     await seen(graphs=frozenset())
     await seen(deployments=frozenset())
     assert await found(views, scope=RunScope(frozenset({"a"})), graph="b") == []
-    plain = RunScope(deployments=frozenset({""}))  # a request that was refused is of no installation
-    assert set(await found(views, scope=plain)) == {ids["a", ""], refused}
+    await seen(("a", ""), deployments=frozenset({""}))  # it is not known whose request was refused
+    assert refused in await found(views)
+
+
+async def test_what_never_runs_belongs_to_who_asked_for_it(store: Store, views: RunViews) -> None:
+    asking = (await ask(store, request(event()), "why")).correlation_id
+    newer, late = attempt(2, task="t", deployment="prod"), attempt(1, task="t", deployment="prod")
+    await accept(store, of=newer)
+    of_prod = await accept(store, of=late)
+    cancelled = event()
+    await store.cancel([Cancel(cancelled.event_id)], WEEK)
+    await store.accept([request(cancelled)])
+    unasked = answer(None, {"other": 1}, answers_to=asking)
+    await store.accept([request(unasked)])
+    for name, deployment in ((of_prod, "prod"), (cancelled.event_id, ""), (unasked.event_id, None)):
+        detail = await views.detail(name)
+        assert detail is not None
+        assert (detail.run.thread_id is None) is (name != cancelled.event_id)
+        assert detail.run.deployment == deployment
+        for scope in ("prod", ""):
+            seen = await views.detail(name, 0, RunScope(deployments=frozenset({scope})))
+            assert (seen is not None) is (scope == deployment)
+            assert (name in await found(views, scope=RunScope(deployments=frozenset({scope})))) is (scope == deployment)
+
+
+async def test_a_page_that_no_store_has_is_none() -> None:
+    for number in ("-1", str(2**63), "9" * 40):
+        with pytest.raises(ValueError, match=number.strip("-") or "1"):
+            PageKey.parse(f"20260301T000000.0-{number}")
 
 
 async def test_steps_come_in_pages_in_the_order_of_their_starts(store: Store, views: RunViews) -> None:

@@ -1,6 +1,6 @@
-"""Who asked for what through the API; and the runs of an Airflow installation by index, for tokens that see no others.
+"""Who asked for what through the API, and under which keys; the runs of an Airflow installation by index.
 
-Expands only: workers of the revision before write to the new index, and know nothing of the table.
+Expands only: workers of the revision before write to the new index, and know nothing of the tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INDEXES = (NewIndex("ix_workflow_runs_of_deployment", "workflow_runs", ("deploym
 
 
 def upgrade() -> None:
-    """Make the table, and the index if it was not built before, see :class:`NewIndex`."""
+    """Make the tables, and the index if it was not built before, see :class:`NewIndex`."""
     op.create_table(
         "audit_entries",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -33,6 +33,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_audit_entries"),
     )
     op.create_index("ix_audit_entries_target", "audit_entries", ["target"])
+    op.create_table(
+        "request_keys",
+        sa.Column("key", sa.Uuid(), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("correlation_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_request_keys"),
+    )
     inspector = sa.inspect(op.get_bind())
     for index in INDEXES:
         if all(present["name"] != index.name for present in inspector.get_indexes(index.table)):
@@ -43,4 +51,5 @@ def downgrade() -> None:
     """Drop them."""
     for index in INDEXES:
         op.drop_index(index.name, index.table)
+    op.drop_table("request_keys")
     op.drop_table("audit_entries")

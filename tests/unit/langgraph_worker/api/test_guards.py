@@ -77,3 +77,29 @@ async def test_while_the_tokens_cannot_be_read_nobody_is_let_in(api: FleetApi) -
     detail = problem(await client.get("/pauses"), 503)
     assert detail == "the file of tokens cannot be read, so nobody is let in; the API's log says why"
     assert (await client.get("http://api/healthz")).status_code == 200
+
+
+async def test_health_reads_no_body(api: FleetApi) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    assert (await api.client(None).post("http://api/healthz", content=body())).status_code == 405
+    assert (await api.client(None).request("GET", "http://api/healthz", content=body())).status_code == 200
+
+
+async def test_a_query_that_is_too_long_is_refused(api: FleetApi) -> None:
+    client = api.client("viewer")
+    query = "&".join(f"a{number}=1" for number in range(2_000))
+    assert problem(await client.get(f"/runs?{query}"), 414) == "the query is longer than 8,192 bytes"
+
+
+async def test_a_rate_below_one_a_second_lets_one_through(api: FleetApi) -> None:
+    api.settings = WorkerSettings(LANGGRAPH_WORKER_API_REQUESTS_PER_SECOND=0.1)
+    client = api.client("viewer", api.app())
+    assert (await client.get("/pauses")).status_code == 200
+    answer = await client.get("/pauses")
+    assert "Ask again in 10 s" in problem(answer, 429)
+    assert answer.headers["retry-after"] == "10"
+    api.now += 10.0
+    assert (await client.get("/pauses")).status_code == 200

@@ -15,7 +15,7 @@ from langgraph_worker.broker.port import SendError
 from langgraph_worker.domain.models import Decision
 from langgraph_worker.domain.redaction import Redactor
 from tests.support.fleet_api import FleetApi, problem
-from tests.support.run_store import ask, attempt, claim_one, event, ran, request
+from tests.support.run_store import ask, attempt, claim_one, event, ran, request, result
 from workflow_events.control import WorkflowCancelledEvent
 from workflow_events.models import EventSource, EventType
 from workflow_events.results import ResultStatus
@@ -152,16 +152,68 @@ async def test_the_same_key_is_the_same_run(api: FleetApi) -> None:
     assert len({answer.json()["correlation_id"] for answer in (first, other, of_another)}) == 3
 
 
-async def test_a_key_that_was_used_for_something_else_is_refused(api: FleetApi) -> None:
-    await post(api, "/runs", {"graph": "graph", "input": {"n": 1}}, key="k")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": {"n": 2}},
+        {"input": {"n": 1.0}},
+        {"input": {"n": True}},
+        {"priority": 1},
+        {"thread_id": "t"},
+        {"workflow_id": "other"},
+        {"workflow_run_id": "other"},
+        {"deadline": "2199-01-01T00:00:00Z"},
+    ],
+)
+async def test_a_key_that_was_used_for_something_else_is_refused(api: FleetApi, change: dict[str, Any]) -> None:
+    body = {"graph": "graph", "input": {"n": 1}}
+    await post(api, "/runs", body, key="k")
+    answer = await post(api, "/runs", {**body, **change}, key="k")
+    assert problem(answer, 409).startswith("this idempotency key has asked for run ")
+    assert answer.json()["errors"][0]["field"] == "header.idempotency-key"
     await taken_in(api)
-    sent = len(api.sent.requests)
-    for change, name in (({"input": {"n": 2}}, "input"), ({"priority": 1}, "priority"), ({"thread_id": "t"}, "thread")):
-        answer = await post(api, "/runs", {"graph": "graph", "input": {"n": 1}, **change}, key="k")
-        assert f"which has another {name}" in problem(answer, 409)
-    assert len(api.sent.requests) == sent
-    for key in ("", "x" * 257):
-        assert problem(await post(api, "/runs", {}, key=key), 422).startswith("header.idempotency-key: ")
+    problem(await post(api, "/runs", {**body, **change}, key="k"), 409)
+    assert len(api.sent.requests) == 1
+
+
+async def test_of_different_requests_with_one_key_one_is_sent(api: FleetApi) -> None:
+    client = api.client("operator", api.app())
+    bodies = [{"graph": "graph", "input": {"n": number}} for number in range(10)]
+    answers = await asyncio.gather(
+        *(client.post("/runs", json=body, headers={"Idempotency-Key": "k"}) for body in bodies)
+    )
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 9
+    assert len(api.sent.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257])
+async def test_what_is_no_key_is_refused(api: FleetApi, key: str) -> None:
+    answer = await post(api, "/runs", {}, key=key)
+    assert problem(answer, 422).lower().startswith("header.idempotency-key: ")
+
+
+async def test_two_keys_or_tokens_are_refused(api: FleetApi) -> None:
+    client = api.client(None)
+    twice = [("Authorization", "Bearer operator"), ("Authorization", "Bearer viewer")]
+    assert "the header authorization is there 2 times" in problem(await client.post("/runs", headers=twice), 400)
+    keys = [("Authorization", "Bearer operator"), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    assert "the header idempotency-key is there 2 times" in problem(await client.post("/runs", headers=keys), 400)
+
+
+async def test_what_no_worker_could_read_is_not_sent(api: FleetApi) -> None:
+    nested: Any = 1
+    for _ in range(245):
+        nested = [nested]
+    detail = problem(await post(api, "/runs", {"input": nested}, key="k"), 422)
+    assert detail.startswith("nothing was sent, for no worker could read it: ")
+    assert (await post(api, "/runs", {"input": [1]}, key="k")).status_code == 202  # the key was not used up
+
+
+async def test_a_body_of_another_kind_is_refused(api: FleetApi) -> None:
+    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/plain"}):
+        answer = await api.client("operator").post("/runs", content=b'{"graph": "graph"}', headers=headers)
+        assert "`Content-Type: application/json`" in problem(answer, 415)
+    assert api.sent.requests == []
 
 
 async def test_a_limited_token_asks_for_its_own_graphs_alone(api: FleetApi) -> None:
@@ -231,10 +283,11 @@ async def test_what_cannot_go_on_says_why(api: FleetApi) -> None:
 
 async def test_a_question_in_a_problem_is_redacted(api: FleetApi) -> None:
     asking = (await ask(api.store, request(event()), "why-DE1234")).correlation_id
-    api.redactor = Redactor(["why-DE1234"])
+    api.redactor = Redactor(["why-DE1234?"])  # what is asked; its id is no content
     detail = problem(await post(api, f"/runs/{asking}/retry"), 409)
-    assert "waits for a person" in detail
-    assert "DE1234" not in detail
+    assert "waits for a person: why-DE1234" in detail
+    assert '"***"' in detail
+    assert "why-DE1234?" not in detail
 
 
 async def test_a_question_is_answered(api: FleetApi) -> None:
@@ -300,3 +353,56 @@ async def test_many_clients_with_one_key_get_one_run(api: FleetApi) -> None:
     for number in range(20):
         await taken_in(api, number)
     await claim_one(api.store)  # the only one
+
+
+async def test_a_repeated_answer_is_the_same_run(api: FleetApi) -> None:
+    asking = (await ask(api.store, request(event()), "why")).correlation_id
+    path, body = f"/runs/{asking}/answer", {"answers": [{"value": 1}]}
+    first = await post(api, path, body, key="k")
+    assert (await post(api, path, body, key="k")).json() == first.json()  # Kafka did not answer the first time
+    assert await taken_in(api, 0) is Decision.ANSWER
+    assert await taken_in(api, 1) is Decision.DUPLICATE
+    assert (await post(api, path, body, key="k")).json() == first.json()
+    problem(await post(api, path, {"answers": [{"value": 2}]}, key="k"), 409)
+    assert len(api.sent.requests) == 2
+
+
+async def test_a_repeated_retry_is_the_same_run(api: FleetApi) -> None:
+    failed = (await ran(api.store, request(event()), ResultStatus.FAILURE)).correlation_id
+    first = await post(api, f"/runs/{failed}/retry", key="k")
+    assert (await post(api, f"/runs/{failed}/retry", key="k")).json() == first.json()
+    assert await taken_in(api, 0) is Decision.RESUMED
+    assert (await post(api, f"/runs/{failed}/retry", key="k")).json() == first.json()
+    claim = await claim_one(api.store)
+    await api.store.finish(claim, result(claim, ResultStatus.FAILURE))
+    assert (await post(api, f"/runs/{failed}/retry", key="k")).json() == first.json()  # and no second retry
+    assert len({sent.event_id for sent in api.sent.requests}) == 1
+    assert (await post(api, f"/runs/{failed}/retry", key="other")).json() != first.json()
+
+
+async def test_a_limited_token_cancels_what_it_has_asked_for_before_it_was_taken_in(api: FleetApi) -> None:
+    api.let_in("risk", "operator", graphs='["risk"]')
+    mine = (await post(api, "/runs", {"graph": "risk"}, "risk")).json()["correlation_id"]
+    other = (await post(api, "/runs", {"graph": "risk"})).json()["correlation_id"]
+    assert (await post(api, f"/runs/{mine}/cancel", token="risk")).json()["status"] == "unknown"
+    problem(await post(api, f"/runs/{other}/cancel", token="risk"), 404)
+    assert [str(message.correlation_id) for message in api.sent.controls] == [mine]
+
+
+async def test_work_of_which_a_token_sees_only_a_part_is_not_steered(api: FleetApi) -> None:
+    api.let_in("risk", "operator", graphs='["risk"]')
+    first, second = request(attempt(1), "other"), request(attempt(2), "risk")
+    await api.store.accept([first])
+    claim = await claim_one(api.store, graph="other")
+    await api.store.finish(claim, result(claim, ResultStatus.FAILURE))
+    await api.store.accept([second])
+    claim = await claim_one(api.store, graph="risk")
+    await api.store.finish(claim, result(claim, ResultStatus.FAILURE))
+    for what, body in (("retry", None), ("answer", {"answers": [{"value": 1}]})):
+        answer = await post(api, f"/runs/{second.event.event_id}/{what}", body, "risk")
+        assert "of which the token 'risk' may not see every request" in problem(answer, 403)
+        assert str(first.event.event_id) not in answer.text
+    attempts = await api.client("risk").get(f"/runs/{second.event.event_id}/attempts")
+    assert [run["graph"] for run in attempts.json()["attempts"]] == ["risk"]
+    everything = await api.client("viewer").get(f"/runs/{second.event.event_id}/attempts")
+    assert [run["graph"] for run in everything.json()["attempts"]] == ["other", "risk"]

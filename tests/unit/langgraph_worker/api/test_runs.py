@@ -67,21 +67,19 @@ async def test_pages_leave_out_nothing(api: FleetApi) -> None:
         ("limit=0", "query.limit: Input should be greater than or equal to 1"),
         ("limit=1001", "query.limit: Input should be less than or equal to 1000"),
         ("page=xx", "query.page: 'xx' is the `next` of no page; leave it out for the first page"),
-        ("page=20260301T000000.0-99999999999999999999999", ""),
+        ("page=20260301T000000.0-99999999999999999999999", "query.page: "),
+        ("graph=" + "x" * 600, "query.graph: String should have at most 512 characters"),
         ("since=yesterday", "query.since: "),
         ("order_by=graph", "query.order_by: Input should be '-accepted_at'"),
         ("graph=", "query.graph: String should have at least 1 character"),
-        ("graph=%00", "query.graph: "),
+        ("graph=%00", "query.graph: must hold no NUL character"),
         ("zzzzzzz=1", "query.zzzzzzz: is not known"),
     ],
 )
 async def test_a_wrong_query_is_named(api: FleetApi, query: str, words: str) -> None:
     answer = await api.client("viewer").get(f"/runs?{query}")
-    if words:
-        assert problem(answer, 422).startswith(words)
-        assert answer.json()["errors"][0]["field"] == words.partition(":")[0]
-    else:
-        assert answer.status_code in (200, 422)
+    assert problem(answer, 422).startswith(words)
+    assert answer.json()["errors"][0]["field"] == words.partition(":")[0]
 
 
 async def test_a_run_is_shown_with_what_it_asks_and_waits_for(api: FleetApi) -> None:
@@ -190,7 +188,7 @@ async def test_the_fleet_is_shown_as_far_as_a_token_may_see(api: FleetApi) -> No
 
 
 async def test_content_is_redacted(api: FleetApi) -> None:
-    asked = request(event(data={"account": "DE-1234"}))
+    asked = request(event(data={"account": "DE-1234"}, context={"iban": "DE-1234"}))
     await api.store.accept([asked])
     claim = await claim_one(api.store)
     step = Step("s", "", "node", None, StepStatus.COMPLETED, START, input="DE-1234", output={"of": "DE-1234"})

@@ -19,7 +19,8 @@ def test_a_token_has_its_role_and_its_runs(tmp_path: Path) -> None:
     found = TokenFile(path).find("secret")
     assert found is not None
     assert (found.name, found.role) == ("desk", Role.OPERATOR)
-    assert found.scope.includes("triage", None)
+    assert found.scope.includes("triage", "")
+    assert not found.scope.includes("triage", None)
     assert found.scope.includes("triage", "prod")
     assert not found.scope.includes("triage", "test")
     assert not found.scope.includes("other", "prod")

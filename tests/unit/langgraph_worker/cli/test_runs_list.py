@@ -98,6 +98,7 @@ def test_each_line_is_json(runs):
         "attempts": 1,
         "worker_id": "w1",
         "error_type": "RateLimitError",
+        "deployment": "here",
     }
 
 
