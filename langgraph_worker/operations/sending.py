@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 
 from langgraph_worker.broker.kafka.admin import ClusterAdmin
@@ -68,13 +67,18 @@ async def _send(producer: AckProducer, topic: str, message: Encoded) -> SendErro
     return None
 
 
-def readable(event: WorkflowEvent) -> None:
+def require_readable(event: WorkflowEvent, settings: WorkerSettings) -> None:
     """Check that workers can read a request: they read no input that nests 200 levels deep.
 
-    :raises WorkflowEventsError: it has no form in Kafka, or none that they could read.
+    :raises WorkflowEventsError: it has no form in Kafka, none that they could read, or a larger one than they take.
     """
-    message = encode(event, max_bytes=sys.maxsize)
+    message = _encoded(event, settings)
     decode_event(Record("", 0, 0, message.value, message.headers, message.key))
+
+
+def _encoded(event: WorkflowEvent, settings: WorkerSettings) -> Encoded:
+    limit = settings.max_message_bytes
+    return encode(event, max_bytes=limit, limit_set_by="LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
 
 
 class MessageSender:
@@ -96,9 +100,7 @@ class MessageSender:
         :raises BrokerError: Kafka has not acknowledged it; it may have come nevertheless.
         :raises SettingsError: there is no such topic.
         """
-        limit = self._settings.max_message_bytes
-        message = encode(event, max_bytes=limit, limit_set_by="LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
-        await self._send(self._settings.kafka_workflow_events_topic, message)
+        await self._send(self._settings.kafka_workflow_events_topic, _encoded(event, self._settings))
 
     async def control(self, message: ControlMessage) -> None:
         """Send a control message; returns when every in-sync replica has it.

@@ -16,7 +16,7 @@ from langgraph_worker.api.parts import ApiParts, Asker, Parts, Sending, Writes
 from langgraph_worker.api.problems import ProblemError, wrong_field
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on, require_resumable
-from langgraph_worker.operations.sending import readable
+from langgraph_worker.operations.sending import require_readable
 from workflow_events.control import WorkflowCancelledEvent
 from workflow_events.fields import FieldError, Name, Priority, Reason, UtcDatetime, utcnow
 from workflow_events.models import (
@@ -111,7 +111,7 @@ async def create_run(
         raise wrong_field(f"body.{unknown[0].place}", _not_known(unknown[0].meant))
     _require_scope(asker, new.graph)
     event = _event(new, key.key or uuid4())
-    readable(event)
+    require_readable(event, sending.parts.settings)
     await key.keep(new, event.event_id)
     return await _accepted(event, "run", sending, response)
 
@@ -247,7 +247,7 @@ async def answer_run(
         raise wrong_field(f"body.answers.{error.number}.interrupt_id", str(error)) from None
     except ValidationError as error:
         raise _misfit(error, "answers") from None
-    readable(resumption.event)
+    require_readable(resumption.event, parts.settings)
     await key.keep(body, resumption.event.event_id)
     return await _accepted(resumption.event, resumption.how, sending, response)
 

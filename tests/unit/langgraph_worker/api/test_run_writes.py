@@ -133,9 +133,10 @@ async def test_half_of_a_surrogate_pair_is_named(api: FleetApi) -> None:
 
 
 async def test_a_request_that_is_too_large_for_kafka_is_named(api: FleetApi) -> None:
-    answer = await post(api, "/runs", {"input": {"text": "x" * 1_010_000}})
+    answer = await post(api, "/runs", {"input": {"text": "x" * 1_010_000}}, key="k")
     assert problem(answer, 413).startswith("nothing was sent: the workflow.triggered message of ")
     assert api.sent.requests == []
+    assert (await post(api, "/runs", {"input": {"text": "x"}}, key="k")).status_code == 202  # it was not used up
 
 
 async def test_the_same_key_is_the_same_run(api: FleetApi) -> None:
