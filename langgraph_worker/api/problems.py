@@ -118,7 +118,15 @@ def _field_problem(request: Request, detail: Mapping[str, Any], body: Any) -> Fi
     params = dependant.query_params if where == "query" else dependant.body_params
     given = dict(request.query_params) if where == "query" else body
     meant = probably_meant(params[0].field_info.annotation, tuple(inside), given)
-    return FieldProblem(field=field, detail="is not known" + (f". Did you mean {meant!r}?" if meant else ""))
+    return FieldProblem(field=field, detail=not_known(meant))
+
+
+def not_known(meant: str | None) -> str:
+    """What is said of a field that is not known.
+
+    :param meant: the one that was probably meant.
+    """
+    return "is not known" + (f". Did you mean {meant!r}?" if meant else "")
 
 
 def _cut(text: str) -> str:

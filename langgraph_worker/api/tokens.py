@@ -31,8 +31,8 @@ _Name = Annotated[str, Field(min_length=1, max_length=128)]
 class TokenEntry(BaseModel):
     """One ``[[tokens]]`` table of the file.
 
-    :param name: whom the audit names.
-    :param sha256: of the token, in hexadecimal digits. It is 256 bits of chance, so nobody guesses it from its hash.
+    :param name: of the client, as the audit and the log name it.
+    :param sha256: of the token, in hexadecimal digits. It is 256 bits of chance, so it cannot be guessed from its hash.
     :param graphs: it may see and change runs of these alone; left out: of all.
     :param deployments: the same for Airflow installations. ``""`` stands for requests that are of none of them.
     """
@@ -54,11 +54,11 @@ class TokenEntry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    tokens: list[TokenEntry] = []  # an empty file lets nobody in
+    tokens: list[TokenEntry] = []  # an empty file has no valid token
 
 
 class UnreadableTokensError(WorkerError):
-    """The file cannot be read now. Nobody is let in meanwhile: a token may have been taken out of it."""
+    """The file cannot be read now. No token is valid meanwhile: a token may have been taken out of it."""
 
 
 class TokenFile:
@@ -82,7 +82,7 @@ class TokenFile:
             raise SettingsError(self._problem)
 
     def find(self, token: str) -> Principal | None:
-        """Who has this token; None: nobody.
+        """The client of this token; None: there is none.
 
         :raises UnreadableTokensError: the file cannot be read.
         """

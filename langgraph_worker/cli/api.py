@@ -6,19 +6,14 @@ import argparse
 import asyncio
 import importlib.util
 import json
-import logging
-import os
 from collections.abc import Mapping
 
 from langgraph_worker.cli.output import print_note
-from langgraph_worker.domain.redaction import Redactor
+from langgraph_worker.cli.service_log import begin_service_log
 from langgraph_worker.errors import SettingsError
 from langgraph_worker.graphs.command_redactor import command_redactor
-from langgraph_worker.settings.known_secrets import known_secrets
-from langgraph_worker.settings.load import load_settings, misspelt_warnings
-from langgraph_worker.telemetry.logs import log_uncaught, redact_logs, set_up_logging
-
-logger = logging.getLogger(__name__)
+from langgraph_worker.settings.load import load_settings
+from langgraph_worker.telemetry.logs import redact_logs
 
 _NEEDED = ("fastapi", "uvicorn")
 
@@ -29,11 +24,7 @@ def api(flags: Mapping[str, str]) -> int:
     :raises WorkerError: the settings are wrong, the extra ``api`` is not installed, or the store cannot be used.
     """
     settings = load_settings(flags)
-    set_up_logging(settings.log_level, settings.log_format)
-    log_uncaught()
-    redact_logs(Redactor(known_secrets(settings, os.environ)))
-    for warning in misspelt_warnings():
-        logger.warning("%s", warning, extra={"action": "config"})
+    begin_service_log(settings)
     _require_extra()
     from langgraph_worker.api.serve import serve
 

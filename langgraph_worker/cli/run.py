@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 
-from langgraph_worker.domain.redaction import Redactor
-from langgraph_worker.settings.known_secrets import known_secrets
-from langgraph_worker.settings.load import load_settings, misspelt_warnings
+from langgraph_worker.cli.service_log import begin_service_log
+from langgraph_worker.settings.load import load_settings
 from langgraph_worker.settings.store_url import shown_url
-from langgraph_worker.telemetry.logs import log_uncaught, redact_logs, set_up_logging
+from langgraph_worker.telemetry.logs import redact_logs
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +20,7 @@ def run(flags: Mapping[str, str]) -> int:
     :raises WorkerError: the settings are wrong, or the worker cannot start.
     """
     settings = load_settings(flags)
-    set_up_logging(settings.log_level, settings.log_format)
-    log_uncaught()
-    redact_logs(Redactor(known_secrets(settings, os.environ)))  # until the project and its hook are there
-    for warning in misspelt_warnings():
-        logger.warning("%s", warning, extra={"action": "config"})
+    begin_service_log(settings)
     began = time.monotonic()
     logger.info("importing LangGraph and the graphs of %s", settings.langgraph_json, extra={"action": "starting"})
     # Imported only now: LangGraph takes seconds to import, and a wrong setting should be reported at once.

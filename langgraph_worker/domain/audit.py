@@ -1,4 +1,4 @@
-"""Who asked for what, where somebody may ask: what is kept of it, whatever becomes of the runs."""
+"""Who asked for what through the API: what is kept of it, whatever becomes of the runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Somebody has asked for a change. It holds names and ids, and nothing of what an agent was asked or has answered.
+    """A client has asked for a change. It holds names and ids, and nothing of what an agent was asked or has answered.
 
     :param actor: the client: the name of its token.
     :param on_behalf_of: the person for whom it asks; None: for itself.

@@ -41,6 +41,17 @@ class ViewStatus(StrEnum):
 UNFINISHED = frozenset({ViewStatus.PENDING, ViewStatus.RUNNING})
 
 
+_INSTANT = "%Y%m%dT%H%M%S.%f"
+
+
+def _written(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):{_INSTANT}}"
+
+
+def _read(text: str) -> datetime:
+    return datetime.strptime(text, _INSTANT).replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PageKey:
     """The place of a run in the order of lists: when it was accepted, and the order of acceptance."""
@@ -50,7 +61,7 @@ class PageKey:
 
     def __str__(self) -> str:
         """As a command line, or a URL, names it."""
-        return f"{self.accepted_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{self.seq}"
+        return f"{_written(self.accepted_at)}-{self.seq}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -62,7 +73,7 @@ class PageKey:
         number = int(seq)
         if not 0 <= number < 2**63:
             raise ValueError(text)
-        return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), number)
+        return cls(_read(at), number)
 
 
 def asker_of_unplaced(event: WorkflowEvent) -> str | None:
@@ -77,7 +88,7 @@ def asker_of_unplaced(event: WorkflowEvent) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
-    """The runs that somebody may see at all.
+    """The runs that a reader may see at all.
 
     :param graphs: those of these graphs; None: of all, also of requests whose graph is not known.
     :param deployments: those that these Airflow installations asked for, ``""`` for requests of none; None: of all,
@@ -199,7 +210,7 @@ class StepKey:
 
     def __str__(self) -> str:
         """As a URL names it."""
-        return f"{self.started_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{self.step_id}"
+        return f"{_written(self.started_at)}-{self.step_id}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -210,7 +221,7 @@ class StepKey:
         at, sign, step_id = text.partition("-")
         if not (sign and step_id) or "\0" in step_id:
             raise ValueError(text)
-        return cls(datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), step_id)
+        return cls(_read(at), step_id)
 
 
 @dataclass(frozen=True, slots=True)

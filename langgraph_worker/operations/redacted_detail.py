@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ from pydantic import JsonValue
 
 from langgraph_worker.domain.models import Step
 from langgraph_worker.domain.redaction import Redactor
-from langgraph_worker.domain.run_views import QuestionView, RunDetail, StepPage, StepView
+from langgraph_worker.domain.run_views import QuestionView, RunDetail, StepPage
 
 _NAMES = frozenset(
     {
@@ -55,18 +54,14 @@ def redacted_detail(detail: RunDetail, redactor: Redactor) -> RunDetail:
     )
 
 
-async def redacted_steps(page: StepPage, redactor: Redactor) -> StepPage:
+def redacted_steps(page: StepPage, redactor: Redactor) -> StepPage:
     """The page with the content of its steps redacted.
 
     :raises RedactionError: the hook failed: nothing may be shown.
     """
     if redactor.changes_nothing:
         return page
-
-    def redacted() -> tuple[StepView, ...]:
-        return tuple(replace(one, step=_step(one.step, redactor)) for one in page.steps)
-
-    return replace(page, steps=await asyncio.to_thread(redacted))
+    return replace(page, steps=tuple(replace(one, step=_step(one.step, redactor)) for one in page.steps))
 
 
 def _event(event: Mapping[str, JsonValue], redactor: Redactor) -> dict[str, JsonValue]:

@@ -72,11 +72,15 @@ def require_readable(event: WorkflowEvent, settings: WorkerSettings) -> None:
 
     :raises WorkflowEventsError: it has no form in Kafka, none that they could read, or a larger one than they take.
     """
-    message = _encoded(event, settings)
+    message = encode_request(event, settings)
     decode_event(Record("", 0, 0, message.value, message.headers, message.key))
 
 
-def _encoded(event: WorkflowEvent, settings: WorkerSettings) -> Encoded:
+def encode_request(event: WorkflowEvent, settings: WorkerSettings) -> Encoded:
+    """A request as workers take it.
+
+    :raises WorkflowEventsError: it has no form in Kafka, or is larger than the workers take.
+    """
     limit = settings.max_message_bytes
     return encode(event, max_bytes=limit, limit_set_by="LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
 
@@ -100,7 +104,7 @@ class MessageSender:
         :raises BrokerError: Kafka has not acknowledged it; it may have come nevertheless.
         :raises SettingsError: there is no such topic.
         """
-        await self._send(self._settings.kafka_workflow_events_topic, _encoded(event, self._settings))
+        await self._send(self._settings.kafka_workflow_events_topic, encode_request(event, self._settings))
 
     async def control(self, message: ControlMessage) -> None:
         """Send a control message; returns when every in-sync replica has it.

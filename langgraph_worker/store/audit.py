@@ -16,7 +16,7 @@ class AuditTrail(Protocol):
     """
 
     async def begin(self, entry: AuditEntry) -> int:
-        """Keep that somebody asks for this, before it is done; the row's number."""
+        """Keep that a client asks for this, before it is done; the row's number."""
 
     async def settle(self, seq: int, outcome: Outcome) -> None:
         """Keep what became of it."""

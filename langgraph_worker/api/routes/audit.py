@@ -30,7 +30,7 @@ class AuditQuery(BaseModel):
 
 
 class Audited(BaseModel):
-    """Somebody has asked for a change."""
+    """A client has asked for a change."""
 
     seq: int
     at: datetime

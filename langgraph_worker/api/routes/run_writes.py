@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from langgraph_worker.api.access import Principal
-from langgraph_worker.api.idempotency import Key
+from langgraph_worker.api.idempotency import ClientKey, Key
 from langgraph_worker.api.parts import ApiParts, Asker, Parts, Sending, Writes
-from langgraph_worker.api.problems import ProblemError, wrong_field
+from langgraph_worker.api.problems import ProblemError, not_known, wrong_field
 from langgraph_worker.domain.run_views import RunDetail
 from langgraph_worker.operations.resumption import AnswerMisfitError, answer, go_on, require_resumable
 from langgraph_worker.operations.sending import require_readable
@@ -108,7 +108,7 @@ async def create_run(
 ) -> AcceptedRun:
     """Ask for a run. Answered when Kafka has the request, also while no worker is up."""
     if unknown := unknown_fields(NewRun, await request.json()):
-        raise wrong_field(f"body.{unknown[0].place}", _not_known(unknown[0].meant))
+        raise wrong_field(f"body.{unknown[0].place}", not_known(unknown[0].meant))
     _require_scope(asker, new.graph)
     event = _event(new, key.key or uuid4())
     require_readable(event, sending.parts.settings)
@@ -124,10 +124,6 @@ async def _accepted(event: WorkflowEvent, how: AcceptedHow, sending: Writes, res
 def _answer(correlation_id: UUID, how: AcceptedHow, response: Response) -> AcceptedRun:
     response.headers["Location"] = f"/api/v1/runs/{correlation_id}"
     return AcceptedRun(correlation_id=correlation_id, how=how)
-
-
-def _not_known(meant: str | None) -> str:
-    return "is not known" + (f". Did you mean {meant!r}?" if meant else "")
 
 
 def _require_scope(asker: Principal, graph: str | None) -> None:
@@ -185,7 +181,8 @@ async def cancel_run(
 
 
 async def _cancellable(correlation_id: UUID, asker: Principal, parts: ApiParts) -> str:
-    if await parts.views.detail(correlation_id, 0) is None and await _may_have_asked(correlation_id, asker, parts):
+    # First whether it may be this client's: of what is not, nothing is read outside of its scope.
+    if await _may_have_asked(correlation_id, asker, parts) and await parts.views.detail(correlation_id, 0) is None:
         return "unknown"
     detail = await parts.run(correlation_id, asker)
     asks = any(question.asked_by == correlation_id for question in detail.pending_questions)
@@ -210,8 +207,7 @@ async def retry_run(
 ) -> AcceptedRun:
     """Go on with a run that has failed, from its last checkpoint. Of an Airflow task, any try of Airflow's wins."""
     detail = await _whole_work(correlation_id, asker, parts)
-    earlier = await key.earlier(None)
-    if earlier is not None and await parts.views.detail(earlier, 0) is not None:
+    if earlier := await _taken_in(key, None, parts):
         return _answer(earlier, "retry" if detail.run.try_number is not None else "continuation", response)
     require_resumable(await parts.shown(detail))
     resumption = await go_on(parts.views, detail, _until(), EventSource.FASTAPI)
@@ -236,8 +232,7 @@ async def answer_run(
 ) -> AcceptedRun:
     """Answer what a run asks. The run of the answer is a new request."""
     detail = await _whole_work(correlation_id, asker, parts)
-    earlier = await key.earlier(body)
-    if earlier is not None and await parts.views.detail(earlier, 0) is not None:
+    if earlier := await _taken_in(key, body, parts):
         return _answer(earlier, "answer", response)
     given: list[tuple[str | None, Any]] = [(one.interrupt_id, one.value) for one in body.answers]
     try:
@@ -250,6 +245,12 @@ async def answer_run(
     require_readable(resumption.event, parts.settings)
     await key.keep(body, resumption.event.event_id)
     return await _accepted(resumption.event, resumption.how, sending, response)
+
+
+async def _taken_in(key: ClientKey, body: BaseModel | None, parts: ApiParts) -> UUID | None:
+    """The request that this key has asked for before, if workers have it. If not, it may never have come."""
+    earlier = await key.earlier(body)
+    return earlier if earlier is not None and await parts.views.detail(earlier, 0) is not None else None
 
 
 async def _whole_work(correlation_id: UUID, asker: Principal, parts: ApiParts) -> RunDetail:

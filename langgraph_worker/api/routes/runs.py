@@ -15,7 +15,7 @@ from langgraph_worker.api.problems import wrong_field
 from langgraph_worker.api.responses import whole
 from langgraph_worker.api.run_models import AttemptList, ErrorList, Run, RunDetails, RunError, RunList, StepList
 from langgraph_worker.domain.run_views import PageKey, RunFilter, StepKey, ViewStatus
-from langgraph_worker.operations.redacted_detail import redacted_steps
+from langgraph_worker.operations.redacted_detail import redacted_detail, redacted_steps
 from workflow_events.fields import Name, UtcDatetime
 from workflow_events.results import WorkflowResultEvent
 
@@ -70,8 +70,8 @@ def _parsed(given: str | None, parse: Callable[[str], _Key]) -> _Key | None:
 @router.get("/{correlation_id}", operation_id="get_run", response_model=RunDetails)
 async def get_run(correlation_id: UUID, asker: Asker, parts: Parts) -> Any:
     """One run: what was asked and answered, what it waits for, what it has spent."""
-    detail = await parts.shown(await parts.run(correlation_id, asker))
-    return await whole(lambda: RunDetails.of_detail(detail))
+    detail = await parts.run(correlation_id, asker)
+    return await whole(lambda: RunDetails.of_detail(redacted_detail(detail, parts.redactor)))
 
 
 @router.get("/{correlation_id}/result", operation_id="get_run_result")
@@ -95,8 +95,7 @@ async def list_run_steps(correlation_id: UUID, query: Annotated[StepQuery, Query
     """The executions of its nodes, in the order of their starts."""
     await parts.run(correlation_id, asker)
     page = await parts.views.steps(correlation_id, query.limit, _parsed(query.page, StepKey.parse))
-    shown = await redacted_steps(page, parts.redactor)
-    return await whole(lambda: StepList.of(shown))
+    return await whole(lambda: StepList.of(redacted_steps(page, parts.redactor)))
 
 
 @router.get("/{correlation_id}/errors", operation_id="list_run_errors")

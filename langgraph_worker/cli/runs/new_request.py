@@ -12,11 +12,10 @@ from langgraph_worker.cli.output import print_note
 from langgraph_worker.cli.runs.as_json import written
 from langgraph_worker.domain.pauses import PauseChange, holding
 from langgraph_worker.errors import StoreError, WorkerError
-from langgraph_worker.operations.sending import NotSentError, send_all
+from langgraph_worker.operations.sending import NotSentError, encode_request, send_all
 from langgraph_worker.operations.store_access import opened_store
 from langgraph_worker.publishing.request_handle import handle_of
 from langgraph_worker.settings.model import WorkerSettings
-from workflow_events.codec import encode
 from workflow_events.errors import WorkflowEventsError
 from workflow_events.models import WorkflowEvent
 
@@ -55,7 +54,7 @@ async def _held_by(settings: WorkerSettings, event: WorkflowEvent) -> list[Pause
 
 def _send(settings: WorkerSettings, event: WorkflowEvent) -> None:
     try:
-        message = encode(event, max_bytes=settings.max_message_bytes, limit_set_by="LANGGRAPH_WORKER_MAX_MESSAGE_BYTES")
+        message = encode_request(event, settings)
     except WorkflowEventsError as error:
         raise WorkerError(str(error)) from None
     [problem] = asyncio.run(send_all(settings, settings.kafka_workflow_events_topic, [message]))

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from langgraph_worker.domain.audit import AuditEntry, AuditRow, Outcome
 from langgraph_worker.store.audit import AuditTrail
 from langgraph_worker.store.migrations.schema import audit_entries
+from langgraph_worker.store.sql.api_table import ApiTable
 
 _rows = audit_entries.c
 
 
-class SqlAuditTrail(AuditTrail):
-    """The port on an open store.
+class SqlAuditTrail(ApiTable, AuditTrail):
+    """The port on an open store."""
 
-    :param write: does work in a transaction, with the store's time.
-    :param read: does work in a transaction that only reads.
-    """
-
-    def __init__(
-        self,
-        write: Callable[[Callable[[Connection, datetime], Any]], Awaitable[Any]],
-        read: Callable[[Callable[[Connection], Any]], Awaitable[Any]],
-    ) -> None:
-        self._write = write
-        self._read = read
+    table = audit_entries
 
     async def begin(self, entry: AuditEntry) -> int:
         def work(connection: Connection, now: datetime) -> int:
@@ -53,13 +43,6 @@ class SqlAuditTrail(AuditTrail):
             wanted = wanted.where(_rows.target == target)
         found: list[AuditRow] = await self._read(lambda connection: [_row(row) for row in connection.execute(wanted)])
         return found
-
-    async def remove(self, older_than: timedelta) -> int:
-        def work(connection: Connection, now: datetime) -> int:
-            return connection.execute(delete(audit_entries).where(_rows.at < now - older_than)).rowcount
-
-        removed: int = await self._write(work)
-        return removed
 
 
 def _row(row: Row[Any]) -> AuditRow:

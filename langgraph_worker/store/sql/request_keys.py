@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from langgraph_worker.store.migrations.schema import request_keys
 from langgraph_worker.store.request_keys import RequestKey, RequestKeys
+from langgraph_worker.store.sql.api_table import ApiTable
 from langgraph_worker.store.sql.statements import insert_missing
 
 _rows = request_keys.c
 
 
-class SqlRequestKeys(RequestKeys):
-    """The port on an open store.
+class SqlRequestKeys(ApiTable, RequestKeys):
+    """The port on an open store."""
 
-    :param write: does work in a transaction, with the store's time.
-    :param read: does work in a transaction that only reads.
-    """
-
-    def __init__(
-        self,
-        write: Callable[[Callable[[Connection, datetime], Any]], Awaitable[Any]],
-        read: Callable[[Callable[[Connection], Any]], Awaitable[Any]],
-    ) -> None:
-        self._write = write
-        self._read = read
+    table = request_keys
 
     async def keep(self, asked: RequestKey) -> RequestKey:
         def work(connection: Connection, now: datetime) -> RequestKey | None:
@@ -43,13 +32,6 @@ class SqlRequestKeys(RequestKeys):
     async def find(self, key: UUID) -> RequestKey | None:
         kept: RequestKey | None = await self._read(lambda connection: _find(connection, key))
         return kept
-
-    async def remove(self, older_than: timedelta) -> int:
-        def work(connection: Connection, now: datetime) -> int:
-            return connection.execute(delete(request_keys).where(_rows.at < now - older_than)).rowcount
-
-        removed: int = await self._write(work)
-        return removed
 
 
 def _find(connection: Connection, key: UUID) -> RequestKey | None:

@@ -21,7 +21,7 @@ def test_a_start_logs_what_of_the_project_is_missing_or_not_served(tmp_path, mon
     (tmp_path / "langgraph.json").write_text(json.dumps(manifest))
     served = []
     monkeypatch.setattr("langgraph_worker.runtime.process.serve", lambda settings, graphs: served.append(graphs) or 0)
-    monkeypatch.setattr("langgraph_worker.cli.run.set_up_logging", lambda level, log_format: None)
+    monkeypatch.setattr("langgraph_worker.cli.service_log.set_up_logging", lambda level, log_format: None)
     assert run({"langgraph_json": str(tmp_path / "langgraph.json")}) == 0
     assert served[0].names == {"agent"}
     warnings = [record.getMessage() for record in caplog.records if (record.name, record.levelname) == CHECKED]
